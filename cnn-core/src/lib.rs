@@ -1,0 +1,39 @@
+//! A convolutional network for 28×28 digits, forward and backward, with **one defined result, bit for bit**.
+//!
+//! This crate is the specification of the project's arithmetic and its plain form at once: it runs unchanged on a
+//! microcontroller (no heap, no `unsafe`, weights borrowed from flash), and every faster form of the same network —
+//! SIMD, threads, CUDA — is tested against it for equality of bits.
+//!
+//! # The contract
+//!
+//! 1. All arithmetic is IEEE-754 binary32, rounded to nearest even, with subnormals. The only operations are
+//!    `+ - * /`, comparisons, selections and conversions between integers and floats. Every product is rounded before
+//!    it is added: nothing is fused, nothing is reassociated. Plain Rust guarantees exactly this on every target.
+//! 2. Every sum has one order, given in the docs of the function that computes it. A faster form may compute different
+//!    *outputs* side by side; it never splits or reorders the terms of one output.
+//! 3. A sum that starts from +0.0 never becomes −0.0, so in such a sum terms that are ±0.0 may be skipped or added.
+//!    Sums that start from a bias skip nothing.
+//! 4. NaN and infinity never enter: they are refused at the border, and a loss that stops being finite ends a run.
+//!
+//! # Where to look
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`network`] | shapes, parameters, the forward pass |
+//! | [`conv`], [`linear`], [`loss`], [`sgd`] | each operation, forward and backward side by side |
+//! | [`math`] | the one `exp` and the one `ln` |
+//! | [`train`] | the gradient of a sample, one step over a batch |
+//! | [`image`] | pixels to network input; a person's own digit prepared as MNIST's were |
+//! | [`model`] | the model file, read in place |
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod conv;
+pub mod image;
+pub mod linear;
+pub mod loss;
+pub mod math;
+pub mod model;
+pub mod network;
+pub mod sgd;
+pub mod train;

@@ -1,0 +1,8 @@
+//! The trainer that runs on a host: data sets, backends, the epoch loop, reports and commands.
+//!
+//! Everything that decides a bit of the result lives in [`cnn_core`], in [`random`] and in the backends; the rest of
+//! this crate reads, shows and saves.
+
+pub mod backend;
+pub mod dataset;
+pub mod random;

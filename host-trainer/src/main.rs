@@ -1,0 +1,3 @@
+//! The program people run.
+
+fn main() {}
