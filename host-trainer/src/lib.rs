@@ -5,4 +5,5 @@
 
 pub mod backend;
 pub mod dataset;
+pub mod files;
 pub mod random;
