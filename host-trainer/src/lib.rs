@@ -6,4 +6,5 @@
 pub mod backend;
 pub mod dataset;
 pub mod files;
+pub mod fingerprint;
 pub mod random;
