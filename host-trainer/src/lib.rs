@@ -8,3 +8,4 @@ pub mod dataset;
 pub mod files;
 pub mod fingerprint;
 pub mod random;
+pub mod report;
