@@ -1,1 +1,5 @@
 //! Shared by the cross-crate tests.
+
+pub mod bits;
+pub mod oracle;
+pub mod values;
