@@ -7,5 +7,6 @@ pub mod backend;
 pub mod dataset;
 pub mod files;
 pub mod fingerprint;
+pub mod picture;
 pub mod random;
 pub mod report;
