@@ -5,4 +5,10 @@
 
 pub mod backend;
 pub mod dataset;
+pub mod files;
+pub mod fingerprint;
+pub mod model_file;
+pub mod picture;
 pub mod random;
+pub mod report;
+pub mod trainer;
