@@ -49,6 +49,11 @@ impl<F: ModelFlash> ModelArea<F> {
         area
     }
 
+    /// Gives the flash back.
+    pub fn release(self) -> F {
+        self.flash
+    }
+
     /// Fingerprint of the running model, or why none runs.
     pub fn model(&self) -> Result<[u8; 32], ModelError> {
         match self.state {

@@ -34,6 +34,11 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
         Self { area, light, pattern, pattern_start, activations, system }
     }
 
+    /// Gives the parts of the board back.
+    pub fn release(self) -> (F, P, S) {
+        (self.area.release(), self.light, self.system)
+    }
+
     /// Moves the light.
     pub fn show(&mut self, now: u64) {
         let elapsed = now.wrapping_sub(self.pattern_start) / u64::from(self.system.clock_hz() / 1000).max(1);

@@ -130,6 +130,12 @@ where
         Self { line, received, reply, counters: LineCounters::default(), last_byte: 0, device }
     }
 
+    /// Gives the parts of the board back.
+    pub fn release(self) -> (L, F, P, S) {
+        let (flash, light, system) = self.device.release();
+        (self.line, flash, light, system)
+    }
+
     /// Does what is due: moves the light, takes a byte from the line if there is one and replies if it ends a request.
     pub fn poll(&mut self) -> Next {
         let now = self.device.system.cycles();

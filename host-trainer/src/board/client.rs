@@ -37,7 +37,9 @@ pub enum BoardError {
     #[error("this is not a model file: {0}")]
     NotAModel(ModelError),
     /// The board runs another model than the one it is compared with.
-    #[error("the board runs the model {board:?}, not {expected:?}: send it with 'board update', or name the board's model")]
+    #[error(
+        "the board runs the model {board:?}, not {expected:?}: send it with 'board update', or name the board's model"
+    )]
     OtherModel {
         /// The board's model.
         board: Fingerprint,

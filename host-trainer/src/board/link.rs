@@ -7,16 +7,18 @@ use std::time::Duration;
 use cnn_core::protocol::BAUD_RATE;
 
 /// Bytes in both directions. A read that finds none for a short while fails with `TimedOut` or `WouldBlock`.
-pub trait Link: Read + Write + Send {}
+pub trait Link: Read + Write {}
 
-impl<T: Read + Write + Send + ?Sized> Link for T {}
+impl<T: Read + Write + ?Sized> Link for T {}
 
 /// How long a read waits for the first byte.
 const READ_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// A port that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the board's port '{port}': {source}; give a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH")]
+#[error(
+    "cannot open the board's port '{port}': {source}; give a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH"
+)]
 pub struct LinkError {
     port: String,
     source: io::Error,

@@ -76,12 +76,8 @@ const WORD: usize = 4;
 impl<const BLOCK: usize> Flash<BLOCK> {
     /// Flash that holds `file` and is blank behind it.
     pub fn holding(file: &[u8], power: Power) -> Self {
-        let mut flash = Self {
-            words: vec![u128::MAX; AREA_LEN / 16],
-            written: vec![false; AREA_LEN / WORD],
-            power,
-            inert: false,
-        };
+        let mut flash =
+            Self { words: vec![u128::MAX; AREA_LEN / 16], written: vec![false; AREA_LEN / WORD], power, inert: false };
         flash.bytes_mut()[..file.len()].copy_from_slice(file);
         flash.written[..file.len().div_ceil(WORD)].fill(true);
         flash

@@ -1,6 +1,8 @@
 //! A line that loses, doubles and flips bytes, and adds noise.
 
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 
@@ -74,24 +76,41 @@ impl BoardPort {
     }
 }
 
-impl ErrorType for BoardPort {
-    type Error = ErrorKind;
-}
+/// A [`BoardPort`] that the board and the test both hold.
+#[derive(Clone)]
+pub struct SharedPort(Rc<RefCell<BoardPort>>);
 
-impl ReadReady for BoardPort {
-    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
-        Ok(!self.inward.is_empty())
+impl SharedPort {
+    /// Shares a port.
+    pub fn new(port: BoardPort) -> Self {
+        Self(Rc::new(RefCell::new(port)))
+    }
+
+    /// The test's hand on it.
+    pub fn borrow_mut(&self) -> RefMut<'_, BoardPort> {
+        self.0.borrow_mut()
     }
 }
 
-impl Read for BoardPort {
+impl ErrorType for SharedPort {
+    type Error = ErrorKind;
+}
+
+impl ReadReady for SharedPort {
+    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
+        Ok(!self.0.borrow().inward.is_empty())
+    }
+}
+
+impl Read for SharedPort {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
-        if self.overruns > 0 {
-            self.overruns -= 1;
-            self.inward.receive();
+        let mut port = self.borrow_mut();
+        if port.overruns > 0 {
+            port.overruns -= 1;
+            port.inward.receive();
             return Err(ErrorKind::Other);
         }
-        match (buffer.first_mut(), self.inward.receive()) {
+        match (buffer.first_mut(), port.inward.receive()) {
             (Some(place), Some(byte)) => {
                 *place = byte;
                 Ok(1)
@@ -101,10 +120,10 @@ impl Read for BoardPort {
     }
 }
 
-impl Write for BoardPort {
+impl Write for SharedPort {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         for &byte in bytes {
-            self.outward.send(byte);
+            self.borrow_mut().outward.send(byte);
         }
         Ok(bytes.len())
     }

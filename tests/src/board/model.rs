@@ -70,6 +70,7 @@ impl Crc32 {
 /// Images of random strokes on an empty background.
 pub fn images(seed: u64, count: usize) -> Vec<Pixels> {
     let mut values = Values::new(seed);
-    let image = |values: &mut Values| core::array::from_fn(|_| if values.below(4) == 0 { values.below(256) as u8 } else { 0 });
+    let image =
+        |values: &mut Values| core::array::from_fn(|_| if values.below(4) == 0 { values.below(256) as u8 } else { 0 });
     (0..count).map(|_| image(&mut values)).collect()
 }
