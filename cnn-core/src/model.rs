@@ -264,7 +264,14 @@ impl<'a> Model<'a> {
     /// [`ModelError::SelfTest`] with the first logit that differs.
     pub fn self_test(&self, parameters: &Parameters<'_>, activations: &mut Activations) -> Result<(), ModelError> {
         normalize(self.golden_pixels(), &mut activations.image);
-        let logits = forward(parameters, activations);
+        self.check_golden(&forward(parameters, activations))
+    }
+
+    /// Compares logits that were computed of the golden image with the file's, bit for bit.
+    ///
+    /// # Errors
+    /// [`ModelError::SelfTest`] with the first logit that differs.
+    pub fn check_golden(&self, logits: &Logits) -> Result<(), ModelError> {
         for (class, (found, expected)) in logits.iter().zip(&self.metadata.golden.logits).enumerate() {
             if found.to_bits() != expected.to_bits() {
                 let (expected, found) = (Bits(expected.to_bits()), Bits(found.to_bits()));

@@ -5,9 +5,11 @@
 //! that does not pass [`Model::parse_prefix`]; it then waits for a model.
 
 use cnn_core::model::{self, FileHeader, HEADER_LEN, Model, ModelError};
-use cnn_core::network::{Activations, FlatParameters, Parameters};
+use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{CHUNK_ALIGNMENT, MAX_CHUNK, Refusal};
 use embedded_storage::nor_flash::NorFlash;
+
+use crate::engine::Engine;
 
 /// The flash of the model area, which the processor also reads as memory.
 ///
@@ -42,10 +44,10 @@ impl<F: ModelFlash> ModelArea<F> {
     );
 
     /// Checks the file in flash, its golden image included.
-    pub fn boot(flash: F, activations: &mut Activations) -> Self {
+    pub fn boot(flash: F, engine: &mut Engine<'_>) -> Self {
         let () = Self::WHOLE_WORDS;
         let mut area = Self { flash, state: State::Refused(ModelError::Magic) };
-        area.check(activations);
+        area.check(engine);
         area
     }
 
@@ -77,7 +79,7 @@ impl<F: ModelFlash> ModelArea<F> {
     ///
     /// That is the end of the file if it is running already, and the place where it stopped if this very update broke
     /// off before. Otherwise the model in flash is given up, unless the header tells already that the new one cannot run.
-    pub fn begin(&mut self, header: &FileHeader, activations: &mut Activations) -> Result<u32, Refusal> {
+    pub fn begin(&mut self, header: &FileHeader, engine: &mut Engine<'_>) -> Result<u32, Refusal> {
         let new_len = model::file_len(header).map_err(Refusal::Model)?;
         if new_len > self.flash.contents().len() {
             return Err(Refusal::Model(ModelError::Length(new_len as u32)));
@@ -89,7 +91,7 @@ impl<F: ModelFlash> ModelArea<F> {
         }
         if self.erase_block_at(0).is_err() {
             // Whatever flash holds now decides: an area that cannot be erased at all still holds the old model.
-            self.check(activations);
+            self.check(engine);
             return Err(Refusal::Flash);
         }
         self.state = State::Updating { header: *header, len: new_len, next: HEADER_LEN };
@@ -125,7 +127,7 @@ impl<F: ModelFlash> ModelArea<F> {
     }
 
     /// Checks the file that has arrived and runs it; returns its fingerprint. A file that fails is given up.
-    pub fn commit(&mut self, header: &FileHeader, activations: &mut Activations) -> Result<[u8; 32], Refusal> {
+    pub fn commit(&mut self, header: &FileHeader, engine: &mut Engine<'_>) -> Result<[u8; 32], Refusal> {
         let (len, next) = match self.state {
             State::Running { header: running, fingerprint, .. } if running == *header => return Ok(fingerprint),
             State::Updating { header: arriving, len, next } if arriving == *header => (len, next),
@@ -140,16 +142,16 @@ impl<F: ModelFlash> ModelArea<F> {
             return Err(Refusal::Model(error));
         }
         if self.write(0, header).is_err() {
-            self.check(activations);
+            self.check(engine);
             return Err(Refusal::Flash);
         }
-        self.check(activations);
+        self.check(engine);
         self.model().map_err(Refusal::Model)
     }
 
     /// Looks at what flash holds, from the first byte to the golden image's last logit.
-    fn check(&mut self, activations: &mut Activations) {
-        self.state = match examine(self.flash.contents(), activations) {
+    fn check(&mut self, engine: &mut Engine<'_>) {
+        self.state = match examine(self.flash.contents(), engine) {
             Ok(running) => running,
             Err(error) => State::Refused(error),
         };
@@ -193,10 +195,10 @@ impl<F: ModelFlash> ModelArea<F> {
 struct NotTaken;
 
 /// Every check of a model file that lies at the start of `contents`.
-fn examine(contents: &[u8], activations: &mut Activations) -> Result<State, ModelError> {
+fn examine(contents: &[u8], engine: &mut Engine<'_>) -> Result<State, ModelError> {
     let (model, rest) = Model::parse_prefix(contents)?;
     let parameters = model.parameters()?;
-    model.self_test(&Parameters::of(parameters), activations)?;
+    model.check_golden(&engine.logits(model.golden_pixels(), parameters))?;
     let header = *contents.first_chunk().ok_or(ModelError::Magic)?;
     // The parameters end the file.
     let parameters_at = contents.len() - rest.len() - size_of::<FlatParameters>();

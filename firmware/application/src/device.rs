@@ -1,12 +1,12 @@
 //! What requests do: everything behind the line.
 
-use cnn_core::image::normalize;
 use cnn_core::loss::softmax;
-use cnn_core::network::{Activations, Parameters, forward, predict};
+use cnn_core::network::{Activations, predict};
 use cnn_core::protocol::{Classified, Info, LineCounters, Refusal, Reply, Request};
 use embedded_hal::digital::OutputPin;
 
 use crate::area::{ModelArea, ModelFlash};
+use crate::engine::Engine;
 use crate::light::Pattern;
 use crate::{Event, Next, System, VERSION};
 
@@ -17,21 +17,22 @@ pub struct Device<'a, F, P, S> {
     pattern: Pattern,
     /// When the pattern began, in cycles.
     pattern_start: u64,
-    activations: &'a mut Activations,
+    engine: Engine<'a>,
     pub(crate) system: S,
 }
 
 impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
     /// Checks the model in flash.
     pub fn boot(flash: F, light: P, mut system: S, activations: &'a mut Activations) -> Self {
-        let area = ModelArea::boot(flash, activations);
+        let mut engine = Engine { forward: S::FORWARD, activations };
+        let area = ModelArea::boot(flash, &mut engine);
         let (event, pattern) = match area.model() {
             Ok(fingerprint) => (Event::ModelRuns { fingerprint }, Pattern::Dark),
             Err(error) => (Event::ModelMissing(error), Pattern::NoModel),
         };
         system.log(event);
         let pattern_start = system.cycles();
-        Self { area, light, pattern, pattern_start, activations, system }
+        Self { area, light, pattern, pattern_start, engine, system }
     }
 
     /// Gives the parts of the board back.
@@ -47,24 +48,20 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
     }
 
     /// Carries out a request, or what stands in its place if it could not be read.
-    pub fn carry_out(
-        &mut self,
-        request: Result<Request<'_>, Refusal>,
-        line: LineCounters,
-    ) -> (Reply<'static>, Next) {
+    pub fn carry_out(&mut self, request: Result<Request<'_>, Refusal>, line: LineCounters) -> (Reply<'static>, Next) {
         let reply = match request {
             Ok(Request::Reset) => return (Reply::Resetting, Next::Reset),
             Ok(Request::Info) => Ok(Reply::Info(self.info(line))),
             Ok(Request::Classify { pixels }) => self.classify(pixels).map(Reply::Classified),
             Ok(Request::UpdateBegin { header }) => {
-                let begun = self.area.begin(&header, self.activations);
+                let begun = self.area.begin(&header, &mut self.engine);
                 begun.map(|next| Reply::UpdateAt { next })
             }
             Ok(Request::UpdateChunk { offset, data }) => {
                 self.area.take_chunk(offset, data).map(|next| Reply::UpdateAt { next })
             }
             Ok(Request::UpdateCommit { header }) => {
-                let committed = self.area.commit(&header, self.activations);
+                let committed = self.area.commit(&header, &mut self.engine);
                 committed.map(|fingerprint| Reply::Activated { fingerprint })
             }
             Err(refusal) => Err(refusal),
@@ -116,10 +113,9 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
 
     fn classify(&mut self, pixels: &[u8]) -> Result<Classified, Refusal> {
         let pixels = pixels.try_into().map_err(|_| Refusal::Malformed)?;
-        let parameters = Parameters::of(self.area.parameters().map_err(Refusal::NoModel)?);
+        let parameters = self.area.parameters().map_err(Refusal::NoModel)?;
         let start = self.system.cycles();
-        normalize(pixels, &mut self.activations.image);
-        let logits = forward(&parameters, self.activations);
+        let logits = self.engine.logits(pixels, parameters);
         let cycles = self.system.cycles().wrapping_sub(start) as u32;
         Ok(Classified { logits, class: predict(&logits) as u8, cycles })
     }

@@ -11,10 +11,11 @@
 
 mod area;
 mod device;
+mod engine;
 mod light;
 
 use cnn_core::model::ModelError;
-use cnn_core::network::Activations;
+use cnn_core::network::{Activations, Logits, Parameters};
 use cnn_core::protocol::{self, Deframer, FrameError, LineCounters, MAX_FRAME, Memory, Refusal, SILENCE_MS};
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, ReadReady, Write};
@@ -25,10 +26,16 @@ use device::Device;
 /// The firmware's version, as [`protocol::Info`] gives it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// [`cnn_core::network::forward`] or its equal.
+pub type Forward = fn(&Parameters<'_>, &mut Activations) -> Logits;
+
 /// What the application needs of a board beside line, flash and light.
 pub trait System {
     /// The board's name, at most [`protocol::MAX_NAME`] bytes.
     const BOARD: &'static str;
+
+    /// The forward pass: cnn-core's, or one that gives the same bits faster.
+    const FORWARD: Forward = cnn_core::network::forward;
 
     /// Cycles of the core's clock in a second.
     fn clock_hz(&self) -> u32;

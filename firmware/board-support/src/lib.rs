@@ -1,7 +1,9 @@
-//! What all Cortex-M boards share: the cycle counter, memory in use, the log over RTT, and the main loop.
+//! What all Cortex-M boards share: the cycle counter, inner loops, memory in use, the log
+//! over RTT, and the main loop.
 #![no_std]
 
 mod cycles;
+mod forward;
 mod log;
 pub mod memory;
 
@@ -14,6 +16,7 @@ use embedded_io::{Read, ReadReady, Write};
 use panic_probe as _;
 
 pub use cycles::CycleCounter;
+pub use forward::forward;
 pub use log::log;
 
 /// Polls the application for ever; resets the board when it asks for that.

@@ -203,9 +203,12 @@ impl<L: Link> Client<L> {
             self.link.write_all(&frame[..len])?;
             self.link.flush()?;
             let deadline = Instant::now() + patience;
-            while Instant::now() < deadline {
+            loop {
                 if let Some(result) = self.receive(&read)? {
                     return Ok(result);
+                }
+                if Instant::now() >= deadline {
+                    break;
                 }
             }
         }

@@ -109,7 +109,7 @@ impl<const BLOCK: usize> Board<BLOCK> {
 
     /// A client of this board that does not wait long.
     pub fn client(&mut self) -> Client<&mut Self> {
-        let patience = Duration::from_millis(30);
+        let patience = Duration::from_millis(2);
         Client::with_patience(self, Patience { quick: patience, erase: patience })
     }
 
@@ -137,13 +137,19 @@ fn boot<const BLOCK: usize>(port: SharedPort, flash: Flash<BLOCK>, clock: Clock)
 impl<const BLOCK: usize> Read for Board<BLOCK> {
     /// Lets the board run until it has something to say.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.port.borrow_mut().outward.is_empty() {
-            if self.power.is_off() || self.port.borrow_mut().inward.is_empty() {
-                self.run();
+        loop {
+            if self.power.is_off() {
+                // What a board was about to say when power failed is lost, and it hears nothing.
                 let mut port = self.port.borrow_mut();
-                if self.power.is_off() || port.outward.is_empty() {
-                    // A board without power says nothing, and what it was about to say is lost.
-                    while port.outward.receive().is_some() {}
+                while port.outward.receive().is_some() || port.inward.receive().is_some() {}
+                return Err(ErrorKind::TimedOut.into());
+            }
+            if !self.port.borrow_mut().outward.is_empty() {
+                break;
+            }
+            if self.port.borrow_mut().inward.is_empty() {
+                self.run();
+                if self.port.borrow_mut().outward.is_empty() {
                     return Err(ErrorKind::TimedOut.into());
                 }
             }
