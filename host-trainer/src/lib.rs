@@ -5,4 +5,7 @@
 
 pub mod backend;
 pub mod dataset;
+pub mod files;
+pub mod fingerprint;
 pub mod random;
+pub mod report;

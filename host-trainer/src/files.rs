@@ -1,0 +1,269 @@
+//! Files that are written whole or not at all, and read up to a limit.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Reading failed.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// Writing failed; nothing was changed.
+    #[error("cannot write {}: {cause}{}; nothing was changed", path.display(), advice(cause.kind()))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The file is in its place, but the folder that names it could not be flushed.
+    #[error("{} is written, but may not outlive a power failure: its folder cannot be synchronised: {cause}",
+        path.display())]
+    Unsynchronized {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The path names a folder, a device or a pipe.
+    #[error("{} is not a regular file; name a file instead", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file holds more than any file of its kind does.
+    #[error("{} is larger than {limit} bytes; is it the right file?", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes accepted.
+        limit: u64,
+    },
+}
+
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => " (create its folder first)",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => " (choose a folder that you may write to)",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => " (free some space or choose another disk)",
+        _ => "",
+    }
+}
+
+/// Writes `bytes` to `path`: at every moment, power failures included, the path names the old file or the whole new one.
+///
+/// The bytes go into a temporary file of the same folder, which is synchronised to the disk and then renamed. A symbolic
+/// link stays one: the file it points to is replaced.
+///
+/// # Errors
+/// If the folder is missing or not writable, the disk is full, or the path names something other than a regular file.
+/// Unless the error is [`FileError::Unsynchronized`], the old file is untouched and the temporary one is gone.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let failed = |cause| FileError::Write { path: path.into(), cause };
+    let target = match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAFile { path: path.into() }),
+        Ok(_) => fs::canonicalize(path).map_err(failed)?,
+        Err(_) => path.into(),
+    };
+    let folder = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = temporary_file(folder).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
+    synchronize(folder).map_err(|cause| FileError::Unsynchronized { path: path.into(), cause })
+}
+
+/// A file that removes itself unless it is persisted, with the permissions of any new file.
+fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(".").suffix(".partial");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// Makes a rename in `folder` durable, where the system knows how.
+fn synchronize(folder: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems cannot synchronise a folder; some folders may be written but not read.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Reads a whole file of at most `limit` bytes; no more than that is ever held in memory.
+///
+/// # Errors
+/// If the file is missing, not readable, or longer than `limit`, or if the path names a folder.
+pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let failed = |cause| FileError::Read { path: path.into(), cause };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(FileError::NotAFile { path: path.into() });
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(FileError::TooLarge { path: path.into(), limit });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_new_file_and_its_replacement_hold_exactly_the_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for bytes in [&b"first, the longer one"[..], b"second", b""] {
+            write_whole(&path, bytes).unwrap();
+            assert_eq!(read_limited(&path, 100).unwrap(), bytes);
+            assert_eq!(names_in(folder.path()), ["file"]);
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("file");
+        let message = write_whole(&path, b"bytes").unwrap_err().to_string();
+        assert!(message.contains(path.to_str().unwrap()) && message.contains("create its folder"), "{message}");
+        assert!(names_in(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_folder_is_neither_written_nor_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inner");
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(write_whole(&path, b"bytes"), Err(FileError::NotAFile { .. })));
+        assert!(matches!(read_limited(&path, 100), Err(FileError::NotAFile { .. })));
+        assert_eq!(names_in(folder.path()), ["inner"]);
+    }
+
+    #[test]
+    fn reading_stops_at_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert!(matches!(read_limited(&path, 9), Err(FileError::Read { .. })));
+        fs::write(&path, [7; 10]).unwrap();
+        assert_eq!(read_limited(&path, 10).unwrap(), [7; 10]);
+        assert!(matches!(read_limited(&path, 9), Err(FileError::TooLarge { limit: 9, .. })));
+    }
+
+    #[cfg(unix)]
+    mod unix {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        use std::process::Command;
+
+        use super::*;
+
+        #[test]
+        fn a_file_has_the_permissions_of_any_new_file() {
+            let folder = tempfile::tempdir().unwrap();
+            let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+            write_whole(&ours, b"").unwrap();
+            fs::write(&plain, b"").unwrap();
+            let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode(ours), mode(plain));
+        }
+
+        #[test]
+        fn a_link_stays_and_its_target_is_replaced() {
+            let folder = tempfile::tempdir().unwrap();
+            let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+            fs::write(&target, b"old").unwrap();
+            symlink("target", &link).unwrap();
+            write_whole(&link, b"new").unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(fs::read(&target).unwrap(), b"new");
+        }
+
+        #[test]
+        fn a_device_is_not_replaced() {
+            assert!(matches!(write_whole(Path::new("/dev/null"), b"bytes"), Err(FileError::NotAFile { .. })));
+        }
+
+        #[test]
+        fn a_folder_without_permission_keeps_its_file() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            fs::write(&path, b"old").unwrap();
+            let set_mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            set_mode(0o555);
+            let privileged = File::create(folder.path().join("probe")).is_ok();
+            let result = write_whole(&path, b"new");
+            set_mode(0o755);
+            if privileged {
+                eprintln!("skipped: this user may write to any folder");
+                return;
+            }
+            let message = result.unwrap_err().to_string();
+            assert!(message.contains("may write to"), "{message}");
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+            assert_eq!(names_in(folder.path()), ["file"]);
+        }
+
+        /// Names the folder for [`write_beyond_the_limit`].
+        const FOLDER: &str = "WRITE_BEYOND_THE_LIMIT_IN";
+
+        /// Runs itself in a process whose files may not grow beyond a few kilobytes, as on a disk that fills up.
+        #[test]
+        fn a_write_that_fails_half_way_keeps_the_old_file() {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("file"), b"old").unwrap();
+            // With SIGXFSZ ignored, a write beyond the limit is an error instead of the end of the process.
+            let output = Command::new("sh")
+                .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
+                .arg(std::env::current_exe().unwrap())
+                .args(["--exact", "files::tests::unix::write_beyond_the_limit", "--ignored"])
+                .env(FOLDER, folder.path())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"old");
+            assert_eq!(names_in(folder.path()), ["checked", "file"]);
+        }
+
+        #[test]
+        #[ignore = "run by a_write_that_fails_half_way_keeps_the_old_file"]
+        fn write_beyond_the_limit() {
+            let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+            let path = folder.join("file");
+            let message = write_whole(&path, &[7; 1 << 20]).unwrap_err().to_string();
+            assert!(message.contains(path.to_str().unwrap()) && message.contains("nothing was changed"), "{message}");
+            // Tells the parent that this test did run.
+            fs::write(folder.join("checked"), b"").unwrap();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The identity of parameters: equal fingerprints, equal bits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use cnn_core::network::FlatParameters;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of the parameters as little-endian f32, in the order of [`cnn_core::network::TENSORS`].
+///
+/// Shown, parsed and saved as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(#[serde(with = "hex::serde")] [u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of `parameters`; the same on hosts of either byte order.
+    pub fn of(parameters: &FlatParameters) -> Self {
+        let mut hash = Sha256::new();
+        for value in parameters {
+            hash.update(value.to_le_bytes());
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// The hash itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first 16 hexadecimal digits: enough for the eye.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..8])
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// A text is not a fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a fingerprint: expected 64 hexadecimal digits")]
+pub struct ParseFingerprintError {
+    text: String,
+}
+
+impl FromStr for Fingerprint {
+    type Err = ParseFingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut hash = [0; 32];
+        hex::decode_to_slice(text, &mut hash).map_err(|_| ParseFingerprintError { text: text.into() })?;
+        Ok(Self(hash))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::boxed_zeros;
+
+    /// As Python sees it: `sha256(struct.pack("<102130f", 1.0, -2.5, *[0.0] * 102128)).hexdigest()`.
+    const KNOWN: &str = "66ad84dcfc9aaf599d98cc1bd03ceec3460d9d1f00cd3a771a7b58a27906bec8";
+
+    fn known_parameters() -> Box<FlatParameters> {
+        let mut parameters = boxed_zeros();
+        parameters[0] = 1.0;
+        parameters[1] = -2.5;
+        parameters
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_sha256_of_little_endian_floats() {
+        let fingerprint = Fingerprint::of(&known_parameters());
+        assert_eq!(fingerprint.to_string(), KNOWN);
+        assert_eq!(fingerprint.short(), &KNOWN[..16]);
+    }
+
+    #[test]
+    fn one_changed_bit_changes_the_fingerprint() {
+        let mut parameters = known_parameters();
+        parameters[100_000] = -0.0;
+        assert_ne!(Fingerprint::of(&parameters), Fingerprint::of(&known_parameters()));
+    }
+
+    #[test]
+    fn text_and_json_give_the_fingerprint_back() {
+        let fingerprint: Fingerprint = KNOWN.parse().unwrap();
+        assert_eq!(fingerprint, Fingerprint::of(&known_parameters()));
+        let json = serde_json::to_string(&fingerprint).unwrap();
+        assert_eq!(json, format!("\"{KNOWN}\""));
+        assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), fingerprint);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in ["", "12", &KNOWN[1..], &format!("{KNOWN}0"), &KNOWN.replace('1', "g")] {
+            assert!(text.parse::<Fingerprint>().is_err(), "{text}");
+            assert!(serde_json::from_str::<Fingerprint>(&format!("\"{text}\"")).is_err(), "{text}");
+        }
+    }
+}

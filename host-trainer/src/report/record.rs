@@ -1,0 +1,416 @@
+//! The run record, `run.json`: all that a run depends on and all that came out of it.
+//!
+//! A run is a pure function of its data set, its settings and its seed. The record states these three and the
+//! fingerprint of the parameters after every epoch, so that anyone can repeat the run and compare every epoch.
+//! Every floating-point number in it reads back as the bits that were written.
+
+use serde::{Deserialize, Serialize};
+
+use super::metrics::EpochMetrics;
+use crate::fingerprint::Fingerprint;
+
+/// The version of the record that this program writes and reads.
+pub const RECORD_VERSION: u32 = 1;
+
+/// The longest record that is read, in bytes: that of about 200,000 epochs.
+pub const MAX_RECORD_BYTES: u64 = 64 << 20;
+
+/// A run: what it depends on, where it ran, what came out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// Versions of the record and of the program.
+    pub versions: Versions,
+    /// Whether every epoch was trained.
+    pub status: Status,
+    /// The recipe.
+    pub settings: Settings,
+    /// The data.
+    pub dataset: DatasetRecord,
+    /// The backend's description.
+    pub backend: String,
+    /// Threads that the backend used, at least 1.
+    pub threads: u32,
+    /// The machine.
+    pub host: Host,
+    /// Wall-clock time.
+    pub seconds: Seconds,
+    /// Fingerprint of the parameters before the first epoch.
+    pub initial_fingerprint: Fingerprint,
+    /// What every epoch gave, from epoch 1 on without a gap.
+    pub epochs: Vec<EpochRecord>,
+}
+
+/// Versions, checked before anything else is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// Version of the record: [`RECORD_VERSION`].
+    pub record: u32,
+    /// Version of the program that wrote it.
+    pub program: String,
+}
+
+impl Versions {
+    /// Those of this program.
+    pub fn current() -> Self {
+        Self { record: RECORD_VERSION, program: env!("CARGO_PKG_VERSION").into() }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Every epoch was trained.
+    Complete,
+    /// The run was stopped before its last epoch ended.
+    Interrupted,
+}
+
+/// The recipe of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Epochs to train, at least 1.
+    pub epochs: u32,
+    /// Images of a step, at least 1.
+    pub batch_size: u32,
+    /// Learning rate of SGD.
+    pub learning_rate: f32,
+    /// Momentum of SGD.
+    pub momentum: f32,
+    /// Weight decay of SGD.
+    pub weight_decay: f32,
+    /// Seed of the initial parameters and of the shuffles.
+    pub seed: u64,
+    /// Whether every epoch has an order of its own.
+    pub shuffle: bool,
+}
+
+/// The data set of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetRecord {
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of its contents (see [`crate::dataset::Dataset`]), 64 hexadecimal digits.
+    #[serde(with = "hex::serde")]
+    pub sha256: [u8; 32],
+    /// Images of the training split, at least 1.
+    pub train_count: u64,
+    /// Images of the test split, at least 1.
+    pub test_count: u64,
+}
+
+/// The machine of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Processor architecture, as [`std::env::consts::ARCH`] names it.
+    pub arch: String,
+    /// Operating system, as [`std::env::consts::OS`] names it.
+    pub os: String,
+}
+
+impl Host {
+    /// This machine.
+    pub fn current() -> Self {
+        Self { arch: std::env::consts::ARCH.into(), os: std::env::consts::OS.into() }
+    }
+}
+
+/// Wall-clock time of a run, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seconds {
+    /// Training all epochs.
+    pub training: f64,
+    /// Evaluating both splits after every epoch.
+    pub evaluation: f64,
+    /// The whole run.
+    pub total: f64,
+}
+
+/// What an epoch gave, evaluated over whole splits after its last step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochRecord {
+    /// The epoch, counted from 1.
+    pub epoch: u32,
+    /// Mean loss over the training split.
+    pub train_loss: f64,
+    /// Share of the training split predicted correctly, 0 to 1.
+    pub train_accuracy: f64,
+    /// Mean loss over the test split.
+    pub test_loss: f64,
+    /// Share of the test split predicted correctly, 0 to 1.
+    pub test_accuracy: f64,
+    /// Fingerprint of the parameters.
+    pub fingerprint: Fingerprint,
+}
+
+impl EpochRecord {
+    /// The record of an epoch that ended with these metrics and parameters.
+    pub fn new(metrics: &EpochMetrics, fingerprint: Fingerprint) -> Self {
+        Self {
+            epoch: metrics.epoch,
+            train_loss: metrics.train.loss,
+            train_accuracy: metrics.train.accuracy(),
+            test_loss: metrics.test.loss,
+            test_accuracy: metrics.test.accuracy(),
+            fingerprint,
+        }
+    }
+}
+
+/// Why bytes are not a run record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not JSON, or a field is missing, unknown or of the wrong type.
+    #[error("not a run record: {0}")]
+    Json(serde_json::Error),
+    /// Written by a program with another form of record.
+    #[error(
+        "the run record has version {0}, but this program reads version {RECORD_VERSION}; use the program that wrote it"
+    )]
+    Version(u32),
+    /// A value that no run has.
+    #[error("the run record is not consistent: {field} is {value}, but must be {expected}")]
+    Inconsistent {
+        /// Where.
+        field: String,
+        /// What stands there.
+        value: String,
+        /// What must stand there.
+        expected: String,
+    },
+}
+
+impl RunRecord {
+    /// The contents of `run.json`, readable by people too.
+    ///
+    /// # Errors
+    /// If the record is one that [`RunRecord::parse`] would refuse.
+    pub fn to_json(&self) -> Result<String, RecordError> {
+        self.check()?;
+        let mut json = serde_json::to_string_pretty(self).map_err(RecordError::Json)?;
+        json.push('\n');
+        Ok(json)
+    }
+
+    /// Reads the contents of a `run.json`. What is accepted is a record that [`RunRecord::to_json`] could have written.
+    ///
+    /// # Errors
+    /// If the bytes are not JSON, of another version, lack a field or have one too many, or if a value is out of range.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            versions: VersionOnly,
+        }
+        #[derive(Deserialize)]
+        struct VersionOnly {
+            record: u32,
+        }
+        let version = serde_json::from_slice::<Versioned>(bytes).map_err(RecordError::Json)?.versions.record;
+        if version != RECORD_VERSION {
+            return Err(RecordError::Version(version));
+        }
+        let record: Self = serde_json::from_slice(bytes).map_err(RecordError::Json)?;
+        record.check()?;
+        Ok(record)
+    }
+
+    fn check(&self) -> Result<(), RecordError> {
+        let Settings { epochs, batch_size, learning_rate, momentum, weight_decay, .. } = self.settings;
+        at_least_one("settings.epochs", epochs)?;
+        at_least_one("settings.batch_size", batch_size)?;
+        not_negative("settings.learning_rate", learning_rate)?;
+        not_negative("settings.momentum", momentum)?;
+        not_negative("settings.weight_decay", weight_decay)?;
+        at_least_one("dataset.train_count", self.dataset.train_count)?;
+        at_least_one("dataset.test_count", self.dataset.test_count)?;
+        at_least_one("threads", self.threads)?;
+        not_negative("seconds.training", self.seconds.training)?;
+        not_negative("seconds.evaluation", self.seconds.evaluation)?;
+        not_negative("seconds.total", self.seconds.total)?;
+        self.check_epochs()
+    }
+
+    fn check_epochs(&self) -> Result<(), RecordError> {
+        for (expected, epoch) in (1u64..).zip(&self.epochs) {
+            let field = |name: &str| format!("{name} of epoch {expected}");
+            require(u64::from(epoch.epoch) == expected, &field("the number"), epoch.epoch, expected)?;
+            for (name, loss) in [("train_loss", epoch.train_loss), ("test_loss", epoch.test_loss)] {
+                require(loss.is_finite(), &field(name), loss, "finite")?;
+            }
+            for (name, accuracy) in [("train_accuracy", epoch.train_accuracy), ("test_accuracy", epoch.test_accuracy)] {
+                require((0.0..=1.0).contains(&accuracy), &field(name), accuracy, "between 0 and 1")?;
+            }
+        }
+        let (trained, planned) = (self.epochs.len(), self.settings.epochs as usize);
+        match self.status {
+            Status::Complete => require(trained == planned, "the number of epochs", trained, planned),
+            Status::Interrupted => {
+                require(trained <= planned, "the number of epochs", trained, format!("at most {planned}"))
+            }
+        }
+    }
+}
+
+fn require(
+    holds: bool,
+    field: &str,
+    value: impl std::fmt::Display,
+    expected: impl std::fmt::Display,
+) -> Result<(), RecordError> {
+    if holds {
+        return Ok(());
+    }
+    Err(RecordError::Inconsistent { field: field.into(), value: value.to_string(), expected: expected.to_string() })
+}
+
+fn at_least_one(field: &str, value: impl Into<u64>) -> Result<(), RecordError> {
+    let value = value.into();
+    require(value >= 1, field, value, "at least 1")
+}
+
+fn not_negative(field: &str, value: impl Into<f64>) -> Result<(), RecordError> {
+    let value = value.into();
+    require(value.is_finite() && value >= 0.0, field, value, "finite and not negative")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(epoch: u32) -> EpochRecord {
+        EpochRecord {
+            epoch,
+            train_loss: 0.1 + 0.2,
+            train_accuracy: 1.0 / 3.0,
+            test_loss: f64::MIN_POSITIVE,
+            test_accuracy: 1.0,
+            fingerprint: Fingerprint::from([epoch as u8; 32]),
+        }
+    }
+
+    fn record() -> RunRecord {
+        RunRecord {
+            versions: Versions::current(),
+            status: Status::Complete,
+            settings: Settings {
+                epochs: 2,
+                batch_size: 100,
+                learning_rate: 0.0001,
+                momentum: 0.9,
+                weight_decay: 0.005,
+                seed: u64::MAX,
+                shuffle: true,
+            },
+            dataset: DatasetRecord {
+                name: "MNIST".into(),
+                sha256: [0xab; 32],
+                train_count: 60_000,
+                test_count: 10_000,
+            },
+            backend: "reference".into(),
+            threads: 1,
+            host: Host::current(),
+            seconds: Seconds { training: 1.25, evaluation: 0.5, total: 2.0 },
+            initial_fingerprint: Fingerprint::from([0; 32]),
+            epochs: vec![epoch(1), epoch(2)],
+        }
+    }
+
+    /// The record as JSON with one value replaced, parsed.
+    fn parsed_with(path: &str, value: serde_json::Value) -> Result<RunRecord, RecordError> {
+        let mut json: serde_json::Value = serde_json::from_str(&record().to_json().unwrap()).unwrap();
+        *json.pointer_mut(path).unwrap_or_else(|| panic!("{path} exists")) = value;
+        RunRecord::parse(json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let mut record = record();
+        assert_eq!(RunRecord::parse(record.to_json().unwrap().as_bytes()).unwrap(), record);
+        record.status = Status::Interrupted;
+        record.epochs.clear();
+        assert_eq!(RunRecord::parse(record.to_json().unwrap().as_bytes()).unwrap(), record);
+    }
+
+    #[test]
+    fn every_float_reads_back_bit_for_bit() {
+        let mut record = record();
+        // A walk through the non-negative finite values of both types, subnormals included.
+        for step in 0..4000 {
+            let rate = f32::from_bits(step * (f32::INFINITY.to_bits() / 4000) + step % 7);
+            let loss = f64::from_bits(u64::from(step) * (f64::INFINITY.to_bits() / 4000) + u64::from(step % 7));
+            record.settings.learning_rate = rate;
+            record.epochs[0].train_loss = loss;
+            let read = RunRecord::parse(record.to_json().unwrap().as_bytes()).unwrap();
+            assert_eq!(read.settings.learning_rate.to_bits(), rate.to_bits());
+            assert_eq!(read.epochs[0].train_loss.to_bits(), loss.to_bits());
+        }
+    }
+
+    #[test]
+    fn json_shows_settings_as_they_were_typed() {
+        let json = record().to_json().unwrap();
+        assert!(json.contains("\"learning_rate\": 0.0001,"), "{json}");
+        assert!(json.contains("\"status\": \"complete\""), "{json}");
+        assert!(json.contains("\"seed\": 18446744073709551615,"), "{json}");
+    }
+
+    #[test]
+    fn values_that_no_run_has_are_refused() {
+        use serde_json::json;
+        let cases = [
+            ("/epochs/0/epoch", json!(0), "the number of epoch 1"),
+            ("/epochs/1/epoch", json!(3), "the number of epoch 2"),
+            ("/epochs/1/test_accuracy", json!(1.5), "test_accuracy of epoch 2"),
+            ("/epochs/1", json!([]), "EpochRecord"),
+            ("/epochs/0/fingerprint", json!("abcd"), "string length"),
+            ("/epochs/0/train_loss", json!(null), "null"),
+            ("/epochs", json!([]), "the number of epochs"),
+            ("/initial_fingerprint", json!("x".repeat(64)), "character"),
+            ("/dataset/sha256", json!("ab".repeat(31)), "string length"),
+            ("/dataset/test_count", json!(0), "dataset.test_count"),
+            ("/settings/epochs", json!(3), "the number of epochs"),
+            ("/settings/batch_size", json!(-1), "-1"),
+            ("/settings/learning_rate", json!(-0.1), "settings.learning_rate"),
+            ("/settings/momentum", json!(1e300), "out of range"),
+            ("/seconds/total", json!("2"), "string"),
+            ("/status", json!("failed"), "failed"),
+            ("/host", json!({"arch": "x86_64", "os": "linux", "name": "x"}), "unknown field `name`"),
+        ];
+        for (path, value, expected) in cases {
+            let message = parsed_with(path, value).expect_err(path).to_string();
+            assert!(message.contains(expected), "{path}: {message}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_named_before_its_fields_are_read() {
+        let message =
+            RunRecord::parse(br#"{"versions": {"record": 2, "new": 1}, "other": []}"#).unwrap_err().to_string();
+        assert!(message.contains("version 2") && message.contains("version 1"), "{message}");
+    }
+
+    #[test]
+    fn truncated_or_trailing_text_is_refused() {
+        let json = record().to_json().unwrap();
+        for length in 0..json.trim_end().len() {
+            assert!(RunRecord::parse(&json.as_bytes()[..length]).is_err(), "{length} bytes");
+        }
+        assert!(RunRecord::parse(format!("{json}}}").as_bytes()).is_err());
+        assert!(RunRecord::parse(&[0xff; 16]).is_err());
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_not_written() {
+        let mut record = record();
+        record.epochs[1].test_loss = f64::NAN;
+        assert!(record.to_json().unwrap_err().to_string().contains("test_loss of epoch 2 is NaN"));
+    }
+}
