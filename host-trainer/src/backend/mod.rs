@@ -1,5 +1,6 @@
 //! Where the arithmetic runs. Every backend gives the same bits; they differ in speed alone.
 
+pub mod cpu;
 mod reference;
 
 use std::ops::ControlFlow;
