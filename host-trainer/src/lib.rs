@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod board;
 pub mod dataset;
+pub mod exchange;
 pub mod files;
 pub mod fingerprint;
 pub mod model_file;
