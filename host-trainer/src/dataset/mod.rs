@@ -1,6 +1,8 @@
 //! Labelled images: reading, downloading and verifying them, and the built-in synthetic digits.
 
+pub mod download;
 pub mod idx;
+mod locate;
 pub mod mnist;
 mod skeletons;
 pub mod synthetic;
@@ -9,6 +11,8 @@ use std::fmt;
 
 use cnn_core::image::Pixels;
 use sha2::{Digest, Sha256};
+
+pub use locate::{DOWNLOAD_FOLDER, DatasetError, Opened, OpenedSplit, Options, Origin, Source, open, open_split};
 
 /// The two parts of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
