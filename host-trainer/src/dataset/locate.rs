@@ -105,7 +105,8 @@ pub enum DatasetError {
     #[error("--dataset synthetic reads no files, but --data names a folder: leave one of them out")]
     SyntheticWithData,
     /// The folder is missing, not readable or not a folder.
-    #[error("{origin} ({}) cannot be read as a folder: {cause}; name the folder that holds the four IDX files", folder.display())]
+    #[error("{origin} ({}) cannot be read as a folder: {cause}; name the folder that holds the four IDX files",
+        folder.display())]
     Folder {
         /// Who named it.
         origin: Origin,
@@ -115,7 +116,8 @@ pub enum DatasetError {
         cause: io::Error,
     },
     /// The folder has no such file.
-    #[error("{origin} ({}) holds no {name} or {name}.gz; name the folder that holds the four IDX files", folder.display())]
+    #[error("{origin} ({}) holds no {name} or {name}.gz; name the folder that holds the four IDX files",
+        folder.display())]
     Missing {
         /// Who named the folder.
         origin: Origin,
@@ -150,7 +152,7 @@ pub enum DatasetError {
         label_count: usize,
     },
     /// A file in the download folder is sound, but not MNIST's.
-    #[error("{} is not the file of MNIST: its contents have another SHA-256; {}, or use --data {} to train on it as it is",
+    #[error("{} is not the file of MNIST: its contents have another SHA-256; {}, or use --data {} to take it as it is",
         path.display(), advice(Origin::Download), path.parent().unwrap_or(Path::new(".")).display())]
     NotOriginal {
         /// The file.
@@ -176,11 +178,12 @@ fn advice(origin: Origin) -> &'static str {
 /// Files are looked for in the folder of `--data`, else in that of `MNIST_DIR`, else in the download folder. Any IDX set
 /// of 28×28 images and labels from 0 to 9 may be given in the first two; the third holds MNIST and nothing else.
 ///
-/// [`Source::Auto`] draws digits only if there is no MNIST to be had: no folder named, none downloaded, no mirror reached.
+/// [`Source::Auto`] draws digits only if there is no MNIST to be had: no folder named, nothing downloaded, no mirror that
+/// sends anything.
 ///
 /// # Errors
 /// If a folder that was named lacks a file, if a file is damaged, if a mirror sends anything but MNIST, if a download
-/// cannot be written, and, unless the source is [`Source::Auto`], if no mirror can be reached.
+/// cannot be written, and, unless the source is [`Source::Auto`], if no mirror sends anything.
 pub fn open(options: &Options) -> Result<Opened, DatasetError> {
     let (folder, warning) = match place(options, &[Split::Train, Split::Test])? {
         Place::Files(folder) => (folder, None),

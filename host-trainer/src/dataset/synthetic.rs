@@ -3,8 +3,9 @@
 //! An image is a pure function of the seed, its split and its index, the same on every platform: only integers and the
 //! operations that IEEE 754 rounds correctly (+ − · / and the square root) are used, rotations included. Its random
 //! numbers come from a ChaCha8 stream of its own, so images can be drawn in any order, and a shorter data set is the
-//! beginning of a longer one. The key is the seed as a little-endian u64 followed by [`KEY_TAIL`] (other streams of
-//! [`crate::random`] have zeros there); the stream number is the image's index, plus 2⁶³ for the test split.
+//! beginning of a longer one. The key is the seed as a little-endian u64 followed by the 24 bytes
+//! `synthetic digits, v. 1.0` (the streams of [`crate::random`] have zeros there); the stream number is the image's index,
+//! plus 2⁶³ for the test split.
 //!
 //! The digits are prepared as MNIST's were: fitted into 20×20 pixels with their aspect kept, and placed in the 28×28
 //! image by their centre of mass.
