@@ -259,11 +259,17 @@ mod tests {
             Ok(self.state.clone())
         }
 
-        fn train_epoch(&mut self, epoch: Epoch<'_>, progress: crate::backend::Progress<'_>) -> Result<(), BackendError> {
+        fn train_epoch(
+            &mut self,
+            epoch: Epoch<'_>,
+            progress: crate::backend::Progress<'_>,
+        ) -> Result<(), BackendError> {
             self.epochs += 1;
             self.state.parameters.fill(self.parameter * self.epochs as f32);
             assert_eq!((epoch.order.len(), epoch.batch_length), (5, 2));
-            if self.epochs == 2 && let Some(failure) = self.failure {
+            if self.epochs == 2
+                && let Some(failure) = self.failure
+            {
                 return Err(failure());
             }
             for done in [2, 4, 5] {
