@@ -5,7 +5,11 @@
 
 pub mod backend;
 pub mod dataset;
+pub mod exchange;
 pub mod files;
 pub mod fingerprint;
+pub mod model_file;
+pub mod picture;
 pub mod random;
 pub mod report;
+pub mod trainer;
