@@ -14,7 +14,7 @@ use host_trainer::trainer::Settings;
 /// Without a command it trains: 100 epochs of SGD in batches of 100, train and test loss and accuracy after each,
 /// and leaves the model, plots of both curves, metrics and a record of the run in the output folder.
 #[derive(Debug, Parser)]
-#[command(name = "host-trainer", version, args_conflicts_with_subcommands = true, after_help = TRAIN_EXAMPLES)]
+#[command(name = "host-trainer", version, args_conflicts_with_subcommands = true, args_override_self = true, after_help = TRAIN_EXAMPLES)]
 pub struct Cli {
     /// What to do; training if nothing is given.
     #[command(subcommand)]
