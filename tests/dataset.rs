@@ -1,6 +1,5 @@
 //! Data sets as a run meets them: real MNIST, its download, and digits that can be learnt.
 
-use std::env;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -14,15 +13,7 @@ use host_trainer::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
 use host_trainer::dataset::download::Network;
 use host_trainer::dataset::{Dataset, Options, Source, Split, mnist, open, open_split, synthetic};
 use host_trainer::random::{initial_parameters, shuffled};
-
-/// The folder of real MNIST, or none, which is said.
-fn mnist_dir() -> Option<PathBuf> {
-    let folder = env::var_os("MNIST_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("skipped: MNIST_DIR is not set");
-    }
-    folder
-}
+use tests::mnist_dir;
 
 /// SHA-256 of the SHA-256 digests of MNIST's four files, one after the other.
 const MNIST_HASH: &str = "e9914cff2ade526da2ab1ac60c072f9173cc53e35b9411692de8207cb1b9009d";

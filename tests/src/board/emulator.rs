@@ -153,7 +153,7 @@ impl Emulator {
         let [serial, monitor] = ["serial", "monitor"].map(|name| folder.path().join(name));
         // USART2 is the second serial port. QEMU waits for someone to connect to it before it starts the processor.
         let qemu = Command::new("qemu-system-arm")
-            .args(["-M", "netduinoplus2", "-display", "none", "-icount", "shift=0", "-serial", "null"])
+            .args(["-M", "netduinoplus2", "-display", "none", "-serial", "null"])
             .args(["-serial", "chardev:line", "-chardev"])
             .arg(format!("socket,id=line,path={},server=on,wait=on", serial.display()))
             .arg("-qmp")
