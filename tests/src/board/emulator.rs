@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use host_trainer::board::{Client, Link, open};
+use host_trainer::board::{Client, Link, Patience, open};
 use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{Endianness, Object, ObjectSymbol};
 use tempfile::TempDir;
@@ -20,6 +20,9 @@ const MODEL_START: u32 = 0x0801_0000;
 /// Where its RAM begins, and how much there is.
 const RAM_START: u32 = 0x2000_0000;
 const RAM_LEN: u32 = 128 * 1024;
+
+/// Enough for a busy machine.
+const PATIENCE: Patience = Patience { quick: Duration::from_secs(20), erase: Duration::from_secs(20) };
 
 /// The firmware of the NUCLEO-F446RE as it was built.
 pub struct Firmware {
@@ -151,9 +154,10 @@ pub struct Emulator {
 impl Emulator {
     fn start(folder: TempDir, kernel: &Path) -> Self {
         let [serial, monitor] = ["serial", "monitor"].map(|name| folder.path().join(name));
+        // With `-icount` time passes by instructions: a busy machine does not make frames look broken off.
         // USART2 is the second serial port. QEMU waits for someone to connect to it before it starts the processor.
         let qemu = Command::new("qemu-system-arm")
-            .args(["-M", "netduinoplus2", "-display", "none", "-serial", "null"])
+            .args(["-M", "netduinoplus2", "-display", "none", "-icount", "shift=0", "-serial", "null"])
             .args(["-serial", "chardev:line", "-chardev"])
             .arg(format!("socket,id=line,path={},server=on,wait=on", serial.display()))
             .arg("-qmp")
@@ -165,7 +169,7 @@ impl Emulator {
             .expect("qemu-system-arm is installed");
         let link = retry(|| open(&format!("unix:{}", serial.display())).ok());
         let monitor = retry(|| UnixStream::connect(&monitor).ok());
-        let mut emulator = Self { qemu, folder, monitor: BufReader::new(monitor), client: Client::new(link) };
+        let mut emulator = Self { qemu, folder, monitor: BufReader::new(monitor), client: Client::with_patience(link, PATIENCE) };
         emulator.command(r#"{"execute":"qmp_capabilities"}"#);
         emulator
     }
