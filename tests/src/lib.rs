@@ -3,3 +3,4 @@
 pub mod bits;
 pub mod oracle;
 pub mod values;
+pub mod vectors;
