@@ -57,7 +57,7 @@ pub const NO_STEP: u32 = u32::MAX;
 
 /// What a training step reads and writes in device memory: the argument of the kernels of [`TRAIN`], field by field the
 /// struct of `cuda/training.cuh`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct Training {
     /// u8 `[sample][784]`

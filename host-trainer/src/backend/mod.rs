@@ -1,5 +1,6 @@
 //! Where the arithmetic runs. Every backend gives the same bits; they differ in speed alone.
 
+pub mod cuda;
 mod reference;
 
 use std::ops::ControlFlow;
@@ -53,6 +54,12 @@ pub enum BackendError {
     /// The progress callback asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// The device that the backend runs on failed: nothing more can be had of it.
+    #[error("{message}")]
+    Device {
+        /// What failed and what the driver says.
+        message: String,
+    },
 }
 
 /// How an epoch walks through the training split.
