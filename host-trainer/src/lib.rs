@@ -7,5 +7,8 @@ pub mod backend;
 pub mod dataset;
 pub mod files;
 pub mod fingerprint;
+pub mod model_file;
+pub mod picture;
 pub mod random;
 pub mod report;
+pub mod trainer;

@@ -1,16 +1,20 @@
 //! Where the arithmetic runs. Every backend gives the same bits; they differ in speed alone.
 
+pub mod cpu;
 pub mod cuda;
 mod reference;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use clap::ValueEnum;
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
 use cnn_core::sgd::Sgd;
 
+pub use cpu::{Cpu, CpuError, CpuOptions, SimdLevel};
 pub use reference::Reference;
 
-use crate::dataset::Split;
+use crate::dataset::{Dataset, Split};
 
 /// The parameters and the optimiser's momentum: all that a run carries from epoch to epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,4 +115,26 @@ pub trait Backend {
     /// # Panics
     /// If `outcomes` is not as long as the split.
     fn evaluate(&mut self, split: Split, outcomes: &mut [Outcome], progress: Progress<'_>) -> Result<(), BackendError>;
+}
+
+/// A backend, as a flag names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendChoice {
+    /// The fastest one of this machine
+    Auto,
+    /// The processor with all its cores and vectors
+    Cpu,
+    /// The plain form that all others are tested against, one thread
+    Reference,
+}
+
+/// Makes a backend over `dataset`, its parameters all 0 until [`Backend::load`].
+///
+/// # Errors
+/// If the options ask for what the machine does not have.
+pub fn open(choice: BackendChoice, dataset: Arc<Dataset>, cpu: CpuOptions) -> Result<Box<dyn Backend>, CpuError> {
+    Ok(match choice {
+        BackendChoice::Auto | BackendChoice::Cpu => Box::new(Cpu::new(dataset, cpu)?),
+        BackendChoice::Reference => Box::new(Reference::new(dataset)),
+    })
 }

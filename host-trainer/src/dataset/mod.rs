@@ -1,5 +1,7 @@
 //! Labelled images: reading, downloading and verifying them, and the built-in synthetic digits.
 
+use std::fmt;
+
 use cnn_core::image::Pixels;
 
 /// The two parts of a data set.
@@ -9,6 +11,15 @@ pub enum Split {
     Train,
     /// What it never sees in training.
     Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Split::Train => "train",
+            Split::Test => "test",
+        })
+    }
 }
 
 /// Images with their labels, equally many of both and at least one.

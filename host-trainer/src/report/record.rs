@@ -7,7 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::metrics::EpochMetrics;
+use crate::dataset::Dataset;
 use crate::fingerprint::Fingerprint;
+use crate::trainer;
 
 /// The version of the record that this program writes and reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -29,8 +31,6 @@ pub struct RunRecord {
     pub dataset: DatasetRecord,
     /// The backend's description.
     pub backend: String,
-    /// Threads that the backend used, at least 1.
-    pub threads: u32,
     /// The machine.
     pub host: Host,
     /// Wall-clock time.
@@ -88,6 +88,20 @@ pub struct Settings {
     pub shuffle: bool,
 }
 
+impl From<&trainer::Settings> for Settings {
+    fn from(settings: &trainer::Settings) -> Self {
+        Self {
+            epochs: settings.epochs,
+            batch_size: settings.batch_length,
+            learning_rate: settings.sgd.learning_rate,
+            momentum: settings.sgd.momentum,
+            weight_decay: settings.sgd.weight_decay,
+            seed: settings.seed,
+            shuffle: settings.shuffle,
+        }
+    }
+}
+
 /// The data set of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +115,17 @@ pub struct DatasetRecord {
     pub train_count: u64,
     /// Images of the test split, at least 1.
     pub test_count: u64,
+}
+
+impl From<&Dataset> for DatasetRecord {
+    fn from(dataset: &Dataset) -> Self {
+        Self {
+            name: dataset.name.clone(),
+            sha256: dataset.hash,
+            train_count: dataset.train.len() as u64,
+            test_count: dataset.test.len() as u64,
+        }
+    }
 }
 
 /// The machine of a run.
@@ -230,7 +255,6 @@ impl RunRecord {
         not_negative("settings.weight_decay", weight_decay)?;
         at_least_one("dataset.train_count", self.dataset.train_count)?;
         at_least_one("dataset.test_count", self.dataset.test_count)?;
-        at_least_one("threads", self.threads)?;
         not_negative("seconds.training", self.seconds.training)?;
         not_negative("seconds.evaluation", self.seconds.evaluation)?;
         not_negative("seconds.total", self.seconds.total)?;
@@ -315,7 +339,6 @@ mod tests {
                 test_count: 10_000,
             },
             backend: "reference".into(),
-            threads: 1,
             host: Host::current(),
             seconds: Seconds { training: 1.25, evaluation: 0.5, total: 2.0 },
             initial_fingerprint: Fingerprint::from([0; 32]),

@@ -1,0 +1,117 @@
+//! The forward pass of a few images at a time.
+
+use cnn_core::image::{Pixels, normalize_pixel};
+use cnn_core::loss::cross_entropy;
+use cnn_core::network::{CLASSES, Logits, predict};
+
+use super::kernels::linear::{Fc1Forward, Fc2Forward, IMAGES};
+use super::kernels::{conv1, conv2};
+use super::layout::{Hidden, Image, PaddedLogits, Pool1, Pool2};
+use super::simd::dispatch::Dispatch;
+use super::step::Network;
+use crate::backend::Outcome;
+
+/// Images that evaluation takes as one unit of work.
+pub const IMAGES_OF_EVALUATION: usize = 4 * IMAGES;
+
+/// The input value of every possible pixel, as `cnn_core` computes it: looking it up is quicker than dividing.
+pub struct PixelTable([f32; 256]);
+
+impl PixelTable {
+    /// Computes it.
+    pub fn new() -> Self {
+        Self(std::array::from_fn(|pixel| normalize_pixel(pixel as u8)))
+    }
+
+    /// `cnn_core::image::normalize`.
+    pub fn normalize(&self, pixels: &Pixels, image: &mut Image) {
+        for (value, &pixel) in image.as_flattened_mut().iter_mut().zip(pixels) {
+            *value = self.0[usize::from(pixel)];
+        }
+    }
+}
+
+/// What evaluating a few images needs beside the network.
+#[derive(Default)]
+pub struct EvaluationScratch {
+    image: Image,
+    pool1: Pool1,
+    pool2: Box<[Pool2; IMAGES]>,
+    hidden: [Hidden; IMAGES],
+    logits: [PaddedLogits; IMAGES],
+}
+
+/// The outcomes of some images; all three slices have one length.
+pub fn evaluate(
+    dispatch: Dispatch,
+    network: &Network,
+    scratch: &mut EvaluationScratch,
+    images: &[Pixels],
+    labels: &[u8],
+    outcomes: &mut [Outcome],
+) {
+    let EvaluationScratch { image, pool1, pool2, hidden, logits } = scratch;
+    let chunks = images.chunks(IMAGES).zip(labels.chunks(IMAGES)).zip(outcomes.chunks_mut(IMAGES));
+    for ((images, labels), outcomes) in chunks {
+        let pool2 = &mut pool2[..images.len()];
+        for (pixels, pool2) in images.iter().zip(&mut *pool2) {
+            network.pixel_table.normalize(pixels, image);
+            convolutions(dispatch, network, image, pool1, None, pool2, None);
+        }
+        head(dispatch, network, pool2, &mut hidden[..images.len()], &mut logits[..images.len()]);
+        for ((logits, &label), outcome) in logits.iter().zip(labels).zip(outcomes) {
+            let logits = unpadded(logits);
+            *outcome = Outcome { loss: cross_entropy(logits, label), prediction: predict(logits) as u8 };
+        }
+    }
+}
+
+/// Both convolutions of one image.
+pub fn convolutions(
+    dispatch: Dispatch,
+    network: &Network,
+    image: &Image,
+    pool1: &mut Pool1,
+    winners1: Option<&mut Pool1>,
+    pool2: &mut Pool2,
+    winners2: Option<&mut super::layout::Winners2>,
+) {
+    let conv = &network.parameters.conv;
+    dispatch.run(conv1::Forward {
+        image,
+        weight: &conv.conv1_weight,
+        bias: &conv.conv1_bias,
+        pool1,
+        winners: winners1,
+    });
+    dispatch.run(conv2::Forward {
+        pool1,
+        weight: &network.forward.conv2,
+        bias: &conv.conv2_bias,
+        pool2,
+        winners: winners2,
+    });
+}
+
+/// Both fully connected layers of some images; the slices have one length.
+pub fn head(
+    dispatch: Dispatch,
+    network: &Network,
+    pool2: &[Pool2],
+    hidden: &mut [Hidden],
+    logits: &mut [PaddedLogits],
+) {
+    let parameters = &network.parameters.head;
+    dispatch.run(Fc1Forward { weight: &network.forward.fc1, bias: &parameters.fc1_bias, input: pool2, output: hidden });
+    dispatch.run(Fc2Forward {
+        weight: &network.forward.fc2,
+        bias: &parameters.fc2_bias,
+        input: hidden,
+        output: logits,
+    });
+}
+
+/// The logits alone.
+pub fn unpadded(logits: &PaddedLogits) -> &Logits {
+    logits.first_chunk::<CLASSES>().expect("padding only adds")
+}

@@ -1,0 +1,116 @@
+//! conv1, ReLU and pooling, and the gradient of its parameters. The lanes are output channels.
+
+use cnn_core::network::{CONV1_CHANNELS, KERNEL_LEN};
+
+use super::pool::{NO_WINNER, relu_pool, relu_pool_winner};
+use crate::backend::cpu::layout::{Image, POOL1_SIDE, Pool1};
+use crate::backend::cpu::simd::Simd;
+use crate::backend::cpu::simd::dispatch::Kernel;
+
+/// The 4×4 pixels that the pooling window at (`row`, `column`) reads.
+#[inline(always)]
+fn patch_at(image: &Image, row: usize, column: usize) -> [&[f32; 4]; 4] {
+    let rows: &[_; 4] = image[2 * row..].first_chunk().expect("windows lie inside the image");
+    rows.each_ref().map(|pixels| pixels[2 * column..].first_chunk().expect("windows lie inside the image"))
+}
+
+/// `cnn_core::conv::convolve_relu_pool`, of what conv2 reads.
+pub struct Forward<'a> {
+    pub image: &'a Image,
+    pub weight: &'a [[f32; CONV1_CHANNELS]; KERNEL_LEN],
+    pub bias: &'a [f32; CONV1_CHANNELS],
+    pub pool1: &'a mut Pool1,
+    /// Kept for the backward pass, if there will be one.
+    pub winners: Option<&'a mut Pool1>,
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        for vector in 0..CONV1_CHANNELS / S::LANES {
+            let bias = simd.load(self.bias, vector);
+            let mut weight = [bias; KERNEL_LEN];
+            for k in 0..KERNEL_LEN {
+                weight[k] = simd.load(&self.weight[k], vector);
+            }
+            for row in 0..POOL1_SIDE {
+                for column in 0..POOL1_SIDE {
+                    let window = convolve_window(simd, patch_at(self.image, row, column), &weight, bias);
+                    if let Some(winners) = &mut self.winners {
+                        let (value, winner) = relu_pool_winner(simd, window);
+                        simd.store(&mut self.pool1[row][column], vector, value);
+                        simd.store(&mut winners[row][column], vector, winner);
+                    } else {
+                        simd.store(&mut self.pool1[row][column], vector, relu_pool(simd, window));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of a window's four places: from the bias, terms in the order kernel row, kernel column.
+#[inline(always)]
+fn convolve_window<S: Simd>(
+    simd: S,
+    patch: [&[f32; 4]; 4],
+    weight: &[S::Vector; KERNEL_LEN],
+    bias: S::Vector,
+) -> [S::Vector; 4] {
+    let mut window = [bias; 4];
+    for row in 0..3 {
+        for column in 0..3 {
+            for (place, sum) in window.iter_mut().enumerate() {
+                let x = simd.splat(patch[row + place / 2][column + place % 2]);
+                *sum = simd.add_product(*sum, x, weight[3 * row + column]);
+            }
+        }
+    }
+    window
+}
+
+/// One sample's gradient of conv1's parameters, `cnn_core::conv::convolve_backward_parameters`.
+pub struct Backward<'a> {
+    pub image: &'a Image,
+    pub winners: &'a Pool1,
+    pub pool1_gradient: &'a Pool1,
+    pub weight_gradient: &'a mut [[f32; CONV1_CHANNELS]; KERNEL_LEN],
+    pub bias_gradient: &'a mut [f32; CONV1_CHANNELS],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let zero = simd.splat(0.0);
+        for vector in 0..CONV1_CHANNELS / S::LANES {
+            let mut weight_gradient = [zero; KERNEL_LEN];
+            let mut bias_gradient = zero;
+            for row in 0..POOL1_SIDE {
+                for column in 0..POOL1_SIDE {
+                    let patch = patch_at(self.image, row, column);
+                    let winner = simd.load(&self.winners[row][column], vector);
+                    let gradient = simd.load(&self.pool1_gradient[row][column], vector);
+                    let gradient = simd.select(simd.equal(winner, simd.splat(NO_WINNER)), zero, gradient);
+                    bias_gradient = simd.add(bias_gradient, gradient);
+                    let won = [1.0, 2.0, 3.0].map(|place| simd.equal(winner, simd.splat(place)));
+                    for k in 0..KERNEL_LEN {
+                        let place = |place: usize| simd.splat(patch[k / 3 + place / 2][k % 3 + place % 2]);
+                        let mut x = place(0);
+                        x = simd.select(won[0], place(1), x);
+                        x = simd.select(won[1], place(2), x);
+                        x = simd.select(won[2], place(3), x);
+                        weight_gradient[k] = simd.add_product(weight_gradient[k], gradient, x);
+                    }
+                }
+            }
+            for k in 0..KERNEL_LEN {
+                simd.store(&mut self.weight_gradient[k], vector, weight_gradient[k]);
+            }
+            simd.store(self.bias_gradient, vector, bias_gradient);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! conv2, ReLU and pooling, and its gradients over the pooling winners.
+
+use cnn_core::network::{CONV1_CHANNELS, CONV2_CHANNELS, KERNEL_LEN, POOL2_LEN, POOL2_SIDE};
+
+use super::pool::{NO_WINNER, relu_pool, relu_pool_winner};
+use crate::backend::cpu::layout::{Aligned, POOL1_PLACES, POOL1_SIDE, POOL2_PLACES, Pool1, Pool2, Winners2};
+use crate::backend::cpu::simd::Simd;
+use crate::backend::cpu::simd::dispatch::Kernel;
+
+/// `cnn_core::conv::convolve_relu_pool`. The lanes are output channels.
+pub struct Forward<'a> {
+    pub pool1: &'a Pool1,
+    /// `[input channel][kernel place][output channel]`
+    pub weight: &'a [[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS],
+    pub bias: &'a [f32; CONV2_CHANNELS],
+    pub pool2: &'a mut Pool2,
+    /// Kept for the backward pass, if there will be one.
+    pub winners: Option<&'a mut Winners2>,
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if S::REGISTERS >= 32 && CONV2_CHANNELS / S::LANES >= 4 {
+            self.run_tiled::<S, 4>(simd);
+        } else {
+            self.run_tiled::<S, 2>(simd);
+        }
+    }
+}
+
+impl Forward<'_> {
+    /// `VECTORS` vectors of output channels at a time.
+    #[inline(always)]
+    fn run_tiled<S: Simd, const VECTORS: usize>(mut self, simd: S) {
+        let mut pooled: Winners2 = Aligned([[0.0; CONV2_CHANNELS]; POOL2_PLACES]);
+        for first in (0..CONV2_CHANNELS / S::LANES).step_by(VECTORS) {
+            let bias: [_; VECTORS] = simd.load_all(self.bias, first);
+            for place in 0..POOL2_PLACES {
+                let (row, column) = (2 * (place / POOL2_SIDE), 2 * (place % POOL2_SIDE));
+                let window = convolve_window(simd, patch_at(self.pool1, row, column), self.weight, first, bias);
+                for v in 0..VECTORS {
+                    let window = [window[0][v], window[1][v], window[2][v], window[3][v]];
+                    if let Some(winners) = &mut self.winners {
+                        let (value, winner) = relu_pool_winner(simd, window);
+                        simd.store(&mut pooled[place], first + v, value);
+                        simd.store(&mut winners[place], first + v, winner);
+                    } else {
+                        simd.store(&mut pooled[place], first + v, relu_pool(simd, window));
+                    }
+                }
+            }
+        }
+        for (channel, values) in self.pool2.as_chunks_mut::<POOL2_PLACES>().0.iter_mut().enumerate() {
+            for (place, value) in values.iter_mut().enumerate() {
+                *value = pooled[place][channel];
+            }
+        }
+    }
+}
+
+/// The 4×4 inputs that a window of four places reads.
+#[inline(always)]
+fn patch_at(pool1: &Pool1, row: usize, column: usize) -> [&[[f32; CONV1_CHANNELS]; 4]; 4] {
+    let rows: &[_; 4] = pool1[row..].first_chunk().expect("windows lie inside the map");
+    rows.each_ref().map(|values| values[column..].first_chunk().expect("windows lie inside the map"))
+}
+
+/// The sums of a window's four places: from the bias, terms in the order input channel, kernel row, kernel column.
+#[inline(always)]
+fn convolve_window<S: Simd, const VECTORS: usize>(
+    simd: S,
+    patch: [&[[f32; CONV1_CHANNELS]; 4]; 4],
+    weight: &[[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS],
+    first: usize,
+    bias: [S::Vector; VECTORS],
+) -> [[S::Vector; VECTORS]; 4] {
+    let mut window = [bias; 4];
+    for (channel, weight) in weight.iter().enumerate() {
+        for row in 0..3 {
+            for column in 0..3 {
+                let w: [_; VECTORS] = simd.load_all(&weight[3 * row + column], first);
+                for (place, sums) in window.iter_mut().enumerate() {
+                    let x = simd.splat(patch[row + place / 2][column + place % 2][channel]);
+                    for v in 0..VECTORS {
+                        sums[v] = simd.add_product(sums[v], x, w[v]);
+                    }
+                }
+            }
+        }
+    }
+    window
+}
+
+/// One sample's gradients: of the parameters, as `cnn_core::conv::convolve_backward_parameters`, and of the input, as
+/// `convolve_backward_input`. The lanes are input channels.
+pub struct Backward<'a> {
+    pub pool1: &'a Pool1,
+    pub winners: &'a Winners2,
+    pub pool2_gradient: &'a Pool2,
+    /// `[output channel][kernel place][input channel]`
+    pub weight: &'a [[[f32; CONV1_CHANNELS]; KERNEL_LEN]; CONV2_CHANNELS],
+    pub weight_gradient: &'a mut [[[f32; CONV1_CHANNELS]; KERNEL_LEN]; CONV2_CHANNELS],
+    pub bias_gradient: &'a mut [f32; CONV2_CHANNELS],
+    pub pool1_gradient: &'a mut Pool1,
+}
+
+/// Places of the input from the first to the last that one convolution sum reads.
+const SPAN: usize = 2 * POOL1_SIDE + 3;
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let pool1: &[[f32; CONV1_CHANNELS]; POOL1_PLACES] =
+            self.pool1.as_flattened().try_into().expect("the map has 12·12 places");
+        let pool1_gradient: &mut [[f32; CONV1_CHANNELS]; POOL1_PLACES] =
+            self.pool1_gradient.as_flattened_mut().try_into().expect("the map has 12·12 places");
+        *pool1_gradient = [[0.0; CONV1_CHANNELS]; POOL1_PLACES];
+        let mut terms = [(0, 0.0); POOL2_PLACES];
+        for output in 0..CONV2_CHANNELS {
+            let terms = winners_of(output, self.winners, self.pool2_gradient, &mut terms);
+            let mut bias_gradient = 0.0;
+            for (_, gradient) in terms {
+                bias_gradient += gradient;
+            }
+            self.bias_gradient[output] = bias_gradient;
+            for vector in 0..CONV1_CHANNELS / S::LANES {
+                let zero = simd.splat(0.0);
+                let mut weight = [zero; KERNEL_LEN];
+                for k in 0..KERNEL_LEN {
+                    weight[k] = simd.load(&self.weight[output][k], vector);
+                }
+                let mut weight_gradient = [zero; KERNEL_LEN];
+                for &(place, gradient) in terms {
+                    let gradient = simd.splat(gradient);
+                    let x: &[_; SPAN] = pool1[place..].first_chunk().expect("a kernel lies inside the map");
+                    let dx: &mut [_; SPAN] =
+                        pool1_gradient[place..].first_chunk_mut().expect("a kernel lies inside the map");
+                    for k in 0..KERNEL_LEN {
+                        let at = k / 3 * POOL1_SIDE + k % 3;
+                        weight_gradient[k] = simd.add_product(weight_gradient[k], gradient, simd.load(&x[at], vector));
+                        let sum = simd.add_product(simd.load(&dx[at], vector), gradient, weight[k]);
+                        simd.store(&mut dx[at], vector, sum);
+                    }
+                }
+                for k in 0..KERNEL_LEN {
+                    simd.store(&mut self.weight_gradient[output][k], vector, weight_gradient[k]);
+                }
+            }
+        }
+    }
+}
+
+/// The winners of a channel in raster order: the first input place that each one read, and its gradient.
+#[inline(always)]
+fn winners_of<'t>(
+    channel: usize,
+    winners: &Winners2,
+    pool2_gradient: &[f32; POOL2_LEN],
+    terms: &'t mut [(usize, f32); POOL2_PLACES],
+) -> &'t [(usize, f32)] {
+    let gradients = &pool2_gradient.as_chunks::<POOL2_PLACES>().0[channel];
+    let mut count = 0;
+    for (place, gradient) in gradients.iter().enumerate() {
+        let winner = winners[place][channel];
+        let number = winner as usize;
+        let row = 2 * (place / POOL2_SIDE) + number / 2;
+        let column = 2 * (place % POOL2_SIDE) + number % 2;
+        // Written without a branch: whether a window has a winner cannot be foreseen.
+        terms[count] = (row * POOL1_SIDE + column, *gradient);
+        count += usize::from(winner != NO_WINNER);
+    }
+    &terms[..count]
+}

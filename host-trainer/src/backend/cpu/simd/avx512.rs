@@ -1,0 +1,88 @@
+//! AVX-512: 16 lanes, 32 registers. Only AVX-512F is asked for.
+
+use std::arch::x86_64::*;
+
+use super::Simd;
+
+/// Exists only where the machine has AVX-512F.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The level, if the machine has it.
+    pub fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Self(()))
+    }
+}
+
+// In the blocks below that call intrinsics on values alone, the one requirement is that the machine has AVX-512F.
+impl Simd for Avx512 {
+    type Vector = __m512;
+    type Mask = __mmask16;
+
+    const LANES: usize = 16;
+    const REGISTERS: usize = 32;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32], index: usize) -> __m512 {
+        let values = &values.as_chunks::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has AVX-512F; `values` are 16 readable values, any alignment will do.
+        unsafe { _mm512_loadu_ps(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32], index: usize, vector: __m512) {
+        let values = &mut values.as_chunks_mut::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has AVX-512F; `values` are 16 writable values, any alignment will do.
+        unsafe { _mm512_storeu_ps(values.as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m512, b: __m512) -> __m512 {
+        // VMAXPS gives its second operand unless the first is greater.
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn greater(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_mask_blend_ps(mask, no, yes) }
+    }
+}

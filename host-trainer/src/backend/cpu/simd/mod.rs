@@ -1,0 +1,87 @@
+//! Vectors of f32: one small trait, one file for each instruction set.
+//!
+//! The kernels are written once over [`Simd`]; a level only says how wide its vectors are and how each operation is
+//! spelt. There is no fused multiply-add and no sum across lanes, so a kernel gives the same bits at every level.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod dispatch;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+
+/// An instruction set for vectors of f32.
+///
+/// A value of the implementing type is the proof that this machine has the instructions: [`dispatch`] creates one
+/// only where it found them. Therefore all methods are safe. They must be inlined into a function that is compiled for
+/// the instruction set, which is what [`dispatch::Dispatch::run`] is for.
+pub trait Simd: Copy + Send + Sync {
+    /// [`Simd::LANES`] values.
+    type Vector: Copy;
+    /// One truth value for each lane.
+    type Mask: Copy;
+
+    /// Values of a vector; a divisor of 16.
+    const LANES: usize;
+    /// Vector registers: the size of the tiles that the kernels keep in them depends on it.
+    const REGISTERS: usize;
+
+    /// `value` in every lane.
+    fn splat(self, value: f32) -> Self::Vector;
+
+    /// Vector number `index` of `values`: those from `index · LANES`.
+    ///
+    /// # Panics
+    /// If it does not lie within `values`.
+    fn load(self, values: &[f32], index: usize) -> Self::Vector;
+
+    /// Writes vector number `index` of `values`.
+    ///
+    /// # Panics
+    /// If it does not lie within `values`.
+    fn store(self, values: &mut [f32], index: usize, vector: Self::Vector);
+
+    /// `a + b`
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a − b`
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a · b`
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `if a > b { a } else { b }`, for zeros of either sign too.
+    fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// `a > b`
+    fn greater(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+
+    /// `a == b`
+    fn equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+
+    /// `if mask { yes } else { no }`
+    fn select(self, mask: Self::Mask, yes: Self::Vector, no: Self::Vector) -> Self::Vector;
+
+    /// The `N` vectors of `values` from number `first` on.
+    ///
+    /// # Panics
+    /// If they do not lie within `values`.
+    #[inline(always)]
+    fn load_all<const N: usize>(self, values: &[f32], first: usize) -> [Self::Vector; N] {
+        let mut vectors = [self.splat(0.0); N];
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            *vector = self.load(values, first + v);
+        }
+        vectors
+    }
+
+    /// `sum + a · b`, the product rounded before it is added.
+    #[inline(always)]
+    fn add_product(self, sum: Self::Vector, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        self.add(sum, self.mul(a, b))
+    }
+}

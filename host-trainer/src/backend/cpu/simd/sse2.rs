@@ -1,0 +1,88 @@
+//! SSE2: 4 lanes, 16 registers. Every x86-64 processor has it.
+
+use std::arch::x86_64::*;
+
+use super::Simd;
+
+/// Exists only where the machine has SSE2.
+#[derive(Debug, Clone, Copy)]
+pub struct Sse2(());
+
+impl Sse2 {
+    /// The level, if the machine has it.
+    pub fn detect() -> Option<Self> {
+        is_x86_feature_detected!("sse2").then_some(Self(()))
+    }
+}
+
+// In the blocks below that call intrinsics on values alone, the one requirement is that the machine has SSE2.
+impl Simd for Sse2 {
+    type Vector = __m128;
+    type Mask = __m128;
+
+    const LANES: usize = 4;
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m128 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32], index: usize) -> __m128 {
+        let values = &values.as_chunks::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has SSE2; `values` are 4 readable values, any alignment will do.
+        unsafe { _mm_loadu_ps(values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, values: &mut [f32], index: usize, vector: __m128) {
+        let values = &mut values.as_chunks_mut::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has SSE2; `values` are 4 writable values, any alignment will do.
+        unsafe { _mm_storeu_ps(values.as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m128, b: __m128) -> __m128 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m128, b: __m128) -> __m128 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m128, b: __m128) -> __m128 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m128, b: __m128) -> __m128 {
+        // MAXPS gives its second operand unless the first is greater.
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn greater(self, a: __m128, b: __m128) -> __m128 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_cmpgt_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m128, b: __m128) -> __m128 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_cmpeq_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __m128, yes: __m128, no: __m128) -> __m128 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_or_ps(_mm_and_ps(mask, yes), _mm_andnot_ps(mask, no)) }
+    }
+}

@@ -1,0 +1,110 @@
+//! Model files on disk: written whole, every byte checked on reading.
+
+use std::path::{Path, PathBuf};
+
+use cnn_core::image::{Pixels, normalize};
+use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES, Training, encode};
+use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+
+use crate::backend::boxed_zeros;
+use crate::files::{FileError, read_limited, write_whole};
+use crate::fingerprint::Fingerprint;
+
+/// Why a model file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelFileError {
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its contents.
+    #[error("{path}: {error}", path = path.display())]
+    Contents {
+        /// The model file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ModelError,
+    },
+    /// The parameters are not those that the file names.
+    #[error("{path}: the parameters' fingerprint is {found}, the file says {expected}", path = path.display())]
+    Fingerprint {
+        /// The model file.
+        path: PathBuf,
+        /// What the metadata say.
+        expected: Fingerprint,
+        /// What the parameters give.
+        found: Fingerprint,
+    },
+}
+
+/// A model file that passed every check, in memory.
+#[derive(Debug)]
+pub struct LoadedModel {
+    bytes: Vec<u8>,
+    path: PathBuf,
+    /// The parameters.
+    pub parameters: Box<FlatParameters>,
+    /// SHA-256 of the parameters.
+    pub fingerprint: Fingerprint,
+}
+
+impl LoadedModel {
+    /// Reads a model file, compares its fingerprint and runs its self-test.
+    ///
+    /// # Errors
+    /// If the file cannot be read or any check fails.
+    pub fn read(path: &Path) -> Result<Self, ModelFileError> {
+        let bytes = read_limited(path, MAX_LEN as u64)?;
+        let contents = |error| ModelFileError::Contents { path: path.into(), error };
+        let model = Model::parse(&bytes).map_err(contents)?;
+        let mut parameters = boxed_zeros();
+        model.copy_parameters(&mut parameters);
+        let found = Fingerprint::of(&parameters);
+        let expected = Fingerprint::from(model.metadata().fingerprint);
+        if found != expected {
+            return Err(ModelFileError::Fingerprint { path: path.into(), expected, found });
+        }
+        model.self_test(&Parameters::of(&parameters), &mut Activations::new()).map_err(contents)?;
+        Ok(Self { path: path.into(), parameters, fingerprint: found, bytes })
+    }
+
+    /// How the parameters were trained; nothing for imported ones.
+    pub fn training(&self) -> Option<Training<'_>> {
+        let model = Model::parse(&self.bytes).expect("checked when it was read");
+        model.metadata().training
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Writes a model file, whole or not at all. `golden` becomes its self-test. A longer name of the data set is cut to
+/// [`MAX_DATASET_NAME`] bytes.
+///
+/// # Errors
+/// If a parameter is not finite or the file cannot be written.
+pub fn write(
+    path: &Path,
+    training: Option<Training<'_>>,
+    parameters: &FlatParameters,
+    golden: &Pixels,
+) -> Result<(), ModelFileError> {
+    let mut activations = Box::new(Activations::new());
+    normalize(golden, &mut activations.image);
+    let logits = forward(&Parameters::of(parameters), &mut activations);
+    let metadata = Metadata {
+        shapes: SHAPES,
+        training: training.map(|training| Training { dataset: name_that_fits(training.dataset), ..training }),
+        fingerprint: *Fingerprint::of(parameters).as_bytes(),
+        golden: Golden { pixels: golden, logits },
+    };
+    let mut bytes = vec![0; MAX_LEN];
+    let len = encode(&metadata, parameters, &mut bytes)
+        .map_err(|error| ModelFileError::Contents { path: path.into(), error })?;
+    Ok(write_whole(path, &bytes[..len])?)
+}
+
+fn name_that_fits(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_DATASET_NAME)]
+}

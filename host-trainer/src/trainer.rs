@@ -1,0 +1,355 @@
+//! The epoch loop: written once, above any backend.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use cnn_core::network::{FlatParameters, TENSORS};
+use cnn_core::sgd::Sgd;
+
+use crate::backend::{Backend, BackendError, Epoch, Outcome, TrainingState};
+use crate::dataset::{Dataset, Split};
+use crate::fingerprint::Fingerprint;
+use crate::random::{in_sequence, initial_parameters, shuffled};
+use crate::report::metrics::{EpochMetrics, Metrics};
+
+/// What decides a run besides its data set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Epochs to train, at least 1.
+    pub epochs: u32,
+    /// Images of a step, at least 1; the last step of an epoch takes what is left.
+    pub batch_length: u32,
+    /// The optimiser's settings.
+    pub sgd: Sgd,
+    /// The seed of the initial parameters and of the shuffles.
+    pub seed: u64,
+    /// Whether every epoch has an order of its own.
+    pub shuffle: bool,
+}
+
+impl Settings {
+    /// The tutorial's recipe: 100 epochs, batches of 100, shuffled.
+    pub const RECIPE: Settings = Settings { epochs: 100, batch_length: 100, sgd: Sgd::RECIPE, seed: 0, shuffle: true };
+}
+
+/// One trained and evaluated epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochReport {
+    /// Loss and accuracy over both splits.
+    pub metrics: EpochMetrics,
+    /// The parameters after the epoch.
+    pub fingerprint: Fingerprint,
+    /// Time of the training steps, in seconds.
+    pub training_seconds: f64,
+    /// Time of both evaluations, in seconds.
+    pub evaluation_seconds: f64,
+}
+
+/// Hears how a run goes.
+pub trait Observer {
+    /// `samples` more images went through training or evaluation; may ask to stop.
+    fn advance(&mut self, samples: usize) -> ControlFlow<()>;
+
+    /// An epoch is complete.
+    fn epoch(&mut self, report: &EpochReport);
+}
+
+/// Why a run ended before its last epoch. Epochs and steps count from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The observer asked for it.
+    #[error("epoch {epoch}: interrupted")]
+    Interrupted {
+        /// The epoch that was not completed.
+        epoch: u32,
+    },
+    /// The loss of a training step is NaN or infinite.
+    #[error("epoch {epoch}, step {step}: the loss is no longer a finite number; try a smaller --lr")]
+    NonFiniteLoss {
+        /// The epoch.
+        epoch: u32,
+        /// The step within the epoch.
+        step: usize,
+    },
+    /// A parameter is NaN or infinite after an epoch.
+    #[error("epoch {epoch}, after step {step}: {tensor}[{index}] is no longer a finite number; try a smaller --lr")]
+    NonFiniteParameter {
+        /// The epoch.
+        epoch: u32,
+        /// The epoch's last step.
+        step: usize,
+        /// The tensor's name.
+        tensor: &'static str,
+        /// The value's place in the flattened tensor.
+        index: usize,
+    },
+    /// The mean loss of a split is NaN or infinite.
+    #[error("epoch {epoch}, after step {step}: the mean {split} loss is no longer a finite number; try a smaller --lr")]
+    NonFiniteMeanLoss {
+        /// The epoch.
+        epoch: u32,
+        /// The epoch's last step.
+        step: usize,
+        /// The split's name.
+        split: Split,
+    },
+}
+
+impl Stop {
+    fn from_backend(epoch: u32, error: BackendError) -> Self {
+        match error {
+            BackendError::Interrupted => Stop::Interrupted { epoch },
+            BackendError::NonFiniteLoss { step } => Stop::NonFiniteLoss { epoch, step: step + 1 },
+        }
+    }
+}
+
+/// A run, complete or not: its complete epochs and the state after the last of them.
+#[derive(Debug)]
+pub struct Run {
+    /// The initial parameters.
+    pub initial_fingerprint: Fingerprint,
+    /// Every complete epoch.
+    pub epochs: Vec<EpochReport>,
+    /// The state after the last complete epoch; the initial one if there is none.
+    pub state: TrainingState,
+    /// Why there are no more epochs, if they are not all there.
+    pub stopped: Option<Stop>,
+}
+
+/// Trains from the seed's initial parameters and evaluates both splits after every epoch.
+///
+/// The result depends on the data set and the settings alone, not on the backend.
+pub fn train(backend: &mut dyn Backend, dataset: &Dataset, settings: &Settings, observer: &mut dyn Observer) -> Run {
+    let state = TrainingState::new(initial_parameters(settings.seed));
+    let initial_fingerprint = Fingerprint::of(&state.parameters);
+    let mut run = Run { initial_fingerprint, epochs: Vec::new(), state, stopped: None };
+    run.stopped = run.train_epochs(backend, dataset, settings, observer).err();
+    run
+}
+
+impl Run {
+    fn train_epochs(
+        &mut self,
+        backend: &mut dyn Backend,
+        dataset: &Dataset,
+        settings: &Settings,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Stop> {
+        backend.load(&self.state).map_err(|error| Stop::from_backend(1, error))?;
+        let mut outcomes = vec![Outcome::default(); dataset.train.len().max(dataset.test.len())];
+        let steps = dataset.train.len().div_ceil(settings.batch_length as usize);
+        for epoch in 1..=settings.epochs {
+            let start = Instant::now();
+            train_epoch(backend, dataset, settings, epoch, observer)
+                .map_err(|error| Stop::from_backend(epoch, error))?;
+            let state = backend.state().map_err(|error| Stop::from_backend(epoch, error))?;
+            check_finite(&state.parameters, epoch, steps)?;
+            let training_seconds = start.elapsed().as_secs_f64();
+
+            let start = Instant::now();
+            let mut measure = |split| {
+                let metrics = evaluate(backend, dataset, split, &mut outcomes, observer)
+                    .map_err(|error| Stop::from_backend(epoch, error))?;
+                if metrics.loss.is_finite() {
+                    Ok(metrics)
+                } else {
+                    Err(Stop::NonFiniteMeanLoss { epoch, step: steps, split })
+                }
+            };
+            let (train, test) = (measure(Split::Train)?, measure(Split::Test)?);
+            let evaluation_seconds = start.elapsed().as_secs_f64();
+
+            let fingerprint = Fingerprint::of(&state.parameters);
+            let metrics = EpochMetrics { epoch, train, test };
+            let report = EpochReport { metrics, fingerprint, training_seconds, evaluation_seconds };
+            self.epochs.push(report);
+            self.state = state;
+            observer.epoch(&report);
+        }
+        Ok(())
+    }
+}
+
+fn train_epoch(
+    backend: &mut dyn Backend,
+    dataset: &Dataset,
+    settings: &Settings,
+    epoch: u32,
+    observer: &mut dyn Observer,
+) -> Result<(), BackendError> {
+    let length = dataset.train.len();
+    let order = if settings.shuffle { shuffled(settings.seed, epoch, length) } else { in_sequence(length) };
+    let epoch = Epoch { order: &order, batch_length: settings.batch_length as usize, sgd: settings.sgd };
+    backend.train_epoch(epoch, &mut increments(observer))
+}
+
+/// Loss and accuracy over a whole split. `outcomes` is at least as long as the split and holds its outcomes afterwards.
+///
+/// # Errors
+/// As [`Backend::evaluate`].
+pub fn evaluate(
+    backend: &mut dyn Backend,
+    dataset: &Dataset,
+    split: Split,
+    outcomes: &mut [Outcome],
+    observer: &mut dyn Observer,
+) -> Result<Metrics, BackendError> {
+    let samples = dataset.split(split);
+    let outcomes = &mut outcomes[..samples.len()];
+    backend.evaluate(split, outcomes, &mut increments(observer))?;
+    Ok(Metrics::of(outcomes, samples.labels()))
+}
+
+/// Turns a backend's count of samples done into the observer's steps forward.
+fn increments(observer: &mut dyn Observer) -> impl FnMut(usize) -> ControlFlow<()> + '_ {
+    let mut before = 0;
+    move |done| {
+        let step = done - before;
+        before = done;
+        observer.advance(step)
+    }
+}
+
+fn check_finite(parameters: &FlatParameters, epoch: u32, step: usize) -> Result<(), Stop> {
+    let Some(place) = parameters.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let tensor = TENSORS.iter().rev().find(|tensor| tensor.offset <= place).expect("the first tensor starts at 0");
+    Err(Stop::NonFiniteParameter { epoch, step, tensor: tensor.name, index: place - tensor.offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Samples;
+
+    const SETTINGS: Settings = Settings { epochs: 3, batch_length: 2, ..Settings::RECIPE };
+
+    fn dataset() -> Dataset {
+        let samples = Samples::new(vec![[0; 784]; 5], vec![1; 5]);
+        Dataset { name: "five".into(), hash: [0; 32], train: samples.clone(), test: samples }
+    }
+
+    /// Adds 1 to every parameter in an epoch; may fail in the second one.
+    struct Fake {
+        state: TrainingState,
+        epochs: u32,
+        failure: Option<fn() -> BackendError>,
+        loss: f32,
+        parameter: f32,
+    }
+
+    impl Fake {
+        fn new() -> Self {
+            let state = TrainingState::new(crate::backend::boxed_zeros());
+            Self { state, epochs: 0, failure: None, loss: 0.5, parameter: 1.0 }
+        }
+    }
+
+    impl Backend for Fake {
+        fn description(&self) -> String {
+            "fake".into()
+        }
+
+        fn load(&mut self, state: &TrainingState) -> Result<(), BackendError> {
+            self.state = state.clone();
+            Ok(())
+        }
+
+        fn state(&mut self) -> Result<TrainingState, BackendError> {
+            Ok(self.state.clone())
+        }
+
+        fn train_epoch(&mut self, epoch: Epoch<'_>, progress: crate::backend::Progress<'_>) -> Result<(), BackendError> {
+            self.epochs += 1;
+            self.state.parameters.fill(self.parameter * self.epochs as f32);
+            assert_eq!((epoch.order.len(), epoch.batch_length), (5, 2));
+            if self.epochs == 2 && let Some(failure) = self.failure {
+                return Err(failure());
+            }
+            for done in [2, 4, 5] {
+                if progress(done).is_break() {
+                    return Err(BackendError::Interrupted);
+                }
+            }
+            Ok(())
+        }
+
+        fn evaluate(
+            &mut self,
+            _split: Split,
+            outcomes: &mut [Outcome],
+            progress: crate::backend::Progress<'_>,
+        ) -> Result<(), BackendError> {
+            outcomes.fill(Outcome { loss: self.loss, prediction: 1 });
+            if progress(outcomes.len()).is_break() { Err(BackendError::Interrupted) } else { Ok(()) }
+        }
+    }
+
+    /// Counts samples and asks to stop once it has seen `limit` of them.
+    struct Counter {
+        samples: usize,
+        limit: usize,
+        epochs: usize,
+    }
+
+    impl Counter {
+        fn until(limit: usize) -> Self {
+            Self { samples: 0, limit, epochs: 0 }
+        }
+    }
+
+    impl Observer for Counter {
+        fn advance(&mut self, samples: usize) -> ControlFlow<()> {
+            self.samples += samples;
+            if self.samples >= self.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+
+        fn epoch(&mut self, _report: &EpochReport) {
+            self.epochs += 1;
+        }
+    }
+
+    #[test]
+    fn the_observer_hears_of_every_sample_and_epoch() {
+        let mut counter = Counter::until(usize::MAX);
+        let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut counter);
+        assert!(run.stopped.is_none(), "{:?}", run.stopped);
+        // Five trained, five and five evaluated in each of three epochs.
+        assert_eq!((counter.samples, counter.epochs), (3 * 15, 3));
+        assert_eq!(run.epochs.iter().map(|report| report.metrics.epoch).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(run.state.parameters[0], 3.0);
+    }
+
+    #[test]
+    fn an_interrupted_run_keeps_its_last_complete_epoch() {
+        // In the middle of the second epoch's training, and of its evaluation.
+        for limit in [15 + 2, 15 + 10] {
+            let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut Counter::until(limit));
+            assert!(matches!(run.stopped, Some(Stop::Interrupted { epoch: 2 })), "{:?}", run.stopped);
+            assert_eq!((run.epochs.len(), run.state.parameters[0]), (1, 1.0));
+            assert_eq!(run.epochs[0].fingerprint, Fingerprint::of(&run.state.parameters));
+        }
+    }
+
+    #[test]
+    fn what_stops_being_finite_ends_the_run_and_is_named() {
+        let stopped = |fake: &mut Fake| {
+            let run = train(fake, &dataset(), &SETTINGS, &mut Counter::until(usize::MAX));
+            run.stopped.expect("it stops").to_string()
+        };
+        let failure: Option<fn() -> BackendError> = Some(|| BackendError::NonFiniteLoss { step: 0 });
+        assert!(stopped(&mut Fake { failure, ..Fake::new() }).starts_with("epoch 2, step 1: the loss"));
+        let message = stopped(&mut Fake { parameter: f32::INFINITY, ..Fake::new() });
+        assert!(message.starts_with("epoch 1, after step 3: conv1.weight[0]"), "{message}");
+        let message = stopped(&mut Fake { loss: f32::NAN, ..Fake::new() });
+        assert!(message.starts_with("epoch 1, after step 3: the mean train loss"), "{message}");
+    }
+
+    #[test]
+    fn a_parameter_is_named_by_its_tensor() {
+        let mut parameters = crate::backend::boxed_zeros();
+        parameters[cnn_core::network::FC1_BIAS.offset + 7] = f32::NAN;
+        let stop = check_finite(&parameters, 4, 600).expect_err("it is not finite");
+        assert!(stop.to_string().contains("fc1.bias[7]"), "{stop}");
+    }
+}
