@@ -93,6 +93,14 @@ pub enum Stop {
         /// The split's name.
         split: Split,
     },
+    /// The device that the backend runs on failed.
+    #[error("epoch {epoch}: {message}")]
+    Device {
+        /// The epoch that was not completed.
+        epoch: u32,
+        /// What failed.
+        message: String,
+    },
 }
 
 impl Stop {
@@ -100,6 +108,7 @@ impl Stop {
         match error {
             BackendError::Interrupted => Stop::Interrupted { epoch },
             BackendError::NonFiniteLoss { step } => Stop::NonFiniteLoss { epoch, step: step + 1 },
+            BackendError::Device { message } => Stop::Device { epoch, message },
         }
     }
 }
@@ -259,11 +268,17 @@ mod tests {
             Ok(self.state.clone())
         }
 
-        fn train_epoch(&mut self, epoch: Epoch<'_>, progress: crate::backend::Progress<'_>) -> Result<(), BackendError> {
+        fn train_epoch(
+            &mut self,
+            epoch: Epoch<'_>,
+            progress: crate::backend::Progress<'_>,
+        ) -> Result<(), BackendError> {
             self.epochs += 1;
             self.state.parameters.fill(self.parameter * self.epochs as f32);
             assert_eq!((epoch.order.len(), epoch.batch_length), (5, 2));
-            if self.epochs == 2 && let Some(failure) = self.failure {
+            if self.epochs == 2
+                && let Some(failure) = self.failure
+            {
                 return Err(failure());
             }
             for done in [2, 4, 5] {

@@ -4,12 +4,16 @@
 #include "loss.cuh"
 #include "network.cuh"
 
+// kernels/src/lib.rs launches with this size; two blocks fit a multiprocessor of every GPU from Volta on but Turing's.
+constexpr int EVALUATE_SHARED_BYTES = 37 << 10;
+static_assert(sizeof(ConvolutionMemory) <= EVALUATE_SHARED_BYTES, "the shared memory of one block");
+
 // Samples `first` to `first + count − 1`: pixels to pool2, [count][800]. A block takes one sample after another and
 // keeps the parameters in shared memory.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
     evaluate_convolutions(const unsigned char *images, unsigned first, unsigned count, const float *parameters,
                           float *pool2) {
-    __shared__ ConvolutionMemory memory;
+    DYNAMIC_SHARED(ConvolutionMemory, memory);
     load_convolutions(memory, parameters);
     for (unsigned n = blockIdx.x; n < count; n += gridDim.x) {
         load_image(memory, images + (size_t)(first + n) * network::IMAGE_PIXELS);
@@ -37,6 +41,7 @@ struct alignas(16) ClassifierTile {
     float hidden[CLASSIFIER_SAMPLES][network::HIDDEN + 1];
     float logits[CLASSIFIER_SAMPLES][network::CLASSES + 1];
 };
+static_assert(sizeof(ClassifierTile) <= EVALUATE_SHARED_BYTES, "the shared memory of one block");
 
 // The tile's share of fc1: INPUT_CHUNK terms of every output, in the order of the inputs.
 __device__ __forceinline__ void add_fc1_terms(const ClassifierTile &tile, int outputs, int samples,
@@ -104,7 +109,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
     evaluate_classifier(const float *pool2, const unsigned char *labels, unsigned count, const float *parameters,
                         const float *fc1_transposed, float *losses, unsigned char *predictions) {
     using namespace network;
-    __shared__ ClassifierTile tile;
+    DYNAMIC_SHARED(ClassifierTile, tile);
     const int first = (int)blockIdx.x * CLASSIFIER_SAMPLES, samples_here = min(CLASSIFIER_SAMPLES, (int)count - first);
     hidden_of_tile(tile, pool2 + (size_t)first * POOL2_LEN, samples_here, parameters, fc1_transposed);
     __syncthreads();

@@ -37,8 +37,10 @@ pub const PROBE_MATH: &str = "probe_math";
 
 /// Threads of a block, of every kernel.
 pub const THREADS: u32 = 512;
-/// Dynamic shared memory of a block of the kernels of [`TRAIN`], in bytes. The others have none.
+/// Dynamic shared memory of a block of the kernels of [`TRAIN`], in bytes.
 pub const TRAIN_SHARED_BYTES: u32 = 64 << 10;
+/// Dynamic shared memory of a block of the kernels of [`EVALUATE`], in bytes.
+pub const EVALUATE_SHARED_BYTES: u32 = 37 << 10;
 /// Samples of a block of [`EVALUATE_CLASSIFIER`].
 pub const CLASSIFIER_SAMPLES: u32 = 32;
 /// Blocks of [`EVALUATE_CONVOLUTIONS`] that a multiprocessor runs at once, if its shared memory suffices.
@@ -140,9 +142,12 @@ mod tests {
 
     #[test]
     fn every_module_has_its_kernels_for_the_promised_drivers_and_gpus() {
-        let kernels =
-            [(TRAIN, vec![TRAIN_STEPS, TRAIN_SAMPLES, TRAIN_UPDATE]), (EVALUATE, vec![EVALUATE_CONVOLUTIONS]),
-             (EVALUATE, vec![EVALUATE_CLASSIFIER]), (PROBE, vec![PROBE_MATH])];
+        let kernels = [
+            (TRAIN, vec![TRAIN_STEPS, TRAIN_SAMPLES, TRAIN_UPDATE]),
+            (EVALUATE, vec![EVALUATE_CONVOLUTIONS]),
+            (EVALUATE, vec![EVALUATE_CLASSIFIER]),
+            (PROBE, vec![PROBE_MATH]),
+        ];
         for (ptx, names) in kernels {
             assert!(ptx.text.contains("\n.version 8.0\n.target sm_70\n"), "{}", ptx.name);
             for name in names {

@@ -57,9 +57,7 @@ fn library() -> Result<&'static Library, &'static str> {
 unsafe fn symbol<F: Copy>(name: &str) -> Result<F, CUresult> {
     let library = library().map_err(|_| CUresult::CUDA_ERROR_NO_DEVICE)?;
     // SAFETY: the caller vouches for the type; the library stays open.
-    unsafe { library.get::<F>(name.as_bytes()) }
-        .map(|function| *function)
-        .map_err(|_| CUresult::CUDA_ERROR_NOT_FOUND)
+    unsafe { library.get::<F>(name.as_bytes()) }.map(|function| *function).map_err(|_| CUresult::CUDA_ERROR_NOT_FOUND)
 }
 
 thread_local! {
@@ -101,8 +99,20 @@ fn checked(code: u32) -> CUresult {
         LAST_ERROR.set(code);
     }
     match code {
-        0..=8 | 34 | 100..=102 | 200..=202 | 205..=224 | 300..=304 | 400 | 401 | 500 | 600 | 700..=705
-        | 708..=720 | 800..=809 | 900..=911 =>
+        0..=8
+        | 34
+        | 100..=102
+        | 200..=202
+        | 205..=224
+        | 300..=304
+        | 400
+        | 401
+        | 500
+        | 600
+        | 700..=705
+        | 708..=720
+        | 800..=809
+        | 900..=911 =>
         // SAFETY: every code listed is a variant of the repr(u32) enum.
         unsafe { std::mem::transmute::<u32, CUresult>(code) },
         _ => CUresult::CUDA_ERROR_UNKNOWN,

@@ -2,7 +2,7 @@
 // that barriers, warp votes and spinning grid barriers work as on a GPU. The kernels' sources compile unchanged.
 //
 // The threads of a block take turns. With a seed the order of turns is drawn anew in every round, which shows a missing
-// barrier: some order then gives a wrong result. Shared memory starts as NaNs.
+// barrier: some order then gives a wrong result. Shared memory is dynamic only and starts as NaNs.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -22,7 +22,6 @@
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
-#define __shared__ static thread_local  // one for each operating system's thread, that is for each block
 #define DYNAMIC_SHARED(Type, name) Type &name = *static_cast<Type *>(sim_dynamic_shared(sizeof(Type)))
 
 struct uint3 {

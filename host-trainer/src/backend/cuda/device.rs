@@ -3,6 +3,7 @@
 use cust::CudaApiVersion;
 use cust::context::Context;
 use cust::device::{Device, DeviceAttribute};
+use cust::sys;
 use kernels::{COMPUTE_CAPABILITY_NEEDED, DRIVER_NEEDED};
 
 use super::error::CudaError;
@@ -95,6 +96,15 @@ fn describe(device: Device) -> cust::error::CudaResult<DeviceInfo> {
         ),
         multiprocessors: attribute(DeviceAttribute::MultiprocessorCount)?.unsigned_abs(),
         memory: device.total_memory()?,
-        cooperative_launch: attribute(DeviceAttribute::CooperativeLaunch)? != 0,
+        cooperative_launch: has_cooperative_launch(device),
     })
+}
+
+/// An attribute that `cust` does not name.
+fn has_cooperative_launch(device: Device) -> bool {
+    let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH;
+    let mut value = 0;
+    // SAFETY: the place for the value is valid, the device comes from the driver. On an error the value stays 0.
+    unsafe { sys::cuDeviceGetAttribute(&mut value, attribute, device.as_raw()) };
+    value != 0
 }

@@ -61,8 +61,8 @@ impl Kernels {
             steps: train.kernel(kernels::TRAIN_STEPS, kernels::TRAIN_SHARED_BYTES)?,
             samples: train.kernel(kernels::TRAIN_SAMPLES, kernels::TRAIN_SHARED_BYTES)?,
             update: train.kernel(kernels::TRAIN_UPDATE, kernels::TRAIN_SHARED_BYTES)?,
-            convolutions: evaluate.kernel(kernels::EVALUATE_CONVOLUTIONS, 0)?,
-            classifier: evaluate.kernel(kernels::EVALUATE_CLASSIFIER, 0)?,
+            convolutions: evaluate.kernel(kernels::EVALUATE_CONVOLUTIONS, kernels::EVALUATE_SHARED_BYTES)?,
+            classifier: evaluate.kernel(kernels::EVALUATE_CLASSIFIER, kernels::EVALUATE_SHARED_BYTES)?,
             _modules: [train, evaluate],
         })
     }

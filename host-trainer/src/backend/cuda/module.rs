@@ -43,13 +43,12 @@ impl Module {
         };
         let function = self.inner.get_function(name).map_err(error)?;
         let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        if shared_bytes > 0 {
-            // SAFETY: the function is the module's, which is loaded.
-            let result = unsafe { sys::cuFuncSetAttribute(function.to_raw(), attribute, shared_bytes as i32) };
-            succeed(result).map_err(error)?;
-        }
-        let blocks_per_multiprocessor =
-            function.max_active_blocks_per_multiprocessor(BlockSize::x(THREADS), shared_bytes as usize).map_err(error)?;
+        // SAFETY: the function is the module's, which is loaded.
+        let result = unsafe { sys::cuFuncSetAttribute(function.to_raw(), attribute, shared_bytes as i32) };
+        succeed(result).map_err(error)?;
+        let blocks_per_multiprocessor = function
+            .max_active_blocks_per_multiprocessor(BlockSize::x(THREADS), shared_bytes as usize)
+            .map_err(error)?;
         Ok(Kernel { function: function.to_raw(), shared_bytes, blocks_per_multiprocessor })
     }
 }
@@ -57,10 +56,8 @@ impl Module {
 /// What the driver's compiler says of a module that does not load, on one line.
 fn load_log(text: &CString) -> String {
     let mut log = vec![0u8; 4096];
-    let mut options = [
-        sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
-        sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
-    ];
+    let mut options =
+        [sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
     let mut values = [log.as_mut_ptr().cast::<c_void>(), log.len() as *mut c_void];
     let mut module = ptr::null_mut();
     // SAFETY: the options come with their values: a buffer that outlives the call, and its size, by value as the driver
@@ -172,8 +169,8 @@ impl Graph {
             succeed(sys::cuStreamBeginCapture_v2(stream.as_inner(), mode))?;
             let enqueued = enqueue();
             succeed(sys::cuStreamEndCapture(stream.as_inner(), &mut graph))?;
-            let instantiated = enqueued
-                .and_then(|()| succeed(sys::cuGraphInstantiateWithFlags(&mut executable, graph, 0)));
+            let instantiated =
+                enqueued.and_then(|()| succeed(sys::cuGraphInstantiateWithFlags(&mut executable, graph, 0)));
             sys::cuGraphDestroy(graph);
             instantiated.map(|()| Self(executable))
         }
