@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod dataset;
+pub mod exchange;
 pub mod files;
 pub mod fingerprint;
 pub mod model_file;

@@ -1,0 +1,227 @@
+//! Parameters to and from PyTorch: safetensors files with the names and shapes of its `state_dict`.
+//!
+//! `load_state_dict(safetensors.torch.load_file("FILE"))` takes what [`export`] writes, bit for bit; a network saved with
+//! `safetensors.torch.save_file(network.state_dict(), "FILE")` is what [`import`] reads. The format is described at
+//! <https://github.com/huggingface/safetensors#format>; its values are little-endian on every host.
+
+use std::collections::HashMap;
+
+use cnn_core::network::{FlatParameters, PARAMETER_COUNT, TENSORS, Tensor};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
+
+use crate::backend::boxed_zeros;
+
+/// The longest file that is read, in bytes: the parameters and far more header than they need.
+pub const MAX_FILE_BYTES: u64 = (PARAMETER_COUNT * size_of::<f32>() + (1 << 20)) as u64;
+
+/// Why a safetensors file does not hold this network's parameters.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// Not a safetensors file, or a truncated one.
+    #[error("not a whole safetensors file: {0}")]
+    Format(SafeTensorError),
+    /// A tensor of the network is not there.
+    #[error("the tensor {name} is missing; the file must hold exactly {}", expected_names())]
+    Missing {
+        /// PyTorch's name.
+        name: &'static str,
+    },
+    /// A tensor that the network does not have.
+    #[error("the tensor {name:?} is not one of this network; the file must hold exactly {}", expected_names())]
+    Unknown {
+        /// The name in the file.
+        name: String,
+    },
+    /// A tensor of another shape.
+    #[error("the tensor {name} has the shape {found:?}, but this network's has {expected:?}")]
+    Shape {
+        /// PyTorch's name.
+        name: &'static str,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The network's shape.
+        expected: &'static [usize],
+    },
+    /// A tensor of another type of number.
+    #[error("the tensor {name} holds {found} values, but f32 is expected; convert the network with .float() first")]
+    Type {
+        /// PyTorch's name.
+        name: &'static str,
+        /// The type in the file.
+        found: Dtype,
+    },
+    /// A value that is NaN or infinite.
+    #[error("the tensor {name} holds {value} at index {index:?}; every parameter must be finite")]
+    NotFinite {
+        /// PyTorch's name.
+        name: &'static str,
+        /// The value.
+        value: f32,
+        /// Its place in every dimension of the tensor.
+        index: Vec<usize>,
+    },
+}
+
+fn expected_names() -> String {
+    TENSORS.map(|tensor| tensor.name).join(", ")
+}
+
+/// The parameters as a safetensors file. Equal parameters give equal files.
+pub fn export(parameters: &FlatParameters) -> Vec<u8> {
+    const VALID: &str = "lengths follow from the shapes";
+    let data: Vec<u8> = parameters.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let views = TENSORS.map(|Tensor { name, shape, offset, len }| {
+        let bytes = &data[offset * size_of::<f32>()..][..len * size_of::<f32>()];
+        (name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect(VALID))
+    });
+    // By convention this tells PyTorch's tensors from those of other frameworks.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(metadata)).expect(VALID)
+}
+
+/// The parameters in a safetensors file: exactly this network's tensors, in any order, each f32 and finite.
+///
+/// # Errors
+/// If the bytes are not a whole safetensors file, if a tensor is missing, unknown, or of another shape or type, or if a
+/// value is NaN or infinite.
+pub fn import(bytes: &[u8]) -> Result<Box<FlatParameters>, ExchangeError> {
+    let file = SafeTensors::deserialize(bytes).map_err(ExchangeError::Format)?;
+    let mut names = file.names();
+    names.sort_unstable();
+    if let Some(name) = names.into_iter().find(|&name| TENSORS.iter().all(|tensor| tensor.name != name)) {
+        return Err(ExchangeError::Unknown { name: name.into() });
+    }
+    let mut parameters = boxed_zeros();
+    for tensor in &TENSORS {
+        let view = file.tensor(tensor.name).map_err(|_| ExchangeError::Missing { name: tensor.name })?;
+        read_tensor(tensor, &view, &mut parameters[tensor.range()])?;
+    }
+    Ok(parameters)
+}
+
+fn read_tensor(tensor: &Tensor, view: &TensorView<'_>, values: &mut [f32]) -> Result<(), ExchangeError> {
+    let &Tensor { name, shape: expected, .. } = tensor;
+    if view.dtype() != Dtype::F32 {
+        return Err(ExchangeError::Type { name, found: view.dtype() });
+    }
+    if view.shape() != expected {
+        return Err(ExchangeError::Shape { name, found: view.shape().to_vec(), expected });
+    }
+    let (words, _) = view.data().as_chunks();
+    for (place, (value, &word)) in values.iter_mut().zip(words).enumerate() {
+        *value = f32::from_le_bytes(word);
+        if !value.is_finite() {
+            return Err(ExchangeError::NotFinite { name, value: *value, index: index_of(place, expected) });
+        }
+    }
+    Ok(())
+}
+
+/// The index in every dimension of the value at `place` in memory, the last dimension running fastest.
+fn index_of(mut place: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (coordinate, &length) in index.iter_mut().zip(shape).rev() {
+        *coordinate = place % length;
+        place /= length;
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use cnn_core::network::{CONV2_BIAS, FC1_WEIGHT};
+
+    use super::*;
+    use crate::random::initial_parameters;
+
+    /// A file with these tensors of zeros.
+    fn file(tensors: &[(&str, Dtype, &[usize])]) -> Vec<u8> {
+        let zeros = vec![0; 8 * PARAMETER_COUNT];
+        let views = tensors.iter().map(|&(name, dtype, shape)| {
+            let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (name, TensorView::new(dtype, shape.to_vec(), &zeros[..length]).unwrap())
+        });
+        safetensors::serialize(views, None).unwrap()
+    }
+
+    /// This network's tensors, to be changed.
+    fn tensors() -> Vec<(&'static str, Dtype, &'static [usize])> {
+        TENSORS.iter().map(|tensor| (tensor.name, Dtype::F32, tensor.shape)).collect()
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        import(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn parameters_come_back_bit_for_bit() {
+        let mut parameters = initial_parameters(5);
+        parameters[..4].copy_from_slice(&[-0.0, f32::MIN_POSITIVE / 4.0, f32::MAX, f32::MIN]);
+        let read = import(&export(&parameters)).unwrap();
+        assert_eq!(read.map(f32::to_bits), parameters.map(f32::to_bits));
+    }
+
+    #[test]
+    fn equal_parameters_give_equal_files_that_fit_the_limit() {
+        let bytes = export(&initial_parameters(5));
+        assert_eq!(bytes, export(&initial_parameters(5)));
+        assert!(bytes.len() as u64 <= MAX_FILE_BYTES);
+    }
+
+    #[test]
+    fn any_order_of_tensors_is_read() {
+        let mut reversed = tensors();
+        reversed.reverse();
+        assert_eq!(import(&file(&reversed)).unwrap(), boxed_zeros());
+    }
+
+    #[test]
+    fn a_missing_tensor_is_named() {
+        let mut fewer = tensors();
+        fewer.remove(3);
+        assert!(message(&file(&fewer)).starts_with("the tensor conv2.bias is missing"));
+    }
+
+    #[test]
+    fn an_unknown_tensor_is_named() {
+        let mut more = tensors();
+        more.push(("fc3.weight", Dtype::F32, &[1]));
+        assert!(message(&file(&more)).starts_with("the tensor \"fc3.weight\" is not one of this network"));
+    }
+
+    #[test]
+    fn another_shape_or_type_is_refused() {
+        let mut transposed = tensors();
+        transposed[4].2 = &[800, 120];
+        let text = message(&file(&transposed));
+        assert_eq!(text, "the tensor fc1.weight has the shape [800, 120], but this network's has [120, 800]");
+        for (dtype, name) in [(Dtype::F16, "F16"), (Dtype::F64, "F64"), (Dtype::I32, "I32")] {
+            let mut other = tensors();
+            other[7].1 = dtype;
+            let text = message(&file(&other));
+            assert!(text.starts_with(&format!("the tensor fc2.bias holds {name} values, but f32")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_located() {
+        let mut parameters = boxed_zeros();
+        parameters[FC1_WEIGHT.offset + 2 * 800 + 17] = f32::NAN;
+        assert!(message(&export(&parameters)).starts_with("the tensor fc1.weight holds NaN at index [2, 17];"));
+        let mut parameters = boxed_zeros();
+        parameters[CONV2_BIAS.offset + 31] = f32::NEG_INFINITY;
+        assert!(message(&export(&parameters)).starts_with("the tensor conv2.bias holds -inf at index [31];"));
+        assert_eq!(index_of(16 * 9 + 3 * 9 + 2 * 3 + 1, &[32, 16, 3, 3]), [1, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_truncated_or_longer_file_is_refused() {
+        let bytes = export(&boxed_zeros());
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        for length in (0..header + 8).chain([bytes.len() / 2, bytes.len() - 1]) {
+            assert!(message(&bytes[..length]).starts_with("not a whole safetensors file"), "{length} bytes");
+        }
+        assert!(import(&[&bytes[..], &[0]].concat()).is_err());
+        assert!(import(b"<!DOCTYPE html><html></html>").is_err());
+    }
+}
