@@ -13,3 +13,4 @@ pub mod picture;
 pub mod random;
 pub mod report;
 pub mod trainer;
+pub mod verify;

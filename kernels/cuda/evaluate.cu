@@ -22,7 +22,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
         __syncthreads();
         float *out = pool2 + (size_t)n * network::POOL2_LEN;
         convolve2(memory, [&](int index, Pooled pooled) { out[index] = pooled.value; });
-        __syncthreads();
+        // No barrier here: the next image goes where convolve1 has read, and pool1 is written after the next barrier.
     }
 }
 

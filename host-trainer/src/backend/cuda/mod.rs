@@ -42,11 +42,15 @@ pub enum Schedule {
     Graph,
 }
 
+/// The kernels of a schedule.
+enum TrainKernels {
+    Steps { steps: Kernel },
+    Phases { samples: Kernel, update: Kernel },
+}
+
 /// The loaded kernels.
 struct Kernels {
-    steps: Kernel,
-    samples: Kernel,
-    update: Kernel,
+    train: TrainKernels,
     convolutions: Kernel,
     classifier: Kernel,
     /// Keeps the kernels' code on the device.
@@ -54,16 +58,27 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn load() -> Result<Self, CudaError> {
-        let train = Module::load(kernels::TRAIN)?;
+    /// Loads what a schedule needs and nothing else: translating PTX takes a driver its time.
+    fn load(schedule: Schedule) -> Result<Self, CudaError> {
+        let (train_module, train) = match schedule {
+            Schedule::Cooperative => {
+                let module = Module::load(kernels::STEPS)?;
+                let steps = module.kernel(kernels::TRAIN_STEPS, kernels::TRAIN_SHARED_BYTES)?;
+                (module, TrainKernels::Steps { steps })
+            }
+            Schedule::Graph => {
+                let module = Module::load(kernels::PHASES)?;
+                let samples = module.kernel(kernels::TRAIN_SAMPLES, kernels::TRAIN_SHARED_BYTES)?;
+                let update = module.kernel(kernels::TRAIN_UPDATE, kernels::TRAIN_SHARED_BYTES)?;
+                (module, TrainKernels::Phases { samples, update })
+            }
+        };
         let evaluate = Module::load(kernels::EVALUATE)?;
         Ok(Self {
-            steps: train.kernel(kernels::TRAIN_STEPS, kernels::TRAIN_SHARED_BYTES)?,
-            samples: train.kernel(kernels::TRAIN_SAMPLES, kernels::TRAIN_SHARED_BYTES)?,
-            update: train.kernel(kernels::TRAIN_UPDATE, kernels::TRAIN_SHARED_BYTES)?,
+            train,
             convolutions: evaluate.kernel(kernels::EVALUATE_CONVOLUTIONS, kernels::EVALUATE_SHARED_BYTES)?,
             classifier: evaluate.kernel(kernels::EVALUATE_CLASSIFIER, kernels::EVALUATE_SHARED_BYTES)?,
-            _modules: [train, evaluate],
+            _modules: [train_module, evaluate],
         })
     }
 }
@@ -105,7 +120,6 @@ pub struct Cuda {
     failed_step: DeviceBuffer<u32>,
     arrived: DeviceBuffer<u32>,
     stream: Stream,
-    schedule: Schedule,
     info: DeviceInfo,
     context: Context,
 }
@@ -131,7 +145,7 @@ impl Cuda {
         let chunk = kernels::evaluation_chunk(info.multiprocessors) as usize;
         Ok(Self {
             graphs: None,
-            kernels: Kernels::load()?,
+            kernels: Kernels::load(schedule)?,
             train: DeviceSamples::new(&dataset.train)?,
             test: DeviceSamples::new(&dataset.test)?,
             state: DeviceState::new(&TrainingState::new(boxed_zeros()))?,
@@ -141,7 +155,6 @@ impl Cuda {
             failed_step: allocate("a flag", 1)?,
             arrived: allocate("a counter", 1)?,
             stream,
-            schedule,
             info,
             context,
         })
@@ -197,48 +210,49 @@ impl Cuda {
     }
 
     /// Captures the graphs of an epoch, one for every launch, unless those of the last epoch serve.
-    fn capture(&mut self, training: &Training) -> cust::error::CudaResult<()> {
+    fn capture(&mut self, training: &Training, samples: Kernel, update: Kernel) -> cust::error::CudaResult<()> {
         if self.graphs.as_ref().is_some_and(|(captured_for, _)| captured_for == training) {
             return Ok(());
         }
         self.graphs = None;
+        let update_grid = kernels::update_grid(self.info.multiprocessors);
+        let enqueue_step = |step: u32| {
+            let mut arguments = arguments![*training, step];
+            // SAFETY: the arguments are those of both kernels; the buffers live as long as the backend.
+            unsafe {
+                samples.launch(&self.stream, training.batch_length, &mut arguments)?;
+                update.launch(&self.stream, update_grid, &mut arguments)
+            }
+        };
         let steps = training.length.div_ceil(training.batch_length);
-        let starts = (0..steps).step_by(STEPS_PER_LAUNCH);
-        let graphs = starts.map(|first| {
-            let count = (steps - first).min(STEPS_PER_LAUNCH as u32);
+        let graphs = (0..steps).step_by(STEPS_PER_LAUNCH).map(|first| {
+            let end = steps.min(first + STEPS_PER_LAUNCH as u32);
             // SAFETY: `fit` drops the graphs before it replaces a buffer; all others live as long as the backend.
-            unsafe { Graph::capture(&self.stream, || self.enqueue_kernels(training, first, count)) }
+            unsafe { Graph::capture(&self.stream, || (first..end).try_for_each(enqueue_step)) }
         });
         self.graphs = Some((*training, graphs.collect::<Result<_, _>>()?));
         Ok(())
     }
 
-    /// Enqueues two kernels for each step.
-    fn enqueue_kernels(&self, training: &Training, first: u32, count: u32) -> cust::error::CudaResult<()> {
-        for step in first..first + count {
-            let mut arguments = arguments![*training, step];
-            // SAFETY: the arguments are those of both kernels; the buffers live as long as the backend.
-            unsafe {
-                self.kernels.samples.launch(&self.stream, training.batch_length, &mut arguments)?;
-                let grid = kernels::update_grid(self.info.multiprocessors);
-                self.kernels.update.launch(&self.stream, grid, &mut arguments)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Enqueues a launch: steps `first` to `first + count − 1`.
     fn enqueue_steps(&mut self, training: &Training, first: u32, count: u32) -> cust::error::CudaResult<()> {
-        if let Some((_, graphs)) = &self.graphs {
-            return graphs[first as usize / STEPS_PER_LAUNCH].launch(&self.stream);
-        }
-        let steps = &self.kernels.steps;
-        let grid =
-            kernels::steps_grid(self.info.multiprocessors, steps.blocks_per_multiprocessor, training.batch_length);
-        // SAFETY: the counter and all that `training` names live as long as the backend; the arguments are the kernel's.
-        unsafe {
-            self.arrived.set_32_async(0, &self.stream)?;
-            steps.launch_cooperative(&self.stream, grid, &mut arguments![*training, first, count])
+        match self.kernels.train {
+            TrainKernels::Phases { samples, update } => {
+                self.capture(training, samples, update)?;
+                let (_, graphs) = self.graphs.as_ref().expect("just captured");
+                graphs[first as usize / STEPS_PER_LAUNCH].launch(&self.stream)
+            }
+            TrainKernels::Steps { steps } => {
+                let multiprocessors = self.info.multiprocessors;
+                let blocks = steps.blocks_per_multiprocessor;
+                let grid = kernels::steps_grid(multiprocessors, blocks, training.batch_length);
+                // SAFETY: the counter and all that `training` names live as long as the backend; the arguments are the
+                // kernel's.
+                unsafe {
+                    self.arrived.set_32_async(0, &self.stream)?;
+                    steps.launch_cooperative(&self.stream, grid, &mut arguments![*training, first, count])
+                }
+            }
         }
     }
 
@@ -250,9 +264,6 @@ impl Cuda {
         self.order.enqueue(epoch.order, &self.stream).map_err(&failed)?;
         // SAFETY: the flag lives as long as the backend.
         unsafe { self.failed_step.set_32_async(NO_STEP, &self.stream) }.map_err(&failed)?;
-        if self.schedule == Schedule::Graph {
-            self.capture(&training).map_err(&failed)?;
-        }
         let steps = epoch.order.len().div_ceil(epoch.batch_length);
         let mut launches = Launches::new(DURING);
         for first in (0..steps).step_by(STEPS_PER_LAUNCH) {
@@ -326,9 +337,9 @@ impl Cuda {
 impl Backend for Cuda {
     fn description(&self) -> String {
         let DeviceInfo { name, compute_capability: (major, minor), multiprocessors, .. } = &self.info;
-        let schedule = match self.schedule {
-            Schedule::Cooperative => "cooperative launches",
-            Schedule::Graph => "graphs",
+        let schedule = match self.kernels.train {
+            TrainKernels::Steps { .. } => "cooperative launches",
+            TrainKernels::Phases { .. } => "graphs",
         };
         format!("cuda ({name}, compute capability {major}.{minor}, {multiprocessors} multiprocessors, {schedule})")
     }
