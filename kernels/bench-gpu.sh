@@ -81,7 +81,7 @@ same() {
 sanitize() {
     if command -v compute-sanitizer >/dev/null; then
         check "$1" compute-sanitizer --tool "$1" --error-exitcode 9 "$tests" --test-threads 1 \
-            equality::every_single_step equality::a_short_epoch
+            equality::every_single_step
     else
         row "$1" skipped "" "no compute-sanitizer"
     fi

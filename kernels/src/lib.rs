@@ -162,7 +162,7 @@ mod tests {
     fn no_kernel_fuses_flushes_adds_floats_atomically_or_reads_around_a_barrier() {
         for ptx in [STEPS, PHASES, EVALUATE, PROBE] {
             for line in ptx.text.lines() {
-                let operation = line.trim().split_whitespace().next().unwrap_or_default();
+                let operation = line.split_whitespace().next().unwrap_or_default();
                 let refused = operation.starts_with("fma.")
                     || operation.starts_with("mad.f")
                     || operation.contains(".ftz")

@@ -27,7 +27,7 @@ enum {
 };
 
 // What cuda_sim_set sets; the crate's `Setting` says what each is.
-std::map<std::string, unsigned> settings = {
+const std::map<std::string, unsigned> defaults = {
     {"seed", 0},
     {"driver_version", 12000},
     {"devices", 1},
@@ -39,6 +39,7 @@ std::map<std::string, unsigned> settings = {
     {"invalid_ptx", 0},
     {"launches_until_lost", ~0u},
 };
+std::map<std::string, unsigned> settings = defaults;
 
 std::map<unsigned long long, size_t> allocations;
 size_t allocated = 0;
@@ -139,6 +140,8 @@ int cuda_sim_set(const char *name, unsigned value) {
     setting->second = value;
     return 0;
 }
+// Gives every setting its default again.
+int cuda_sim_reset() { return settings = defaults, 0; }
 
 int cuInit(Unsigned) { return settings["devices"] == 0 ? NO_DEVICE : SUCCESS; }
 int cuDriverGetVersion(int *version) { return *version = (int)settings["driver_version"], SUCCESS; }

@@ -4,9 +4,10 @@
 //! through it is everything but the GPU: the kernels' arithmetic and barriers, the host's code, the launches. A dropped
 //! barrier shows as a wrong result under some [`Setting::Seed`].
 
-use std::ffi::{CString, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::sync::OnceLock;
 
-use libloading::Library;
+use libloading::{Library, Symbol};
 
 /// The path of the library that stands in for `libcuda.so.1`; none where no C++ compiler was found.
 pub const LIBRARY: Option<&str> = option_env!("CUDA_SIM_LIBRARY");
@@ -37,31 +38,18 @@ pub enum Setting {
 }
 
 impl Setting {
-    const ALL: [Setting; 10] = [
-        Setting::Seed,
-        Setting::DriverVersion,
-        Setting::Devices,
-        Setting::Multiprocessors,
-        Setting::ComputeCapability,
-        Setting::CooperativeLaunch,
-        Setting::MemoryMegabytes,
-        Setting::ContextError,
-        Setting::InvalidPtx,
-        Setting::LaunchesUntilLost,
-    ];
-
-    fn name_and_default(self) -> (&'static str, u32) {
+    fn name(self) -> &'static CStr {
         match self {
-            Setting::Seed => ("seed", 0),
-            Setting::DriverVersion => ("driver_version", 12_000),
-            Setting::Devices => ("devices", 1),
-            Setting::Multiprocessors => ("multiprocessors", 4),
-            Setting::ComputeCapability => ("compute_capability", 70),
-            Setting::CooperativeLaunch => ("cooperative_launch", 1),
-            Setting::MemoryMegabytes => ("memory_megabytes", 1 << 20),
-            Setting::ContextError => ("context_error", 0),
-            Setting::InvalidPtx => ("invalid_ptx", 0),
-            Setting::LaunchesUntilLost => ("launches_until_lost", u32::MAX),
+            Setting::Seed => c"seed",
+            Setting::DriverVersion => c"driver_version",
+            Setting::Devices => c"devices",
+            Setting::Multiprocessors => c"multiprocessors",
+            Setting::ComputeCapability => c"compute_capability",
+            Setting::CooperativeLaunch => c"cooperative_launch",
+            Setting::MemoryMegabytes => c"memory_megabytes",
+            Setting::ContextError => c"context_error",
+            Setting::InvalidPtx => c"invalid_ptx",
+            Setting::LaunchesUntilLost => c"launches_until_lost",
         }
     }
 }
@@ -71,30 +59,39 @@ impl Setting {
 /// # Panics
 /// If there is no [`LIBRARY`].
 pub fn set(setting: Setting, value: u32) {
-    let (name, _) = setting.name_and_default();
-    let path = LIBRARY.expect("only where the simulated driver was built");
-    let name = CString::new(name).expect("names have no nul");
-    // SAFETY: the library is this crate's own; loading it runs only the initialisers of the C++ standard library, and
-    // its cuda_sim_set has the type stated.
+    // SAFETY: cuda_sim_set has the type stated; the name outlives the call.
     let code = unsafe {
-        let library = Library::new(path).expect("the simulated driver can be loaded");
-        let set = library
-            .get::<unsafe extern "C" fn(*const c_char, c_uint) -> c_int>(b"cuda_sim_set\0")
-            .expect("the simulated driver has cuda_sim_set");
-        let code = set(name.as_ptr(), value);
-        // The settings live as long as the library stays loaded.
-        std::mem::forget(library);
-        code
+        let set: Symbol<'_, unsafe extern "C" fn(*const c_char, c_uint) -> c_int> = symbol(b"cuda_sim_set\0");
+        set(setting.name().as_ptr(), value)
     };
     assert_eq!(code, 0, "the simulated driver knows every setting");
 }
 
-/// Gives every setting its first value again.
+/// Gives every setting its first value again: one device of compute capability 7.0 with 4 multiprocessors and much
+/// memory, a driver of CUDA 12.0, the threads' own order, no faults.
 ///
 /// # Panics
 /// If there is no [`LIBRARY`].
 pub fn reset() {
-    for setting in Setting::ALL {
-        set(setting, setting.name_and_default().1);
+    // SAFETY: cuda_sim_reset has the type stated.
+    unsafe {
+        let reset: Symbol<'_, unsafe extern "C" fn() -> c_int> = symbol(b"cuda_sim_reset\0");
+        reset();
     }
+}
+
+/// A function of the simulated driver beside those of a real one.
+///
+/// # Safety
+/// `F` must be its type.
+unsafe fn symbol<F>(name: &[u8]) -> Symbol<'static, F> {
+    /// Kept open: the settings live as long as the library.
+    static SIMULATOR: OnceLock<Library> = OnceLock::new();
+    let library = SIMULATOR.get_or_init(|| {
+        let path = LIBRARY.expect("only where the simulated driver was built");
+        // SAFETY: the library is this crate's own; loading it runs only the initialisers of the C++ standard library.
+        unsafe { Library::new(path) }.expect("the simulated driver can be loaded")
+    });
+    // SAFETY: the caller vouches for the type.
+    unsafe { library.get(name) }.expect("the simulated driver has its own functions")
 }
