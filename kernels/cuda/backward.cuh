@@ -30,12 +30,11 @@ __device__ __forceinline__ void convolve2_backward_parameters(const ConvolutionM
     constexpr int TAPS = (KERNEL_LEN + 1) / 2;
     Term *terms = memory.terms[warp_index()];
     const int lane = lane_index(), input = lane % CONV1_CHANNELS, first_tap = lane / CONV1_CHANNELS * TAPS;
-    const float *plane = convolution.pool1 + input * POOL1_PLANE;
-    int offset[TAPS];
+    const float *inputs[TAPS];
 #pragma unroll
     for (int j = 0; j < TAPS; j++) {
         const int tap = min(first_tap + j, KERNEL_LEN - 1);
-        offset[j] = tap / 3 * POOL1_ROW + tap % 3;
+        inputs[j] = convolution.pool1 + input * POOL1_PLANE + tap / 3 * POOL1_ROW + tap % 3;
     }
     for (int output = warp_index(); output < CONV2_CHANNELS; output += WARPS) {
         const int place = min(lane, POOL2_AREA - 1), index = output * POOL2_AREA + place, winner = winners[index];
@@ -48,8 +47,7 @@ __device__ __forceinline__ void convolve2_backward_parameters(const ConvolutionM
             const Term term = terms[k];
             bias = add(bias, term.factor);
 #pragma unroll
-            for (int j = 0; j < TAPS; j++)
-                sums[j] = add_product(sums[j], term.factor, plane[term.place + offset[j]]);
+            for (int j = 0; j < TAPS; j++) sums[j] = add_product(sums[j], term.factor, inputs[j][term.place]);
         }
 #pragma unroll
         for (int j = 0; j < TAPS; j++) {

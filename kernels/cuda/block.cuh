@@ -33,29 +33,44 @@ __device__ __forceinline__ int list_terms(Term *list, bool keep, Term term) {
     return __popc(kept);
 }
 
-// Writes the terms `values[i] · (what lies at i)` of all values that are not zero to `list`, in the order of i.
-// Returns their number. Called by a whole block after a barrier; the list is ready on return.
-template <int LENGTH>
+// The sum of what the lanes up to and including this one have.
+__device__ __forceinline__ int sum_up_to_lane(int value) {
+#pragma unroll
+    for (int distance = 1; distance < WARP; distance *= 2) {
+        const int lower = __shfl_up_sync(0xffffffffu, value, distance);
+        if (lane_index() >= distance) value += lower;
+    }
+    return value;
+}
+
+// Writes the terms `values[i] · (what lies at i)` of all values that are not zero to `list`, in the order of i, then
+// terms of 0 up to a multiple of `MULTIPLE`. Returns their number. Called by a whole block after a barrier; the list is
+// ready on return.
+template <int LENGTH, int MULTIPLE>
 __device__ __forceinline__ int list_nonzero(const float *values, Term *list, unsigned *masks) {
     constexpr int WORDS = (LENGTH + WARP - 1) / WARP;
+    static_assert(WORDS <= WARP, "a lane for every word");
+    static_assert(LENGTH % MULTIPLE == 0 && MULTIPLE <= THREADS, "the list has room for the terms of 0");
     for (int word = warp_index(); word < WORDS; word += WARPS) {
         const int i = word * WARP + lane_index();
         const unsigned mask = __ballot_sync(0xffffffffu, i < LENGTH && values[i] != 0.0f);
         if (lane_index() == 0) masks[word] = mask;
     }
     __syncthreads();
-    for (int i = thread_index(); i < LENGTH; i += THREADS) {
-        const unsigned mask = masks[i / WARP];
-        if ((mask >> (i % WARP)) & 1u) {
-            int rank = __popc(mask & ((1u << (i % WARP)) - 1u));
-            for (int word = 0; word < i / WARP; word++) rank += __popc(masks[word]);
-            list[rank] = {values[i], i};
-        }
+    const int in_word = lane_index() < WORDS ? __popc(masks[lane_index()]) : 0;
+    const int up_to_word = sum_up_to_lane(in_word);
+    const int count = __shfl_sync(0xffffffffu, up_to_word, WARP - 1);
+    for (int word = warp_index(); word < WORDS; word += WARPS) {
+        const int before_word = __shfl_sync(0xffffffffu, up_to_word - in_word, word);
+        const int i = word * WARP + lane_index();
+        const unsigned mask = masks[word];
+        if ((mask >> lane_index()) & 1u)
+            list[before_word + __popc(mask & ((1u << lane_index()) - 1u))] = {values[i], i};
     }
-    int count = 0;
-    for (int word = 0; word < WORDS; word++) count += __popc(masks[word]);
+    const int padded = (count + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    if (thread_index() < padded - count) list[count + thread_index()] = {0.0f, 0};
     __syncthreads();
-    return count;
+    return padded;
 }
 
 // Orders this thread's reads and writes of device memory against those of other blocks.

@@ -31,28 +31,32 @@ struct ClassifierScratch {
     float products[network::CLASSES * PRODUCT_ROW];
 };
 
+// Where the row of weights of a term starts. Unsigned, so that an address is one multiply-add.
+template <int ROW>
+__device__ __forceinline__ size_t row_start(const Term &term) {
+    return (size_t)(unsigned)term.place * ROW;
+}
+
 // hidden from pool2. `fc1_transposed` is fc1's weight as [input][output]: neighbouring threads read neighbouring
 // weights. The weights of the next DEPTH terms are always under way.
 __device__ __forceinline__ void fc1_forward(ClassifierMemory &memory, ClassifierScratch &scratch,
                                             const float *parameters, const float *fc1_transposed) {
     using namespace network;
-    constexpr int DEPTH = 32;
-    const int count = list_nonzero<POOL2_LEN>(memory.pool2, scratch.active, memory.masks);
+    constexpr int DEPTH = 25;
+    const int count = list_nonzero<POOL2_LEN, DEPTH>(memory.pool2, scratch.active, memory.masks);
     const int output = thread_index();
     if (output >= HIDDEN) return;
+    const float *weights = fc1_transposed + output;
     float sum = parameters[FC1_BIAS + output];
     float next[DEPTH];
 #pragma unroll
-    for (int k = 0; k < DEPTH; k++) {
-        if (k < count) next[k] = fc1_transposed[scratch.active[k].place * HIDDEN + output];
-    }
+    for (int k = 0; k < DEPTH; k++) next[k] = count > 0 ? weights[row_start<HIDDEN>(scratch.active[k])] : 0.0f;
     for (int first = 0; first < count; first += DEPTH) {
+        const bool more = first + DEPTH < count;
 #pragma unroll
         for (int k = 0; k < DEPTH; k++) {
-            const float weight = next[k];
-            const int ahead = first + DEPTH + k;
-            if (ahead < count) next[k] = fc1_transposed[scratch.active[ahead].place * HIDDEN + output];
-            if (first + k < count) sum = add_product(sum, scratch.active[first + k].factor, weight);
+            sum = add_product(sum, scratch.active[first + k].factor, next[k]);
+            if (more) next[k] = weights[row_start<HIDDEN>(scratch.active[first + DEPTH + k])];
         }
     }
     memory.hidden[output] = sum > 0.0f ? sum : 0.0f;
@@ -111,16 +115,20 @@ __device__ __forceinline__ void fc2_backward_input(ClassifierMemory &memory, con
 __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, ClassifierScratch &scratch,
                                                    const float *parameters) {
     using namespace network;
-    const int count = list_nonzero<HIDDEN>(memory.hidden_gradient, scratch.active, memory.masks);
+    constexpr int DEPTH = 8;
+    const int count = list_nonzero<HIDDEN, DEPTH>(memory.hidden_gradient, scratch.active, memory.masks);
     const int i = 2 * thread_index();
     if (i >= POOL2_LEN) return;
+    const float *weights = parameters + FC1_WEIGHT + i;
     float2 sum = {0.0f, 0.0f};
-#pragma unroll 8
-    for (int k = 0; k < count; k++) {
-        const Term term = scratch.active[k];
-        const float2 weight = *reinterpret_cast<const float2 *>(parameters + FC1_WEIGHT + term.place * POOL2_LEN + i);
-        sum.x = add_product(sum.x, term.factor, weight.x);
-        sum.y = add_product(sum.y, term.factor, weight.y);
+    for (int first = 0; first < count; first += DEPTH) {
+#pragma unroll
+        for (int k = first; k < first + DEPTH; k++) {
+            const Term term = scratch.active[k];
+            const float2 weight = *reinterpret_cast<const float2 *>(weights + row_start<POOL2_LEN>(term));
+            sum.x = add_product(sum.x, term.factor, weight.x);
+            sum.y = add_product(sum.y, term.factor, weight.y);
+        }
     }
     memory.pool2_gradient[i] = sum.x;
     memory.pool2_gradient[i + 1] = sum.y;

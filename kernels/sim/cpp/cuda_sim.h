@@ -132,6 +132,23 @@ static inline unsigned __ballot_sync(unsigned mask, int predicate) {
     __syncwarp(mask);
     return votes;
 }
+// The value that lane `source` of this warp gives.
+static inline int sim_shuffle(unsigned mask, int value, unsigned source) {
+    SimBlock &block = *sim;
+    const unsigned first = block.current / SimBlock::WARP * SimBlock::WARP;
+    block.threads[block.current].lane_value = (uint32_t)value;
+    __syncwarp(mask);
+    const int given = (int)block.threads[first + source].lane_value;
+    __syncwarp(mask);
+    return given;
+}
+static inline int __shfl_sync(unsigned mask, int value, int source) {
+    return sim_shuffle(mask, value, (unsigned)source % SimBlock::WARP);
+}
+static inline int __shfl_up_sync(unsigned mask, int value, unsigned distance) {
+    const unsigned lane = sim->current % SimBlock::WARP;
+    return sim_shuffle(mask, value, lane < distance ? lane : lane - distance);
+}
 static inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void __nanosleep(unsigned) {
     sim->spins = true;
