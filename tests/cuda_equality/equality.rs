@@ -11,6 +11,7 @@ use host_trainer::dataset::Split;
 use host_trainer::random::{in_sequence, shuffled};
 use tests::bits::assert_same_parameters;
 use tests::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
+use tests::golden;
 
 use crate::gpu::{Gpu, gpu};
 
@@ -75,6 +76,15 @@ fn the_batch_length_and_the_number_of_multiprocessors_change_no_bit_of_the_equal
 fn batches_longer_than_a_tile_of_the_update_equal_the_reference() {
     let Some(gpu) = gpu() else { return };
     assert_an_epoch_equals_the_reference(&gpu, &noise(SIZES), 215);
+}
+
+#[test]
+fn the_cuda_backend_gives_the_golden_fingerprints() {
+    let Some(gpu) = gpu() else { return };
+    gpu.set_seed(1);
+    let dataset = golden::dataset();
+    let mut cuda = Cuda::new(dataset.clone()).unwrap();
+    assert_eq!(golden::fingerprints(&mut cuda, &dataset), golden::FINGERPRINTS);
 }
 
 #[test]

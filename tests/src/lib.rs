@@ -2,6 +2,7 @@
 
 pub mod bits;
 pub mod cases;
+pub mod golden;
 pub mod oracle;
 pub mod values;
 pub mod vectors;
