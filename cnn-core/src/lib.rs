@@ -12,7 +12,7 @@
 //! 2. Every sum has one order, given in the docs of the function that computes it. A faster form may compute different
 //!    *outputs* side by side; it never splits or reorders the terms of one output.
 //! 3. A sum that starts from +0.0 never becomes −0.0, so in such a sum terms that are ±0.0 may be skipped or added.
-//!    Sums that start from a bias skip nothing.
+//!    Sums that start from a bias skip nothing, unless ReLU follows and takes the sign of a zero away.
 //! 4. NaN and infinity never enter: they are refused at the border, and a loss that stops being finite ends a run.
 //!
 //! # Where to look

@@ -39,6 +39,16 @@ pub enum Command {
     /// Loss, accuracy and confusion table of a model over a split
     #[command(after_help = "Example:\n  host-trainer evaluate out/weights.postcard --split test")]
     Evaluate(EvaluateArgs),
+    /// Train on two backends side by side, or repeat a recorded run, and compare every bit
+    #[command(after_help = "\
+Examples:
+  host-trainer verify                                        the backend of this machine against the plain form
+  host-trainer verify --backend cuda --against cpu --epochs 5
+  host-trainer verify --record out/run.json                  repeats a run: every epoch must be the recorded one")]
+    Verify(VerifyArgs),
+    /// What this machine offers: processor, GPU, data; and what would be chosen
+    #[command(after_help = "Example:\n  host-trainer doctor")]
+    Doctor(DoctorArgs),
     /// Classify an image of the data set, or a picture of a digit of your own
     #[command(after_help = "\
 Examples:
@@ -104,13 +114,9 @@ impl BackendArgs {
     }
 }
 
-/// The flags of `train`.
+/// What decides a run besides its data and its epochs.
 #[derive(Debug, Clone, Args)]
-pub struct TrainArgs {
-    /// Epochs to train
-    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.epochs,
-          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
-    pub epochs: u32,
+pub struct RecipeArgs {
     /// Images of a step
     #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.batch_length,
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
@@ -133,6 +139,31 @@ pub struct TrainArgs {
     /// Train every epoch in the data set's own order
     #[arg(long, help_heading = "Recipe")]
     pub no_shuffle: bool,
+}
+
+impl RecipeArgs {
+    /// The recipe of a run of so many epochs.
+    pub fn settings(&self, epochs: u32) -> Settings {
+        Settings {
+            epochs,
+            batch_length: self.batch_size,
+            sgd: Sgd { learning_rate: self.lr, momentum: self.momentum, weight_decay: self.weight_decay },
+            seed: self.seed,
+            shuffle: !self.no_shuffle,
+        }
+    }
+}
+
+/// The flags of `train`.
+#[derive(Debug, Clone, Args)]
+pub struct TrainArgs {
+    /// Epochs to train
+    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.epochs,
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+    pub epochs: u32,
+    /// The rest of the recipe.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
     /// Folder for the model, the plots, metrics.csv and run.json
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
@@ -147,13 +178,7 @@ pub struct TrainArgs {
 impl TrainArgs {
     /// What decides the run besides its data.
     pub fn settings(&self) -> Settings {
-        Settings {
-            epochs: self.epochs,
-            batch_length: self.batch_size,
-            sgd: Sgd { learning_rate: self.lr, momentum: self.momentum, weight_decay: self.weight_decay },
-            seed: self.seed,
-            shuffle: !self.no_shuffle,
-        }
+        self.recipe.settings(self.epochs)
     }
 }
 
@@ -171,6 +196,39 @@ pub struct EvaluateArgs {
     /// Where the arithmetic runs.
     #[command(flatten)]
     pub backend: BackendArgs,
+}
+
+/// The flags of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Epochs to train and compare
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+    pub epochs: u32,
+    /// The rest of the recipe.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The other backend
+    #[arg(long, value_enum, default_value_t = BackendChoice::Reference, help_heading = "Backend")]
+    pub against: BackendChoice,
+    /// Repeat the run of this run.json instead, with its recipe
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "epochs", "batch_size", "lr", "momentum",
+          "weight_decay", "seed", "no_shuffle"])]
+    pub record: Option<PathBuf>,
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where the arithmetic runs.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+/// The flags of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
 }
 
 /// The flags of `predict`.

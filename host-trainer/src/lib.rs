@@ -14,3 +14,4 @@ pub mod picture;
 pub mod random;
 pub mod report;
 pub mod trainer;
+pub mod verify;

@@ -21,6 +21,8 @@ fn main() -> ExitCode {
         None => commands::train::run(&cli.train),
         Some(Command::Train(args)) => commands::train::run(&args),
         Some(Command::Evaluate(args)) => commands::evaluate::run(&args),
+        Some(Command::Verify(args)) => commands::verify::run(&args),
+        Some(Command::Doctor(args)) => commands::doctor::run(&args),
         Some(Command::Predict(args)) => commands::predict::run(&args),
         Some(Command::Summary(args)) => commands::summary::run(&args),
         Some(Command::Export(args)) => commands::exchange::export(&args),

@@ -119,7 +119,9 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn help_of_every_command_reads_well_and_has_an_example() {
     let folder = TempDir::new().expect("a temporary folder");
-    for command in [&[][..], &["train"], &["evaluate"], &["predict"], &["summary"], &["export"], &["import"]] {
+    let commands = ["train", "evaluate", "verify", "doctor", "predict", "summary", "export", "import"];
+    let with_command = commands.iter().map(std::slice::from_ref);
+    for command in [&[][..]].into_iter().chain(with_command) {
         let help = succeed(folder.path(), &[command, &["--help"]].concat());
         assert!(help.contains("Usage: host-trainer") && help.contains("Example"), "{command:?}: {help}");
         assert!(!help.contains('\x1b'), "no colours where there is no terminal");
@@ -426,4 +428,58 @@ fn ctrl_c_ends_cleanly_after_saving() {
 fn record_of(folder: &Path, epochs: usize) -> serde_json::Value {
     succeed(folder, &["--data", "data", "--epochs", &epochs.to_string(), "--out", "again"]);
     record(&folder.join("again"))
+}
+
+#[test]
+fn verify_compares_two_backends_epoch_by_epoch() {
+    let folder = folder_with_data();
+    let out = succeed(folder.path(), &["verify", "--data", "data", "--epochs", "2", "--backend", "cpu"]);
+    assert_eq!(out.lines().filter(|line| line.starts_with("epoch ") && line.contains("the same")).count(), 2, "{out}");
+    assert!(out.contains("first    cpu") && out.contains("second   reference"), "{out}");
+}
+
+#[test]
+fn verify_repeats_a_recorded_run_and_names_the_first_difference() {
+    let folder = folder_with_data();
+    train(folder.path(), "o", &["--backend", "reference"]);
+    let verify = ["verify", "--data", "data", "--record", "o/run.json", "--backend", "cpu"];
+    let out = succeed(folder.path(), &verify);
+    assert!(out.contains("those of the record"), "{out}");
+
+    let path = folder.path().join("o/run.json");
+    let mut changed = record(&folder.path().join("o"));
+    changed["epochs"][1]["fingerprint"] = changed["epochs"][0]["fingerprint"].clone();
+    fs::write(&path, changed.to_string()).expect("written");
+    fail(folder.path(), &verify, 1, &["epoch 2: the record has the fingerprint"]);
+    fs::write(&path, "{}").expect("written");
+    fail(folder.path(), &verify, 1, &["o/run.json", "not a run record"]);
+    fail(folder.path(), &[&verify[..], &["--epochs", "2"]].concat(), 2, &["--record", "--epochs"]);
+}
+
+#[test]
+fn doctor_says_what_auto_takes_and_what_data_there_is() {
+    let folder = folder_with_data();
+    let out = succeed(folder.path(), &["doctor", "--data", "data"]);
+    for words in ["processor ", "GPU ", "230 training and 60 test images", "--backend auto takes "] {
+        assert!(out.contains(words), "'{words}' is not in: {out}");
+    }
+    let out = succeed(folder.path(), &["doctor"]);
+    assert!(out.contains("not in data/mnist"), "{out}");
+}
+
+#[test]
+fn without_a_driver_cuda_is_refused_and_auto_takes_the_processor_and_says_why() {
+    let folder = folder_with_data();
+    let doctor = succeed(folder.path(), &["doctor", "--data", "data"]);
+    if !doctor.contains("no NVIDIA driver") {
+        eprintln!("skipped: this machine has an NVIDIA driver");
+        return;
+    }
+    for backend in ["cuda", "cuda-graph"] {
+        let args = ["--data", "data", "--epochs", "1", "--out", "o", "--backend", backend];
+        fail(folder.path(), &args, 1, &["no NVIDIA driver", "525"]);
+    }
+    let out = succeed(folder.path(), &["--data", "data", "--epochs", "1", "--out", "o"]);
+    assert!(out.contains("backend  cpu") && out.contains("not the GPU: no NVIDIA driver"), "{out}");
+    assert!(record(&folder.path().join("o"))["backend"].as_str().expect("a string").starts_with("cpu"));
 }

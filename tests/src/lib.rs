@@ -2,6 +2,8 @@
 
 pub mod bits;
 pub mod board;
+pub mod cases;
+pub mod golden;
 pub mod oracle;
 pub mod values;
 pub mod vectors;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anstream::println;
 use cnn_core::network::CLASSES;
-use host_trainer::backend::{self, Outcome, TrainingState};
+use host_trainer::backend::{Outcome, TrainingState};
 use host_trainer::dataset::Split;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::report::metrics::Metrics;
 
-use super::data;
+use super::{data, open_backend};
 use crate::cli::EvaluateArgs;
 
 /// Prints what a model makes of a split.
@@ -20,7 +20,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let split = Split::from(args.split);
     let dataset = Arc::new(data::open(&args.data)?);
     let samples = dataset.split(split);
-    let mut backend = backend::open(args.backend.backend, Arc::clone(&dataset), args.backend.cpu())?;
+    let (mut backend, backend_title) = open_backend(&args.backend, &dataset)?;
     backend.load(&TrainingState::new(model.parameters.clone()))?;
     let mut outcomes = vec![Outcome::default(); samples.len()];
     backend.evaluate(split, &mut outcomes, &mut |_| ControlFlow::Continue(()))?;
@@ -28,7 +28,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
 
     println!("model    {} ({})", args.model.display(), model.fingerprint);
     println!("data     {}, {split} split, {} images", dataset.name, samples.len());
-    println!("backend  {}\n", backend.description());
+    println!("backend  {backend_title}\n");
     println!(
         "mean loss={:.6}, accuracy={:.5} ({} of {})\n",
         metrics.loss,

@@ -10,17 +10,14 @@ use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
 use anyhow::Context;
-use host_trainer::backend::{self, Backend};
 use host_trainer::dataset::Dataset;
 use host_trainer::report::{self, RunContext};
 use host_trainer::trainer::{self, EpochReport, Observer, Run, Settings, Stop};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{data, table};
+use super::interrupt::{self, INTERRUPTED};
+use super::{data, open_backend, table};
 use crate::cli::TrainArgs;
-
-/// The exit code of a program that was interrupted, as shells have it: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Trains, shows how it goes, leaves the files.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
@@ -28,8 +25,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     prepare_folder(&args.out)?;
     let settings = args.settings();
     let dataset = Arc::new(data::open(&args.data)?);
-    let mut backend = backend::open(args.backend.backend, Arc::clone(&dataset), args.backend.cpu())?;
-    print_start(&settings, &dataset, &*backend, args);
+    let (mut backend, backend_title) = open_backend(&args.backend, &dataset)?;
+    print_start(&settings, &dataset, &backend_title, args);
 
     let mut observer = Terminal::new(&settings, &dataset)?;
     let run = trainer::train(&mut *backend, &dataset, &settings, &mut observer);
@@ -55,7 +52,7 @@ fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_start(settings: &Settings, dataset: &Dataset, backend: &dyn Backend, args: &TrainArgs) {
+fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, args: &TrainArgs) {
     let sgd = settings.sgd;
     println!("{}", table::network());
     println!(
@@ -64,7 +61,7 @@ fn print_start(settings: &Settings, dataset: &Dataset, backend: &dyn Backend, ar
         table::thousands(dataset.train.len()),
         table::thousands(dataset.test.len())
     );
-    println!("backend  {}", backend.description());
+    println!("backend  {backend}");
     println!(
         "recipe   {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
         settings.epochs,
@@ -119,14 +116,7 @@ struct Terminal {
 impl Terminal {
     /// The first Ctrl-C ends the run after the current step, the second one the program.
     fn new(settings: &Settings, dataset: &Dataset) -> anyhow::Result<Self> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::Relaxed) {
-                std::process::exit(INTERRUPTED.into());
-            }
-        })
-        .context("Ctrl-C cannot be handled")?;
+        let interrupted = interrupt::listen()?;
         let samples_per_epoch = 2 * dataset.train.len() + dataset.test.len();
         let bar = ProgressBar::new(u64::from(settings.epochs) * samples_per_epoch as u64);
         let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}%, {eta} left");
