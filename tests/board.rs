@@ -14,6 +14,8 @@ use tests::board::model;
 use tests::board::modelled;
 use tests::values::Values;
 
+/// Whether a model was refused for the right reason.
+type Expectation = fn(ModelError) -> bool;
 /// A board whose model area is erased as a whole, as the NUCLEO-F446RE's is.
 type Board = modelled::Board<AREA_LEN>;
 /// One that erases small pages.
@@ -119,15 +121,15 @@ fn models_that_must_not_run_do_not_run() {
         file
     };
     let last = file.len() - 4;
-    let is_self_test = |error| matches!(error, ModelError::SelfTest { class: 9, .. });
-    let cases: [(Vec<u8>, &dyn Fn(ModelError) -> bool); 7] = [
-        (model::write(&other_shapes, &parameters), &|error| error == ModelError::Shapes),
-        (model::write(&other_logits, &parameters), &is_self_test),
-        (changed(last, &f32::NAN.to_le_bytes(), true), &|error| error == ModelError::NonFinite(102_129)),
-        (changed(last, &[1, 2, 3, 4], false), &|error| error == ModelError::Checksum),
-        (changed(16, &[0xff; 64], true), &|error| error == ModelError::Malformed),
-        (changed(4, &[2, 0, 0, 0], true), &|error| error == ModelError::Version { found: 2 }),
-        (changed(8, &u32::MAX.to_le_bytes(), true), &|error| error == ModelError::Length(u32::MAX)),
+    let is_self_test: Expectation = |error| matches!(error, ModelError::SelfTest { class: 9, .. });
+    let cases: [(Vec<u8>, Expectation); 7] = [
+        (model::write(&other_shapes, &parameters), |error| error == ModelError::Shapes),
+        (model::write(&other_logits, &parameters), is_self_test),
+        (changed(last, &f32::NAN.to_le_bytes(), true), |error| error == ModelError::NonFinite(102_129)),
+        (changed(last, &[1, 2, 3, 4], false), |error| error == ModelError::Checksum),
+        (changed(16, &[0xff; 64], true), |error| error == ModelError::Malformed),
+        (changed(4, &[2, 0, 0, 0], true), |error| error == ModelError::Version { found: 2 }),
+        (changed(8, &u32::MAX.to_le_bytes(), true), |error| error == ModelError::Length(u32::MAX)),
     ];
     for (bad, expected) in cases {
         // Sent to a board, and found in flash at boot.

@@ -15,6 +15,8 @@ use host_trainer::random::initial_parameters;
 use tests::board::emulator::Firmware;
 use tests::board::model;
 
+/// Whether a model was refused for the right reason.
+type Expectation = fn(ModelError) -> bool;
 /// Images that a board must classify as the host does.
 const IMAGES: usize = 500;
 /// Bytes of flash that the program may take: the first four sectors.
@@ -86,13 +88,13 @@ fn a_model_that_must_not_run_is_refused_at_boot_by_name() {
     let other_logits = model::write(&metadata, &parameters);
     metadata.shapes[0][0] = 8;
     let other_shapes = model::write(&metadata, &parameters);
-    type Check = fn(ModelError) -> bool;
-    let cases: [(&[u8], Check); 5] = [
+    let is_self_test: Expectation = |error| matches!(error, ModelError::SelfTest { class: 0, .. });
+    let cases: [(&[u8], Expectation); 5] = [
         (&[], |error| error == ModelError::Magic),
         (&damaged, |error| error == ModelError::Checksum),
         (&nan, |error| error == ModelError::NonFinite(102_129)),
         (&other_shapes, |error| error == ModelError::Shapes),
-        (&other_logits, |error| matches!(error, ModelError::SelfTest { class: 0, .. })),
+        (&other_logits, is_self_test),
     ];
     for (file, expected) in cases {
         let mut emulator = firmware.boot_with(file);

@@ -40,8 +40,11 @@ pub trait System {
     /// Cycles of the core's clock in a second.
     fn clock_hz(&self) -> u32;
 
-    /// Cycles of the core's clock since some moment. It may stand still while flash is erased or written.
+    /// Cycles of the core's clock since some moment. It may fall behind while flash is erased or written.
     fn cycles(&mut self) -> u64;
+
+    /// Nothing is to be done: sleep until the line has something to say, or for some milliseconds.
+    fn sleep(&mut self) {}
 
     /// Flash and RAM in use.
     fn memory(&self) -> Memory;
@@ -152,7 +155,10 @@ where
                 self.last_byte = now;
                 return self.receive();
             }
-            Ok(false) => self.drop_stale_frame(now),
+            Ok(false) => {
+                self.drop_stale_frame(now);
+                self.device.system.sleep();
+            }
             Err(_) => self.note_port_error(),
         }
         Next::Poll

@@ -11,7 +11,7 @@ use stm32f4xx_hal::rcc::{self, Rcc};
 use stm32f4xx_hal::{pac, serial};
 
 use crate::flash::ModelArea;
-use crate::port::Port;
+use crate::port::{self, Port};
 
 const CLOCK_HZ: u32 = 168_000_000;
 
@@ -44,9 +44,10 @@ pub fn start() -> Board {
     let clock_hz = rcc.clocks.hclk().raw();
     let pins = peripherals.GPIOA.split(&mut rcc);
     let settings = serial::config::Config::default().baudrate(BAUD_RATE.bps());
-    let port = peripherals.USART2.serial((pins.pa2, pins.pa3), settings, &mut rcc).expect("the clock allows the speed");
+    let serial =
+        peripherals.USART2.serial((pins.pa2, pins.pa3), settings, &mut rcc).expect("the clock allows the speed");
     Board {
-        port: Port::new(port),
+        port: Port::new(serial),
         flash: ModelArea::new(peripherals.FLASH),
         led: pins.pa5.into_push_pull_output(),
         system: Nucleo { cycles: CycleCounter::start(core.SYST), clock_hz },
@@ -71,6 +72,10 @@ impl System for Nucleo {
 
     fn cycles(&mut self) -> u64 {
         self.cycles.read()
+    }
+
+    fn sleep(&mut self) {
+        port::sleep();
     }
 
     fn memory(&self) -> Memory {
