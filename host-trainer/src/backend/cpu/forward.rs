@@ -55,8 +55,7 @@ pub fn evaluate(
     for ((images, labels), outcomes) in chunks {
         let pool2 = &mut pool2[..images.len()];
         for (pixels, pool2) in images.iter().zip(&mut *pool2) {
-            network.pixel_table.normalize(pixels, image);
-            convolutions(dispatch, network, image, pool1, None, pool2, None);
+            convolutions(dispatch, network, pixels, image, pool1, None, pool2, None);
         }
         head(dispatch, network, pool2, &mut hidden[..images.len()], &mut logits[..images.len()]);
         for ((logits, &label), outcome) in logits.iter().zip(labels).zip(outcomes) {
@@ -66,18 +65,21 @@ pub fn evaluate(
     }
 }
 
-/// Both convolutions of one image.
+/// Both convolutions of one image; leaves it normalised in `image`.
 pub fn convolutions(
     dispatch: Dispatch,
     network: &Network,
-    image: &Image,
+    pixels: &Pixels,
+    image: &mut Image,
     pool1: &mut Pool1,
     winners1: Option<&mut Pool1>,
     pool2: &mut Pool2,
     winners2: Option<&mut super::layout::Winners2>,
 ) {
     let conv = &network.parameters.conv;
+    network.pixel_table.normalize(pixels, image);
     dispatch.run(conv1::Forward {
+        pixels,
         image,
         weight: &conv.conv1_weight,
         bias: &conv.conv1_bias,

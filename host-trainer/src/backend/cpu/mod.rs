@@ -11,11 +11,11 @@
 //! Threads share a batch by images first and by parameters second. Each image's results have places of their own, and
 //! the sums over the batch are formed per parameter in batch order: the number of threads cannot change a bit.
 
-mod forward;
-mod kernels;
-mod layout;
-mod simd;
-mod step;
+pub mod forward;
+pub mod kernels;
+pub mod layout;
+pub mod simd;
+pub mod step;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

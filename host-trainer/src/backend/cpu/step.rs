@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_backward;
 use cnn_core::sgd::Sgd;
 use cnn_core::train::NonFiniteLoss;
@@ -158,8 +159,8 @@ impl Network {
         let Results { pool2, hidden, hidden_gradient, logits_gradient, conv_gradient, loss } = results;
         for ((&index, scratch), pool2) in indices.iter().zip(&mut *scratch.images).zip(&mut *pool2) {
             let ImageScratch { image, pool1, winners1, winners2 } = scratch;
-            self.pixel_table.normalize(&samples.images()[index as usize], image);
-            forward::convolutions(dispatch, self, image, pool1, Some(winners1), pool2, Some(winners2));
+            let pixels = &samples.images()[index as usize];
+            forward::convolutions(dispatch, self, pixels, image, pool1, Some(winners1), pool2, Some(winners2));
         }
 
         let logits = &mut scratch.logits[..indices.len()];
@@ -184,9 +185,10 @@ impl Network {
             input_gradient: pool2_gradient,
         });
         let images = scratch.images.iter().zip(pool2_gradient);
-        for ((scratch_of_image, pool2_gradient), gradient) in images.zip(conv_gradient) {
+        for (((scratch_of_image, pool2_gradient), gradient), &index) in images.zip(conv_gradient).zip(indices) {
             self.convolution_gradients(
                 dispatch,
+                &samples.images()[index as usize],
                 scratch_of_image,
                 pool2_gradient,
                 &mut scratch.pool1_gradient,
@@ -199,6 +201,7 @@ impl Network {
     fn convolution_gradients(
         &self,
         dispatch: Dispatch,
+        pixels: &Pixels,
         scratch: &ImageScratch,
         pool2_gradient: &Pool2,
         pool1_gradient: &mut Pool1,
@@ -214,6 +217,7 @@ impl Network {
             pool1_gradient,
         });
         dispatch.run(conv1::Backward {
+            pixels,
             image: &scratch.image,
             winners: &scratch.winners1,
             pool1_gradient,
