@@ -102,7 +102,9 @@ pub enum ImageError {
         found: usize,
     },
     /// Nothing stands out from the background.
-    #[error("the image is blank: no ink stands out from its background; draw or photograph one digit with more contrast")]
+    #[error(
+        "the image is blank: no ink stands out from its background; draw or photograph one digit with more contrast"
+    )]
     NoInk,
     /// An image that is to be taken as it is has another size than the network's input.
     #[error("the image is {width}×{height}, but only {side}×{side} can be taken as it is; have it prepared", side = IMAGE_SIDE)]

@@ -12,7 +12,7 @@
 //! 2. Every sum has one order, given in the docs of the function that computes it. A faster form may compute different
 //!    *outputs* side by side; it never splits or reorders the terms of one output.
 //! 3. A sum that starts from +0.0 never becomes −0.0, so in such a sum terms that are ±0.0 may be skipped or added.
-//!    Sums that start from a bias skip nothing.
+//!    Sums that start from a bias skip nothing, unless ReLU follows and takes the sign of a zero away.
 //! 4. NaN and infinity never enter: they are refused at the border, and a loss that stops being finite ends a run.
 //!
 //! # Where to look
@@ -25,6 +25,7 @@
 //! | [`train`] | the gradient of a sample, one step over a batch |
 //! | [`image`] | pixels to network input; a person's own digit prepared as MNIST's were |
 //! | [`model`] | the model file, read in place |
+//! | [`protocol`] | what a host and a board say to each other |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -35,5 +36,6 @@ pub mod loss;
 pub mod math;
 pub mod model;
 pub mod network;
+pub mod protocol;
 pub mod sgd;
 pub mod train;

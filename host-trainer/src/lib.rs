@@ -4,6 +4,7 @@
 //! this crate reads, shows and saves.
 
 pub mod backend;
+pub mod board;
 pub mod dataset;
 pub mod exchange;
 pub mod files;
@@ -13,3 +14,4 @@ pub mod picture;
 pub mod random;
 pub mod report;
 pub mod trainer;
+pub mod verify;

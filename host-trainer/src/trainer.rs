@@ -11,6 +11,7 @@ use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
 use crate::random::{in_sequence, initial_parameters, shuffled};
 use crate::report::metrics::{EpochMetrics, Metrics};
+use crate::report::record;
 
 /// What decides a run besides its data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +31,27 @@ pub struct Settings {
 impl Settings {
     /// The tutorial's recipe: 100 epochs, batches of 100, shuffled.
     pub const RECIPE: Settings = Settings { epochs: 100, batch_length: 100, sgd: Sgd::RECIPE, seed: 0, shuffle: true };
+
+    /// The order of epoch `epoch`, counted from 1, over `length` samples.
+    pub fn order(&self, epoch: u32, length: usize) -> Vec<u32> {
+        if self.shuffle { shuffled(self.seed, epoch, length) } else { in_sequence(length) }
+    }
+}
+
+impl From<&record::Settings> for Settings {
+    fn from(settings: &record::Settings) -> Self {
+        Self {
+            epochs: settings.epochs,
+            batch_length: settings.batch_size,
+            sgd: Sgd {
+                learning_rate: settings.learning_rate,
+                momentum: settings.momentum,
+                weight_decay: settings.weight_decay,
+            },
+            seed: settings.seed,
+            shuffle: settings.shuffle,
+        }
+    }
 }
 
 /// One trained and evaluated epoch.
@@ -93,13 +115,22 @@ pub enum Stop {
         /// The split's name.
         split: Split,
     },
+    /// The device that the backend runs on failed.
+    #[error("epoch {epoch}: {message}")]
+    Device {
+        /// The epoch that was not completed.
+        epoch: u32,
+        /// What failed.
+        message: String,
+    },
 }
 
 impl Stop {
-    fn from_backend(epoch: u32, error: BackendError) -> Self {
+    pub(crate) fn from_backend(epoch: u32, error: BackendError) -> Self {
         match error {
             BackendError::Interrupted => Stop::Interrupted { epoch },
             BackendError::NonFiniteLoss { step } => Stop::NonFiniteLoss { epoch, step: step + 1 },
+            BackendError::Device { message } => Stop::Device { epoch, message },
         }
     }
 }
@@ -178,8 +209,7 @@ fn train_epoch(
     epoch: u32,
     observer: &mut dyn Observer,
 ) -> Result<(), BackendError> {
-    let length = dataset.train.len();
-    let order = if settings.shuffle { shuffled(settings.seed, epoch, length) } else { in_sequence(length) };
+    let order = settings.order(epoch, dataset.train.len());
     let epoch = Epoch { order: &order, batch_length: settings.batch_length as usize, sgd: settings.sgd };
     backend.train_epoch(epoch, &mut increments(observer))
 }
@@ -259,11 +289,17 @@ mod tests {
             Ok(self.state.clone())
         }
 
-        fn train_epoch(&mut self, epoch: Epoch<'_>, progress: crate::backend::Progress<'_>) -> Result<(), BackendError> {
+        fn train_epoch(
+            &mut self,
+            epoch: Epoch<'_>,
+            progress: crate::backend::Progress<'_>,
+        ) -> Result<(), BackendError> {
             self.epochs += 1;
             self.state.parameters.fill(self.parameter * self.epochs as f32);
             assert_eq!((epoch.order.len(), epoch.batch_length), (5, 2));
-            if self.epochs == 2 && let Some(failure) = self.failure {
+            if self.epochs == 2
+                && let Some(failure) = self.failure
+            {
                 return Err(failure());
             }
             for done in [2, 4, 5] {

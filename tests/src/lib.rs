@@ -1,6 +1,21 @@
 //! Shared by the cross-crate tests.
 
 pub mod bits;
+pub mod board;
+pub mod cases;
+pub mod golden;
 pub mod oracle;
 pub mod values;
 pub mod vectors;
+
+use std::env;
+use std::path::PathBuf;
+
+/// The folder of real MNIST, or none, which is said.
+pub fn mnist_dir() -> Option<PathBuf> {
+    let folder = env::var_os("MNIST_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: MNIST_DIR is not set");
+    }
+    folder
+}

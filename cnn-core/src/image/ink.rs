@@ -7,7 +7,8 @@
 //! C-steps). A background of one exact grey value on at least half the edge is found exactly.
 //!
 //! Ink is on the side of the background, darker or lighter, to which the picture deviates more. On the other side
-//! there is nothing but noise: twice as far as the noise reaches there, nothing is ink.
+//! there is nothing but noise, so up to twice the distance that it reaches there, or half the contrast if that is
+//! less, nothing is taken for ink. What stands out farther keeps its grey.
 
 use super::GrayImage;
 

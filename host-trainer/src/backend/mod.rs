@@ -1,6 +1,7 @@
 //! Where the arithmetic runs. Every backend gives the same bits; they differ in speed alone.
 
 pub mod cpu;
+pub mod cuda;
 mod reference;
 
 use std::ops::ControlFlow;
@@ -11,6 +12,7 @@ use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
 use cnn_core::sgd::Sgd;
 
 pub use cpu::{Cpu, CpuError, CpuOptions, SimdLevel};
+pub use cuda::{Cuda, CudaError, Schedule};
 pub use reference::Reference;
 
 use crate::dataset::{Dataset, Split};
@@ -57,6 +59,12 @@ pub enum BackendError {
     /// The progress callback asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// The device that the backend runs on failed: nothing more can be had of it.
+    #[error("{message}")]
+    Device {
+        /// What failed and what the driver says.
+        message: String,
+    },
 }
 
 /// How an epoch walks through the training split.
@@ -113,21 +121,55 @@ pub trait Backend {
 /// A backend, as a flag names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BackendChoice {
-    /// The fastest one of this machine
+    /// The GPU if a driver and a device answer, otherwise the processor
     Auto,
+    /// The GPU, many steps behind one launch
+    Cuda,
+    /// The GPU, a captured graph of two kernels a step
+    CudaGraph,
     /// The processor with all its cores and vectors
     Cpu,
     /// The plain form that all others are tested against, one thread
     Reference,
 }
 
+/// A backend that was made.
+pub struct Opened {
+    /// The backend.
+    pub backend: Box<dyn Backend>,
+    /// Why [`BackendChoice::Auto`] did not take the GPU.
+    pub no_gpu: Option<CudaError>,
+}
+
+/// Why a backend cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The processor does not have what the options ask for.
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
+    /// The GPU cannot be used.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
+}
+
 /// Makes a backend over `dataset`, its parameters all 0 until [`Backend::load`].
 ///
 /// # Errors
-/// If the options ask for what the machine does not have.
-pub fn open(choice: BackendChoice, dataset: Arc<Dataset>, cpu: CpuOptions) -> Result<Box<dyn Backend>, CpuError> {
-    Ok(match choice {
-        BackendChoice::Auto | BackendChoice::Cpu => Box::new(Cpu::new(dataset, cpu)?),
+/// If the choice or the options ask for what the machine does not have.
+pub fn open(choice: BackendChoice, dataset: Arc<Dataset>, cpu: CpuOptions) -> Result<Opened, OpenError> {
+    let mut no_gpu = None;
+    let backend: Box<dyn Backend> = match choice {
+        BackendChoice::Auto => match Cuda::new(Arc::clone(&dataset)) {
+            Ok(cuda) => Box::new(cuda),
+            Err(reason) => {
+                no_gpu = Some(reason);
+                Box::new(Cpu::new(dataset, cpu)?)
+            }
+        },
+        BackendChoice::Cuda => Box::new(Cuda::with_schedule(dataset, Schedule::Cooperative)?),
+        BackendChoice::CudaGraph => Box::new(Cuda::with_schedule(dataset, Schedule::Graph)?),
+        BackendChoice::Cpu => Box::new(Cpu::new(dataset, cpu)?),
         BackendChoice::Reference => Box::new(Reference::new(dataset)),
-    })
+    };
+    Ok(Opened { backend, no_gpu })
 }

@@ -1,8 +1,18 @@
 //! Labelled images: reading, downloading and verifying them, and the built-in synthetic digits.
 
+pub mod download;
+pub mod idx;
+mod locate;
+pub mod mnist;
+mod skeletons;
+pub mod synthetic;
+
 use std::fmt;
 
 use cnn_core::image::Pixels;
+use sha2::{Digest, Sha256};
+
+pub use locate::{DOWNLOAD_FOLDER, DatasetError, Opened, OpenedSplit, Options, Origin, Source, open, open_split};
 
 /// The two parts of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +64,23 @@ impl Samples {
     pub fn labels(&self) -> &[u8] {
         &self.labels
     }
+
+    /// What identifies the contents.
+    pub fn digests(&self) -> Digests {
+        [idx::images_sha256(&self.images), idx::labels_sha256(&self.labels)]
+    }
 }
+
+/// What identifies a split: SHA-256 of the unpacked IDX files that hold its images and its labels.
+pub type Digests = [[u8; 32]; 2];
 
 /// A data set: both splits and what to call them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
     /// What people and the run record call it.
     pub name: String,
-    /// Identifies the contents: SHA-256 (see [`Dataset::new`]).
+    /// Identifies the contents: the SHA-256 of four SHA-256 digests one after the other, those of the unpacked IDX files
+    /// that hold the training images, training labels, test images and test labels.
     pub hash: [u8; 32],
     /// The training split.
     pub train: Samples,
@@ -70,6 +89,12 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// A data set of two splits.
+    pub fn new(name: String, train: Samples, test: Samples) -> Self {
+        let (train_digests, test_digests) = rayon::join(|| train.digests(), || test.digests());
+        Self { name, hash: combine(&train_digests, &test_digests), train, test }
+    }
+
     /// The samples of a split.
     pub fn split(&self, split: Split) -> &Samples {
         match split {
@@ -77,4 +102,9 @@ impl Dataset {
             Split::Test => &self.test,
         }
     }
+}
+
+/// [`Dataset::hash`] of the digests of the training and the test split.
+fn combine(train: &Digests, test: &Digests) -> [u8; 32] {
+    Sha256::new().chain_update(train.as_flattened()).chain_update(test.as_flattened()).finalize().into()
 }

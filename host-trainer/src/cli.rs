@@ -1,0 +1,391 @@
+//! Commands and flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use cnn_core::sgd::Sgd;
+use host_trainer::backend::{BackendChoice, CpuOptions, SimdLevel};
+use host_trainer::dataset::{Source, Split};
+use host_trainer::trainer::Settings;
+
+/// Trains a small convolutional network on MNIST: the same bits on every CPU, GPU and microcontroller.
+///
+/// Without a command it trains: 100 epochs of SGD in batches of 100, train and test loss and accuracy after each,
+/// and leaves the model, plots of both curves, metrics and a record of the run in the output folder.
+#[derive(Debug, Parser)]
+#[command(name = "host-trainer", version, args_conflicts_with_subcommands = true, args_override_self = true, after_help = TRAIN_EXAMPLES)]
+pub struct Cli {
+    /// What to do; training if nothing is given.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to train.
+    #[command(flatten)]
+    pub train: TrainArgs,
+}
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  host-trainer                                   the whole recipe, MNIST downloaded into data/mnist
+  host-trainer --epochs 10 --seed 1 --out ten    ten epochs from another seed
+  host-trainer --data ~/fashion-mnist            any 28×28 set of ten classes in IDX files";
+
+/// A command and its flags.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train the network (the default)
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(TrainArgs),
+    /// Loss, accuracy and confusion table of a model over a split
+    #[command(after_help = "Example:\n  host-trainer evaluate out/weights.postcard --split test")]
+    Evaluate(EvaluateArgs),
+    /// Train on two backends side by side, or repeat a recorded run, and compare every bit
+    #[command(after_help = "\
+Examples:
+  host-trainer verify                                        the backend of this machine against the plain form
+  host-trainer verify --backend cuda --against cpu --epochs 5
+  host-trainer verify --record out/run.json                  repeats a run: every epoch must be the recorded one")]
+    Verify(VerifyArgs),
+    /// What this machine offers: processor, GPU, data; and what would be chosen
+    #[command(after_help = "Example:\n  host-trainer doctor")]
+    Doctor(DoctorArgs),
+    /// Classify an image of the data set, or a picture of a digit of your own
+    #[command(after_help = "\
+Examples:
+  host-trainer predict out/weights.postcard --index 42        the test image 42
+  host-trainer predict out/weights.postcard my-digit.png      a photo or drawing of any size")]
+    Predict(PredictArgs),
+    /// The network's layers, shapes, parameters and cost; with a model, what it was trained on
+    #[command(after_help = "Example:\n  host-trainer summary out/weights.postcard")]
+    Summary(SummaryArgs),
+    /// Write a model's parameters as safetensors with PyTorch's names and shapes
+    #[command(after_help = "\
+Example:
+  host-trainer export out/weights.postcard net.safetensors
+  python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))")]
+    Export(ExportArgs),
+    /// Make a model file of parameters from PyTorch
+    #[command(after_help = "\
+Example:
+  python: safetensors.torch.save_file(model.state_dict(), \"net.safetensors\")
+  host-trainer import net.safetensors imported.postcard")]
+    Import(ImportArgs),
+    /// Talk to a microcontroller that runs the firmware, or to the same firmware in an emulator
+    #[command(after_help = "\
+Examples:
+  host-trainer board --port /dev/ttyACM0 info
+  host-trainer board --port /dev/ttyACM0 verify out/weights.postcard --count 1000
+  host-trainer board --port /dev/ttyACM0 update out/weights.postcard")]
+    Board(BoardArgs),
+}
+
+/// Where the data set comes from.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// Folder with the four IDX files, plain or .gz [default: $MNIST_DIR, else data/mnist, else downloaded there]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data: Option<PathBuf>,
+    /// Which data set
+    #[arg(long, value_enum, default_value_t = Source::Auto, help_heading = "Data")]
+    pub dataset: Source,
+    /// Download MNIST from here instead of the built-in mirrors
+    #[arg(long, value_name = "URL", help_heading = "Data")]
+    pub mirror: Option<String>,
+}
+
+/// Where the arithmetic runs. The result is the same everywhere, bit for bit.
+#[derive(Debug, Clone, Args)]
+pub struct BackendArgs {
+    /// Where to compute; the bits are the same everywhere
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto, help_heading = "Backend")]
+    pub backend: BackendChoice,
+    /// Threads of the CPU backend [default: the physical cores]
+    #[arg(long, value_name = "N", value_parser = positive_usize, help_heading = "Backend")]
+    pub threads: Option<usize>,
+    /// Vector instructions of the CPU backend [default: the widest of this machine]
+    #[arg(long, value_name = "LEVEL", help_heading = "Backend")]
+    pub simd: Option<SimdLevel>,
+}
+
+impl BackendArgs {
+    /// What the flags ask of the CPU backend.
+    pub fn cpu(&self) -> CpuOptions {
+        CpuOptions { threads: self.threads, simd: self.simd }
+    }
+}
+
+/// What decides a run besides its data and its epochs.
+#[derive(Debug, Clone, Args)]
+pub struct RecipeArgs {
+    /// Images of a step
+    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.batch_length,
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+    pub batch_size: u32,
+    /// Learning rate; 0 leaves the initial parameters
+    #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.learning_rate,
+          value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
+    pub lr: f32,
+    /// Momentum
+    #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.momentum,
+          value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
+    pub momentum: f32,
+    /// Weight decay
+    #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.weight_decay,
+          value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
+    pub weight_decay: f32,
+    /// Seed of the initial parameters and of the shuffles
+    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.seed, help_heading = "Recipe")]
+    pub seed: u64,
+    /// Train every epoch in the data set's own order
+    #[arg(long, help_heading = "Recipe")]
+    pub no_shuffle: bool,
+}
+
+impl RecipeArgs {
+    /// The recipe of a run of so many epochs.
+    pub fn settings(&self, epochs: u32) -> Settings {
+        Settings {
+            epochs,
+            batch_length: self.batch_size,
+            sgd: Sgd { learning_rate: self.lr, momentum: self.momentum, weight_decay: self.weight_decay },
+            seed: self.seed,
+            shuffle: !self.no_shuffle,
+        }
+    }
+}
+
+/// The flags of `train`.
+#[derive(Debug, Clone, Args)]
+pub struct TrainArgs {
+    /// Epochs to train
+    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.epochs,
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+    pub epochs: u32,
+    /// The rest of the recipe.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Folder for the model, the plots, metrics.csv and run.json
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where the arithmetic runs.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+impl TrainArgs {
+    /// What decides the run besides its data.
+    pub fn settings(&self) -> Settings {
+        self.recipe.settings(self.epochs)
+    }
+}
+
+/// The flags of `evaluate`.
+#[derive(Debug, Clone, Args)]
+pub struct EvaluateArgs {
+    /// The model file
+    pub model: PathBuf,
+    /// Which split
+    #[arg(long, value_enum, default_value_t = SplitArg::Test)]
+    pub split: SplitArg,
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where the arithmetic runs.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+/// The flags of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Epochs to train and compare
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+    pub epochs: u32,
+    /// The rest of the recipe.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// The other backend
+    #[arg(long, value_enum, default_value_t = BackendChoice::Reference, help_heading = "Backend")]
+    pub against: BackendChoice,
+    /// Repeat the run of this run.json instead, with its recipe
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "epochs", "batch_size", "lr", "momentum",
+          "weight_decay", "seed", "no_shuffle"])]
+    pub record: Option<PathBuf>,
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where the arithmetic runs.
+    #[command(flatten)]
+    pub backend: BackendArgs,
+}
+
+/// The flags of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// The flags of `predict`.
+#[derive(Debug, Clone, Args)]
+pub struct PredictArgs {
+    /// The model file
+    pub model: PathBuf,
+    /// A PNG, PGM, PBM or PPM picture of one digit, any size, dark on light or light on dark
+    #[arg(required_unless_present = "index", conflicts_with = "index")]
+    pub picture: Option<PathBuf>,
+    /// Take the picture as it is: 28×28, white on black, not prepared
+    #[arg(long, requires = "picture")]
+    pub as_is: bool,
+    /// Classify this image of the data set, counted from 0
+    #[arg(long, value_name = "N")]
+    pub index: Option<usize>,
+    /// The split of --index
+    #[arg(long, value_enum, default_value_t = SplitArg::Test)]
+    pub split: SplitArg,
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
+}
+
+/// The flags of `summary`.
+#[derive(Debug, Clone, Args)]
+pub struct SummaryArgs {
+    /// A model file to describe
+    pub model: Option<PathBuf>,
+}
+
+/// The flags of `export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The model file to read
+    pub model: PathBuf,
+    /// The safetensors file to write
+    pub safetensors: PathBuf,
+}
+
+/// The flags of `import`.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The safetensors file to read
+    pub safetensors: PathBuf,
+    /// The model file to write
+    pub model: PathBuf,
+}
+
+/// A split, as a flag names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitArg {
+    /// The training split
+    Train,
+    /// The test split
+    Test,
+}
+
+impl From<SplitArg> for Split {
+    fn from(split: SplitArg) -> Self {
+        match split {
+            SplitArg::Train => Split::Train,
+            SplitArg::Test => Split::Test,
+        }
+    }
+}
+
+/// A rate of the optimiser: finite and not negative.
+fn rate(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if !value.is_finite() {
+        Err("a rate must be a finite number".into())
+    } else if value < 0.0 {
+        Err("a rate must not be negative".into())
+    } else {
+        // −0.0 passes the comparison; as a factor it would turn gradients of 0 into −0.0.
+        Ok(value.abs())
+    }
+}
+
+fn positive_usize(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".into()),
+        Ok(value) => Ok(value),
+        Err(_) => Err("not a whole number".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_flags_the_recipe_is_trained() {
+        let cli = Cli::parse_from(["host-trainer"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.train.settings(), Settings::RECIPE);
+    }
+
+    #[test]
+    fn rates_are_finite_and_not_negative() {
+        for text in ["nan", "inf", "-inf", "-0.1", "x", "", "1e40"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        assert_eq!(rate("0").map(f32::to_bits), Ok(0));
+        assert_eq!(rate("-0").map(f32::to_bits), Ok(0));
+        assert_eq!(rate("0.0001"), Ok(1e-4));
+    }
+}
+
+/// The flags of `board`.
+#[derive(Debug, Clone, Args)]
+pub struct BoardArgs {
+    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH
+    #[arg(long)]
+    pub port: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: BoardCommand,
+}
+
+/// What a board is asked for.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BoardCommand {
+    /// Firmware, board, model, memory in use, faults on the line
+    Info,
+    /// Have a picture of a digit classified
+    Classify {
+        /// A PNG, PGM, PBM or PPM picture of one digit, any size, dark on light or light on dark
+        picture: PathBuf,
+        /// Take the picture as it is: 28×28, white on black, not prepared
+        #[arg(long)]
+        as_is: bool,
+    },
+    /// Have test images classified, and compare every logit with this host's, bit for bit
+    Verify {
+        /// The model file that the board runs
+        model: PathBuf,
+        /// How many test images
+        #[arg(long, value_name = "N", default_value_t = 500)]
+        count: usize,
+        /// Where the data set comes from.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Send a model file and run it
+    Update {
+        /// The model file
+        model: PathBuf,
+    },
+    /// Start the board anew
+    Reset,
+}

@@ -1,0 +1,44 @@
+//! What each command does. A command returns its exit code, or an error that [`main`](crate) shows in one line.
+
+<<<<<<< HEAD
+pub mod board;
+=======
+pub mod doctor;
+>>>>>>> cuda
+pub mod evaluate;
+pub mod exchange;
+pub mod predict;
+pub mod summary;
+pub mod train;
+pub mod verify;
+
+mod data;
+mod interrupt;
+mod table;
+
+use std::sync::Arc;
+
+use anstyle::{AnsiColor, Style};
+use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
+use host_trainer::dataset::Dataset;
+
+use crate::cli::BackendArgs;
+
+/// Errors and warnings, on terminals that want colours.
+pub const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
+/// named.
+fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), OpenError> {
+    let Opened { backend, no_gpu } = open(args.backend, Arc::clone(dataset), args.cpu())?;
+    let title = described(&*backend, no_gpu.as_ref());
+    Ok((backend, title))
+}
+
+/// A backend's description, and why it is not the GPU.
+fn described(backend: &dyn Backend, no_gpu: Option<&CudaError>) -> String {
+    match no_gpu {
+        None => backend.description(),
+        Some(reason) => format!("{}\n         not the GPU: {reason}", backend.description()),
+    }
+}

@@ -1,0 +1,473 @@
+//! Downloads MNIST: from the first mirror that has it, verified before it gets its name.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ureq::http::header::CONTENT_TYPE;
+use ureq::{Agent, Body, Proxy, ResponseExt, http};
+
+use super::idx::{self, Fault};
+use super::mnist::OriginalFile;
+use crate::files::{FileError, write_whole};
+
+/// Where MNIST is downloaded from, in this order.
+pub const MIRRORS: [&str; 2] =
+    ["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"];
+
+/// Bytes that an archive may be longer than its contents.
+const ARCHIVE_OVERHEAD: u64 = 1 << 16;
+
+/// How to reach the mirrors.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Time until all mirrors together are given up for one file if none of them answers.
+    pub answer: Duration,
+    /// Time until a transfer is given up that makes no progress. One that makes some may take as long as it likes.
+    pub stall: Duration,
+    /// The proxy to use.
+    pub proxy: Option<Proxy>,
+}
+
+impl Default for Network {
+    /// Gives up after 14 s, a transfer after 5 s; the proxy is the one in the environment (`HTTPS_PROXY`, `ALL_PROXY`
+    /// and so on).
+    fn default() -> Self {
+        Self { answer: Duration::from_secs(14), stall: Duration::from_secs(5), proxy: Proxy::try_from_env() }
+    }
+}
+
+/// Why the files could not be downloaded.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// No mirror gave this file.
+    #[error("{name} could not be downloaded:{}",
+        attempts.iter().map(|attempt| format!("\n  {attempt}")).collect::<String>())]
+    Unavailable {
+        /// The file.
+        name: &'static str,
+        /// What happened at each mirror.
+        attempts: Vec<Attempt>,
+    },
+    /// The folder cannot be made.
+    #[error("cannot create the folder {}: {cause}; --data DIR takes the files from another one", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] FileError),
+}
+
+impl DownloadError {
+    /// Whether no mirror sent anything, as without a network.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Unavailable { attempts, .. } => {
+                attempts.iter().all(|attempt| matches!(attempt.failure, Failure::Request(_)))
+            }
+            Self::Folder { .. } | Self::Write(_) => false,
+        }
+    }
+}
+
+/// A download that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{url}: {failure}")]
+pub struct Attempt {
+    /// What was asked for.
+    pub url: String,
+    /// What came instead.
+    pub failure: Failure,
+}
+
+/// Why a mirror did not give a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The mirror was not reached, did not answer, or answered with an error.
+    #[error("{0}")]
+    Request(Box<ureq::Error>),
+    /// It sent a web page, as proxies and the login pages of networks do.
+    #[error("a web page came instead of the file, from {from} (does this network want a login?)")]
+    WebPage {
+        /// The address after all redirections.
+        from: String,
+    },
+    /// The transfer ended early or stood still.
+    #[error("the transfer broke off after {received} bytes ({cause})")]
+    Transfer {
+        /// Bytes that had come.
+        received: usize,
+        /// What happened.
+        cause: io::Error,
+    },
+    /// More came than the file can be long.
+    #[error("more than {limit} bytes came, which is longer than the file")]
+    TooLong {
+        /// Bytes accepted.
+        limit: u64,
+    },
+    /// It is not an IDX file of the right kind.
+    #[error("what came {0}")]
+    Malformed(Fault),
+    /// It is an IDX file with other contents.
+    #[error("what came is not MNIST: the contents have the SHA-256 {found}, not {expected}")]
+    WrongContents {
+        /// SHA-256 of the original.
+        expected: &'static str,
+        /// SHA-256 of what came.
+        found: String,
+    },
+}
+
+/// Downloads `files` into `folder`, which is made if need be. Each file is tried at every mirror until one gives it.
+/// Under its name a file appears whole and verified or not at all. A progress bar shows on stderr if it is a terminal.
+///
+/// # Errors
+/// If no mirror gives a file or if it cannot be written. The files before it stay.
+pub fn download(
+    files: &[OriginalFile],
+    folder: &Path,
+    mirrors: &[String],
+    network: &Network,
+) -> Result<(), DownloadError> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let agent = agent(network, mirrors.len());
+    let mut mirrors: VecDeque<&str> = mirrors.iter().map(String::as_str).collect();
+    for file in files {
+        let bytes = from_any(&agent, &mut mirrors, file)?;
+        fs::create_dir_all(folder).map_err(|cause| DownloadError::Folder { folder: folder.into(), cause })?;
+        // A server may have unpacked the file on the way.
+        let suffix = if idx::is_gzip(&bytes) { ".gz" } else { "" };
+        write_whole(&folder.join(format!("{}{suffix}", file.name)), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Each mirror gets an equal part of the time, and gives it to finding, connecting and answering.
+fn agent(network: &Network, mirrors: usize) -> Agent {
+    let share = network.answer / mirrors.max(1) as u32;
+    Agent::config_builder()
+        .timeout_resolve(Some(share * 2 / 7))
+        .timeout_connect(Some(share * 3 / 7))
+        .timeout_recv_response(Some(share * 2 / 7))
+        .timeout_per_read(Some(network.stall))
+        .timeout_per_write(Some(network.stall))
+        .max_redirects(3)
+        .proxy(network.proxy.clone())
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
+/// The file from the first mirror that gives it; those that fail go to the end of the queue.
+fn from_any(agent: &Agent, mirrors: &mut VecDeque<&str>, file: &OriginalFile) -> Result<Vec<u8>, DownloadError> {
+    let mut attempts = Vec::new();
+    for _ in 0..mirrors.len() {
+        let url = format!("{}/{}.gz", mirrors[0].trim_end_matches('/'), file.name);
+        match from_one(agent, &url, file) {
+            Ok(bytes) => return Ok(bytes),
+            Err(failure) => attempts.push(Attempt { url, failure }),
+        }
+        mirrors.rotate_left(1);
+    }
+    Err(DownloadError::Unavailable { name: file.name, attempts })
+}
+
+/// The verified file, packed or not.
+fn from_one(agent: &Agent, url: &str, file: &OriginalFile) -> Result<Vec<u8>, Failure> {
+    let response = agent.get(url).call().map_err(|error| Failure::Request(Box::new(error)))?;
+    let from = response.get_uri().to_string();
+    if content_type(&response).starts_with("text/html") {
+        return Err(Failure::WebPage { from });
+    }
+    let bytes = receive(response.into_body(), file)?;
+    if bytes.trim_ascii_start().starts_with(b"<") {
+        return Err(Failure::WebPage { from });
+    }
+    let found = file.sha256_of(&bytes).map_err(Failure::Malformed)?;
+    if found == file.sha256 { Ok(bytes) } else { Err(Failure::WrongContents { expected: file.sha256, found }) }
+}
+
+fn content_type(response: &http::Response<Body>) -> &str {
+    response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Receives a body no longer than the file can be.
+fn receive(body: Body, file: &OriginalFile) -> Result<Vec<u8>, Failure> {
+    let limit = file.length + ARCHIVE_OVERHEAD;
+    let bar = progress_bar(file.name, body.content_length());
+    let mut bytes = Vec::new();
+    let result = bar.wrap_read(body.into_reader()).take(limit + 1).read_to_end(&mut bytes);
+    bar.finish_and_clear();
+    match result {
+        Err(cause) => Err(Failure::Transfer { received: bytes.len(), cause }),
+        Ok(_) if bytes.len() as u64 > limit => Err(Failure::TooLong { limit }),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+fn progress_bar(name: &'static str, length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
+        None => (ProgressBar::no_length(), "{msg} {spinner} {bytes}"),
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+    bar.with_style(style).with_message(format!("downloading {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::path::Path;
+    use std::time::Instant;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::dataset::mnist::Kind;
+
+    const LABELS: [u8; 5] = [3, 1, 4, 1, 5];
+    const NAME: &str = "labels-idx1-ubyte";
+
+    /// Stands in for a file of MNIST: [`LABELS`].
+    fn original() -> OriginalFile {
+        let sha256 = hex::encode(idx::labels_sha256(&LABELS)).leak();
+        OriginalFile { name: NAME, kind: Kind::Labels, length: 8 + LABELS.len() as u64, sha256 }
+    }
+
+    fn labels_file(labels: &[u8]) -> Vec<u8> {
+        [&[0, 0, 8, 1, 0, 0, 0, labels.len() as u8], labels].concat()
+    }
+
+    fn packed(contents: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(contents).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// An answer whose `Content-Length` tells the truth.
+    fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    }
+
+    fn good() -> Vec<u8> {
+        answer("200 OK", "Content-Type: application/x-gzip\r\n", &packed(&labels_file(&LABELS)))
+    }
+
+    /// A mirror on this machine that answers every request with what `reply` writes, and then closes the connection.
+    fn serve(mut reply: impl FnMut(&str, &mut TcpStream) + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/mnist/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                    request.push(byte[0]);
+                }
+                let request = String::from_utf8(request).unwrap();
+                reply(request.split(' ').nth(1).unwrap_or_default(), &mut stream);
+            }
+        });
+        url
+    }
+
+    /// A mirror that always answers the same.
+    fn always(bytes: Vec<u8>) -> String {
+        serve(move |_, stream| stream.write_all(&bytes).unwrap_or_default())
+    }
+
+    /// A mirror that nobody runs.
+    fn nobody() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}/", listener.local_addr().unwrap())
+    }
+
+    /// Times that a busy machine keeps.
+    const PATIENT: Network = Network { answer: Duration::from_secs(60), stall: Duration::from_secs(20), proxy: None };
+
+    fn fetch(folder: &Path, mirrors: &[String]) -> Result<(), DownloadError> {
+        download(&[original()], folder, mirrors, &PATIENT)
+    }
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Why a mirror fails; nothing is left behind.
+    fn failure(mirror: String) -> Failure {
+        let folder = tempfile::tempdir().unwrap();
+        let error = fetch(folder.path(), &[mirror]).unwrap_err();
+        assert_eq!(names_in(folder.path()), [""; 0], "{error}");
+        let DownloadError::Unavailable { name: NAME, mut attempts } = error else { panic!("{error}") };
+        assert_eq!(attempts.len(), 1);
+        attempts.remove(0).failure
+    }
+
+    #[test]
+    fn a_good_file_arrives_as_it_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("made/on/the/way");
+        let mirror = serve(|path, stream| {
+            assert_eq!(path, "/mnist/labels-idx1-ubyte.gz");
+            stream.write_all(&good()).unwrap();
+        });
+        fetch(&folder, &[mirror]).unwrap();
+        assert_eq!(names_in(&folder), ["labels-idx1-ubyte.gz"]);
+        assert_eq!(idx::read_labels(&original().find(&folder).unwrap()).unwrap(), LABELS);
+    }
+
+    #[test]
+    fn a_file_that_was_unpacked_on_the_way_is_named_so() {
+        let folder = tempfile::tempdir().unwrap();
+        fetch(folder.path(), &[always(answer("200 OK", "", &labels_file(&LABELS)))]).unwrap();
+        assert_eq!(names_in(folder.path()), [NAME]);
+    }
+
+    #[test]
+    fn a_redirection_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = always(good());
+        fetch(folder.path(), &[always(answer("302 Found", &format!("Location: {target}x.gz\r\n"), b""))]).unwrap();
+        assert_eq!(names_in(folder.path()), ["labels-idx1-ubyte.gz"]);
+    }
+
+    #[test]
+    fn the_second_mirror_helps_out_and_is_asked_first_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, requests) = std::sync::mpsc::channel();
+        let bad = serve(move |_, stream| {
+            sender.send(()).unwrap();
+            stream.write_all(&answer("404 Not Found", "", b"no")).unwrap();
+        });
+        let other = OriginalFile { name: "other-idx1-ubyte", ..original() };
+        download(&[original(), other], folder.path(), &[bad, always(good())], &PATIENT).unwrap();
+        assert_eq!(names_in(folder.path()).len(), 2);
+        assert_eq!(requests.try_iter().count(), 1);
+    }
+
+    #[test]
+    fn a_web_page_is_known_as_one() {
+        let page = b"<!DOCTYPE html><title>Log in</title>";
+        let html = answer("200 OK", "Content-Type: text/html; charset=utf-8\r\n", page);
+        assert!(matches!(failure(always(html.clone())), Failure::WebPage { .. }));
+        assert!(matches!(failure(always(answer("200 OK", "", page))), Failure::WebPage { .. }));
+        let login = always(html);
+        let redirected = always(answer("302 Found", &format!("Location: {login}login\r\n"), b""));
+        assert!(matches!(failure(redirected), Failure::WebPage { from } if from == format!("{login}login")));
+    }
+
+    #[test]
+    fn an_error_status_is_told() {
+        for status in [404, 403, 500] {
+            let failure = failure(always(answer(&format!("{status} Sorry"), "", b"no")));
+            assert!(failure.to_string().contains(&status.to_string()), "{failure}");
+        }
+        let endless = serve(|_, stream| {
+            stream.write_all(&answer("302 Found", "Location: /again\r\n", b"")).unwrap();
+        });
+        assert!(matches!(failure(endless), Failure::Request(_)));
+    }
+
+    #[test]
+    fn a_cut_transfer_is_known_as_one() {
+        let cut = good();
+        assert!(matches!(failure(always(cut[..cut.len() - 7].into())), Failure::Transfer { .. }));
+        // Without a length only the archive itself can tell.
+        let headless = [b"HTTP/1.1 200 OK\r\n\r\n", &packed(&labels_file(&LABELS))[..15]].concat();
+        assert!(matches!(failure(always(headless)), Failure::Malformed(Fault::Gzip(_))));
+    }
+
+    #[test]
+    fn wrong_contents_are_refused() {
+        let other = answer("200 OK", "", &packed(&labels_file(&[3, 1, 4, 1, 6])));
+        assert!(matches!(failure(always(other)), Failure::WrongContents { .. }));
+        let malformed = answer("200 OK", "", b"not found");
+        assert!(matches!(failure(always(malformed)), Failure::Malformed(Fault::Magic { .. })));
+    }
+
+    #[test]
+    fn an_endless_body_is_cut_off() {
+        let endless = serve(|_, stream| {
+            let started = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while started.is_ok() && stream.write_all(&[0x1f; 1 << 16]).is_ok() {}
+        });
+        assert!(matches!(failure(endless), Failure::TooLong { .. }));
+    }
+
+    #[test]
+    fn silence_is_given_up_in_time() {
+        let network = Network { answer: Duration::from_millis(1400), stall: Duration::from_millis(300), proxy: None };
+        let held = |_: &str, stream: &mut TcpStream| std::mem::forget(stream.try_clone());
+        let stalled = move |path: &str, stream: &mut TcpStream| {
+            stream.write_all(&good()[..100]).unwrap();
+            held(path, stream);
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for (mirrors, unreachable) in [([serve(held), serve(held)], true), ([serve(held), serve(stalled)], false)] {
+            let start = Instant::now();
+            let error = download(&[original()], folder.path(), &mirrors, &network).unwrap_err();
+            assert!(start.elapsed() < network.answer, "{:?}", start.elapsed());
+            assert_eq!(error.is_unreachable(), unreachable, "{error}");
+        }
+        assert_eq!(names_in(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_slow_transfer_may_take_its_time() {
+        let network = Network { stall: Duration::from_secs(1), ..PATIENT };
+        let slow = serve(|_, stream| {
+            let answer = good();
+            let (head, body) = answer.split_at(answer.len() - 24);
+            stream.write_all(head).unwrap();
+            for bytes in body.chunks(2) {
+                std::thread::sleep(Duration::from_millis(100));
+                stream.write_all(bytes).unwrap();
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        download(&[original()], folder.path(), &[slow], &network).unwrap();
+        assert!(start.elapsed() > network.stall, "not slow enough to tell");
+    }
+
+    #[test]
+    fn only_mirrors_that_were_not_reached_count_as_unreachable() {
+        let folder = tempfile::tempdir().unwrap();
+        let unreachable = |mirrors: &[String]| fetch(folder.path(), mirrors).unwrap_err().is_unreachable();
+        assert!(unreachable(&[nobody()]));
+        assert!(unreachable(&[nobody(), "not a URL".into()]));
+        assert!(!unreachable(&[always(answer("200 OK", "", b"not found")), nobody()]));
+    }
+
+    #[test]
+    fn a_partial_file_of_an_earlier_start_is_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".labels-idx1-ubyte.gz.partial"), b"half").unwrap();
+        assert_eq!(original().find(folder.path()), None);
+        fetch(folder.path(), &[always(good())]).unwrap();
+        assert_eq!(idx::read_labels(&original().find(folder.path()).unwrap()).unwrap(), LABELS);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told() {
+        let parent = tempfile::tempdir().unwrap();
+        let file = parent.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let error = fetch(&file.join("folder"), &[always(good())]).unwrap_err();
+        assert!(matches!(error, DownloadError::Folder { .. }), "{error}");
+    }
+}

@@ -1,0 +1,96 @@
+// What the kernels share: the shape of a block, lists of terms, the barrier of a grid.
+#pragma once
+
+// Every block of every kernel has this many threads; kernels/src/lib.rs has the same number.
+constexpr int THREADS = 512;
+constexpr int WARP = 32;
+constexpr int WARPS = THREADS / WARP;
+
+// One term of a sparse sum: a factor and where the other factor lies.
+struct Term {
+    float factor;
+    int place;
+};
+
+// The block's dynamic shared memory as one struct. The simulator brings its own form.
+#ifndef DYNAMIC_SHARED
+#define DYNAMIC_SHARED(Type, name)          \
+    extern __shared__ uint4 name##_start[]; \
+    Type &name = *reinterpret_cast<Type *>(name##_start)
+#endif
+
+__device__ __forceinline__ int thread_index() { return (int)threadIdx.x; }
+__device__ __forceinline__ int warp_index() { return (int)threadIdx.x / WARP; }
+__device__ __forceinline__ int lane_index() { return (int)threadIdx.x % WARP; }
+
+// Writes the terms of the lanes whose `keep` is set to the warp's `list`, in the order of the lanes. Returns their
+// number. Called by a whole warp; the list is ready for all its lanes on return.
+__device__ __forceinline__ int list_terms(Term *list, bool keep, Term term) {
+    const unsigned kept = __ballot_sync(0xffffffffu, keep);
+    __syncwarp();  // the list's last readers are done
+    if (keep) list[__popc(kept & ((1u << lane_index()) - 1u))] = term;
+    __syncwarp();
+    return __popc(kept);
+}
+
+// The sum of what the lanes up to and including this one have.
+__device__ __forceinline__ int sum_up_to_lane(int value) {
+#pragma unroll
+    for (int distance = 1; distance < WARP; distance *= 2) {
+        const int lower = __shfl_up_sync(0xffffffffu, value, distance);
+        if (lane_index() >= distance) value += lower;
+    }
+    return value;
+}
+
+// Writes the terms `values[i] · (what lies at i)` of all values that are not zero to `list`, in the order of i, then
+// terms of 0 up to a multiple of `MULTIPLE`. Returns their number. Called by a whole block after a barrier; the list is
+// ready on return.
+template <int LENGTH, int MULTIPLE>
+__device__ __forceinline__ int list_nonzero(const float *values, Term *list, unsigned *masks) {
+    constexpr int WORDS = (LENGTH + WARP - 1) / WARP;
+    static_assert(WORDS <= WARP, "a lane for every word");
+    static_assert(LENGTH % MULTIPLE == 0 && MULTIPLE <= THREADS, "the list has room for the terms of 0");
+    for (int word = warp_index(); word < WORDS; word += WARPS) {
+        const int i = word * WARP + lane_index();
+        const unsigned mask = __ballot_sync(0xffffffffu, i < LENGTH && values[i] != 0.0f);
+        if (lane_index() == 0) masks[word] = mask;
+    }
+    __syncthreads();
+    const int in_word = lane_index() < WORDS ? __popc(masks[lane_index()]) : 0;
+    const int up_to_word = sum_up_to_lane(in_word);
+    const int count = __shfl_sync(0xffffffffu, up_to_word, WARP - 1);
+    for (int word = warp_index(); word < WORDS; word += WARPS) {
+        const int before_word = __shfl_sync(0xffffffffu, up_to_word - in_word, word);
+        const int i = word * WARP + lane_index();
+        const unsigned mask = masks[word];
+        if ((mask >> lane_index()) & 1u)
+            list[before_word + __popc(mask & ((1u << lane_index()) - 1u))] = {values[i], i};
+    }
+    const int padded = (count + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    if (thread_index() < padded - count) list[count + thread_index()] = {0.0f, 0};
+    __syncthreads();
+    return padded;
+}
+
+// Orders this thread's reads and writes of device memory against those of other blocks.
+__device__ __forceinline__ void device_fence() {
+#ifdef __CUDA_ARCH__
+    // __threadfence() is the costlier, sequentially consistent fence.
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
+#else
+    __threadfence();
+#endif
+}
+
+// Waits for every block of a cooperative launch. `arrived` is 0 before the launch and only grows.
+__device__ __forceinline__ void grid_barrier(unsigned *arrived) {
+    __syncthreads();
+    if (thread_index() == 0) {
+        device_fence();
+        const unsigned target = (atomicAdd(arrived, 1u) / gridDim.x + 1u) * gridDim.x;
+        while (*reinterpret_cast<volatile unsigned *>(arrived) < target) __nanosleep(20);
+        device_fence();
+    }
+    __syncthreads();
+}

@@ -1,0 +1,135 @@
+// fc1, ReLU, fc2, loss, and the way back to pool2: one sample by one block.
+//
+// - fc1: one thread an output. The sum starts from the bias, terms in the order of the inputs. Inputs that are 0 are
+//   left out: their terms are ±0.0 and could change nothing but the sign of a sum that is zero, which ReLU takes away.
+// - fc2: products by all threads; one lane an output adds them to the bias in the order of the inputs.
+// - Loss and the logits' gradient: one lane a class, the sum of exponentials in the order of the classes.
+// - hidden's gradient: one thread a value; starts from +0.0, terms in the order of the classes; 0 where ReLU is off.
+// - pool2's gradient: one thread two values; starts from +0.0, terms in the order of fc1's outputs. Terms of outputs
+//   without a gradient are ±0.0 and left out.
+#pragma once
+#include "block.cuh"
+#include "loss.cuh"
+#include "network.cuh"
+
+struct ClassifierMemory {
+    float pool2[network::POOL2_LEN];
+    float pool2_gradient[network::POOL2_LEN];
+    float hidden[network::HIDDEN];
+    float hidden_gradient[network::HIDDEN];
+    float logits[network::CLASSES];
+    float exponentials[network::CLASSES];
+    float logits_gradient[network::CLASSES];
+    unsigned masks[(network::POOL2_LEN + WARP - 1) / WARP];
+};
+
+// Needed only while the classifier works.
+struct ClassifierScratch {
+    // Rows of one odd length, so that the ten lanes that add them up read ten banks.
+    static constexpr int PRODUCT_ROW = network::HIDDEN + 1;
+    Term active[network::POOL2_LEN];
+    float products[network::CLASSES * PRODUCT_ROW];
+};
+
+// Where the row of weights of a term starts. Unsigned, so that an address is one multiply-add.
+template <int ROW>
+__device__ __forceinline__ size_t row_start(const Term &term) {
+    return (size_t)(unsigned)term.place * ROW;
+}
+
+// hidden from pool2. `fc1_transposed` is fc1's weight as [input][output]: neighbouring threads read neighbouring
+// weights. The weights of the next DEPTH terms are always under way.
+__device__ __forceinline__ void fc1_forward(ClassifierMemory &memory, ClassifierScratch &scratch,
+                                            const float *parameters, const float *fc1_transposed) {
+    using namespace network;
+    constexpr int DEPTH = 25;
+    const int count = list_nonzero<POOL2_LEN, DEPTH>(memory.pool2, scratch.active, memory.masks);
+    const int output = thread_index();
+    if (output >= HIDDEN) return;
+    const float *weights = fc1_transposed + output;
+    float sum = parameters[FC1_BIAS + output];
+    float next[DEPTH];
+#pragma unroll
+    for (int k = 0; k < DEPTH; k++) next[k] = count > 0 ? weights[row_start<HIDDEN>(scratch.active[k])] : 0.0f;
+    for (int first = 0; first < count; first += DEPTH) {
+        const bool more = first + DEPTH < count;
+#pragma unroll
+        for (int k = 0; k < DEPTH; k++) {
+            sum = add_product(sum, scratch.active[first + k].factor, next[k]);
+            if (more) next[k] = weights[row_start<HIDDEN>(scratch.active[first + DEPTH + k])];
+        }
+    }
+    memory.hidden[output] = sum > 0.0f ? sum : 0.0f;
+}
+
+// logits from hidden.
+__device__ __forceinline__ void fc2_forward(ClassifierMemory &memory, ClassifierScratch &scratch,
+                                            const float *parameters) {
+    using namespace network;
+    for (int i = thread_index(); i < CLASSES * HIDDEN; i += THREADS) {
+        scratch.products[i / HIDDEN * ClassifierScratch::PRODUCT_ROW + i % HIDDEN] =
+            multiply(memory.hidden[i % HIDDEN], parameters[FC2_WEIGHT + i]);
+    }
+    __syncthreads();
+    const int output = thread_index();
+    if (output < CLASSES) {
+        float sum = parameters[FC2_BIAS + output];
+#pragma unroll 8
+        for (int i = 0; i < HIDDEN; i++)
+            sum = add(sum, scratch.products[output * ClassifierScratch::PRODUCT_ROW + i]);
+        memory.logits[output] = sum;
+    }
+}
+
+// The loss, and the gradient of the logits: (p_j − [j = label]) / batch length. Called by the first warp alone, which
+// has written the logits. The loss is lane 0's result.
+__device__ __forceinline__ float loss_backward(ClassifierMemory &memory, int label, int batch_length) {
+    using namespace network;
+    const int j = lane_index();
+    __syncwarp();
+    const float largest = largest_logit(memory.logits);
+    if (j < CLASSES) memory.exponentials[j] = network_exp(subtract(memory.logits[j], largest));
+    __syncwarp();
+    const float sum = sum_exponentials(memory.exponentials);
+    if (j < CLASSES) {
+        float gradient = divide(memory.exponentials[j], sum);
+        if (j == label) gradient = subtract(gradient, 1.0f);
+        memory.logits_gradient[j] = divide(gradient, __int2float_rn(batch_length));
+    }
+    return j == 0 ? sample_loss(sum, memory.logits[label], largest) : 0.0f;
+}
+
+// The gradient of hidden before its ReLU.
+__device__ __forceinline__ void fc2_backward_input(ClassifierMemory &memory, const float *parameters) {
+    using namespace network;
+    const int i = thread_index();
+    if (i >= HIDDEN) return;
+    float sum = 0.0f;
+#pragma unroll
+    for (int o = 0; o < CLASSES; o++)
+        sum = add_product(sum, memory.logits_gradient[o], parameters[FC2_WEIGHT + o * HIDDEN + i]);
+    memory.hidden_gradient[i] = memory.hidden[i] == 0.0f ? 0.0f : sum;
+}
+
+// pool2's gradient.
+__device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, ClassifierScratch &scratch,
+                                                   const float *parameters) {
+    using namespace network;
+    constexpr int DEPTH = 8;
+    const int count = list_nonzero<HIDDEN, DEPTH>(memory.hidden_gradient, scratch.active, memory.masks);
+    const int i = 2 * thread_index();
+    if (i >= POOL2_LEN) return;
+    const float *weights = parameters + FC1_WEIGHT + i;
+    float2 sum = {0.0f, 0.0f};
+    for (int first = 0; first < count; first += DEPTH) {
+#pragma unroll
+        for (int k = first; k < first + DEPTH; k++) {
+            const Term term = scratch.active[k];
+            const float2 weight = *reinterpret_cast<const float2 *>(weights + row_start<POOL2_LEN>(term));
+            sum.x = add_product(sum.x, term.factor, weight.x);
+            sum.y = add_product(sum.y, term.factor, weight.y);
+        }
+    }
+    memory.pool2_gradient[i] = sum.x;
+    memory.pool2_gradient[i + 1] = sum.y;
+}

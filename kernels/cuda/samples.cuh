@@ -1,0 +1,83 @@
+// First phase of a step: every sample forward and backward, one sample by one block. What the second phase needs of it
+// goes to device memory: activations and gradients of the fully connected layers, sums of the convolutions' gradients.
+#pragma once
+#include "backward.cuh"
+#include "classifier.cuh"
+#include "forward.cuh"
+#include "training.cuh"
+
+struct SampleMemory {
+    ConvolutionMemory convolution;
+    ClassifierMemory classifier;
+    BackwardMemory backward;
+    // The classifier is done when pool1's gradient is formed.
+    union {
+        ClassifierScratch scratch;
+        float pool1_gradient[network::CONV1_CHANNELS * CONV2_REACH * CONV2_REACH];
+    };
+    unsigned char winners1[network::POOL1_LEN];
+    unsigned char winners2[network::POOL2_LEN];
+};
+
+__device__ __forceinline__ void copy(float *to, const float *from, int length) {
+    for (int i = thread_index(); i < length; i += THREADS) to[i] = from[i];
+}
+
+// pool2 and the winners of one image.
+__device__ __forceinline__ void forward_convolutions(SampleMemory &memory, const unsigned char *image) {
+    load_image(memory.convolution, image);
+    __syncthreads();
+    convolve1(memory.convolution, [&](int index, int winner) { memory.winners1[index] = (unsigned char)winner; });
+    __syncthreads();
+    convolve2(memory.convolution, [&](int index, Pooled pooled) {
+        memory.classifier.pool2[index] = pooled.value;
+        memory.winners2[index] = (unsigned char)pooled.winner;
+    });
+    __syncthreads();
+}
+
+// The classifier forward and back to pool2's gradient; whether the loss is finite is known to thread 0.
+__device__ __forceinline__ bool run_classifier(SampleMemory &memory, const Training &training, int label,
+                                               int batch_length) {
+    ClassifierMemory &classifier = memory.classifier;
+    fc1_forward(classifier, memory.scratch, training.parameters, training.fc1_transposed);
+    __syncthreads();
+    fc2_forward(classifier, memory.scratch, training.parameters);
+    bool finite = true;
+    if (warp_index() == 0) finite = is_finite(loss_backward(classifier, label, batch_length));
+    __syncthreads();
+    fc2_backward_input(classifier, training.parameters);
+    __syncthreads();
+    fc1_backward_input(classifier, memory.scratch, training.parameters);
+    __syncthreads();
+    return finite;
+}
+
+__device__ __forceinline__ void backward_convolutions(SampleMemory &memory, float *gradient) {
+    convolve2_backward_parameters(memory.convolution, memory.classifier, memory.winners2, memory.backward, gradient);
+    convolve2_backward_input(memory.convolution, memory.classifier, memory.winners2, memory.backward,
+                             memory.pool1_gradient);
+    __syncthreads();
+    convolve1_backward_parameters(memory.convolution, memory.winners1, memory.pool1_gradient, memory.backward,
+                                  gradient);
+}
+
+// The samples of `step` that fall to this block.
+__device__ __forceinline__ void run_samples(SampleMemory &memory, const Training &training, unsigned step) {
+    using namespace network;
+    const Batch batch = batch_of(training, step);
+    const ClassifierMemory &classifier = memory.classifier;
+    if ((int)blockIdx.x < batch.length) load_convolutions(memory.convolution, training.parameters);
+    for (int n = (int)blockIdx.x; n < batch.length; n += (int)gridDim.x) {
+        const size_t sample = batch.samples[n];
+        forward_convolutions(memory, training.images + sample * IMAGE_PIXELS);
+        const bool finite = run_classifier(memory, training, training.labels[sample], batch.length);
+        if (!finite) atomicMin(training.failed_step, step);
+        copy(training.pool2 + (size_t)n * POOL2_LEN, classifier.pool2, POOL2_LEN);
+        copy(training.hidden + (size_t)n * HIDDEN, classifier.hidden, HIDDEN);
+        copy(training.hidden_gradient + (size_t)n * HIDDEN, classifier.hidden_gradient, HIDDEN);
+        copy(training.logits_gradient + (size_t)n * CLASSES, classifier.logits_gradient, CLASSES);
+        backward_convolutions(memory, training.conv_gradient + (size_t)n * CONV_LEN);
+        __syncthreads();
+    }
+}

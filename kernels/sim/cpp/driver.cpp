@@ -1,0 +1,274 @@
+// A libcuda.so.1 for tests: those functions of the driver that the trainer calls, with the kernels on the CPU.
+// Everything happens at once and in order, whatever the stream. Tests choose the device and its faults through
+// cuda_sim_set.
+#include <map>
+#include <string>
+
+#include "cuda_sim.h"
+
+#include "evaluate.cu"
+#include "probe.cu"
+#include "train_phases.cu"
+#include "train_steps.cu"
+
+namespace {
+
+// Codes of CUresult.
+enum {
+    SUCCESS = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NO_DEVICE = 100,
+    INVALID_DEVICE = 101,
+    INVALID_PTX = 218,
+    NOT_FOUND = 500,
+    COOPERATIVE_LAUNCH_TOO_LARGE = 720,
+    LAUNCH_FAILED = 719,
+};
+
+// What cuda_sim_set sets; the crate's `Setting` says what each is.
+const std::map<std::string, unsigned> defaults = {
+    {"seed", 0},
+    {"driver_version", 12000},
+    {"devices", 1},
+    {"multiprocessors", 4},
+    {"compute_capability", 70},
+    {"cooperative_launch", 1},
+    {"memory_megabytes", 1u << 20},
+    {"context_error", 0},
+    {"invalid_ptx", 0},
+    {"launches_until_lost", ~0u},
+};
+std::map<std::string, unsigned> settings = defaults;
+
+std::map<unsigned long long, size_t> allocations;
+size_t allocated = 0;
+
+struct Kernel {
+    const char *name;
+    std::function<void(const SimLaunch &, void **)> run;
+    std::vector<size_t> argument_sizes;
+    size_t shared_limit = 48 << 10;
+};
+
+template <class... A, size_t... I>
+Kernel kernel_of(const char *name, void (*function)(A...), std::index_sequence<I...>) {
+    auto run = [function](const SimLaunch &launch, void **arguments) {
+        sim_launch(launch, [&] { function(*static_cast<A *>(arguments[I])...); });
+    };
+    return {name, run, {sizeof(A)...}};
+}
+template <class... A>
+Kernel kernel_of(const char *name, void (*function)(A...)) {
+    return kernel_of(name, function, std::index_sequence_for<A...>());
+}
+
+Kernel kernels[] = {
+    kernel_of("train_steps", train_steps),
+    kernel_of("train_samples", train_samples),
+    kernel_of("train_update", train_update),
+    kernel_of("evaluate_convolutions", evaluate_convolutions),
+    kernel_of("evaluate_classifier", evaluate_classifier),
+    kernel_of("probe_math", probe_math),
+};
+
+// Work of a stream under capture is recorded; a graph's launch runs it again.
+using Work = std::function<int()>;
+struct Graph {
+    std::vector<Work> nodes;
+};
+Graph *capturing = nullptr;
+
+int submit(Work work) {
+    if (settings["launches_until_lost"] == 0) return LAUNCH_FAILED;
+    if (!capturing) return work();
+    capturing->nodes.push_back(std::move(work));
+    return SUCCESS;
+}
+
+int launch(void *function, const SimLaunch &shape, void **arguments) {
+    Kernel *kernel = static_cast<Kernel *>(function);
+    if (shape.shared_bytes > kernel->shared_limit) return INVALID_VALUE;
+    const unsigned blocks = shape.grid.x * shape.grid.y * shape.grid.z;
+    if (shape.cooperative && blocks > settings["multiprocessors"]) return COOPERATIVE_LAUNCH_TOO_LARGE;
+    std::vector<std::vector<char>> copies;  // a captured launch outlives its arguments
+    for (size_t i = 0; i < kernel->argument_sizes.size(); i++) {
+        const char *argument = static_cast<char *>(arguments[i]);
+        copies.emplace_back(argument, argument + kernel->argument_sizes[i]);
+    }
+    return submit([=]() mutable -> int {
+        if (settings["launches_until_lost"] == 0) return LAUNCH_FAILED;
+        settings["launches_until_lost"]--;
+        std::vector<void *> pointers;
+        for (auto &copy : copies) pointers.push_back(copy.data());
+        SimLaunch now = shape;
+        now.seed = settings["seed"];
+        kernel->run(now, pointers.data());
+        return SUCCESS;
+    });
+}
+
+int synchronize() { return settings["launches_until_lost"] == 0 ? LAUNCH_FAILED : SUCCESS; }
+
+const char *error_name(int code) {
+    switch (code) {
+        case SUCCESS: return "CUDA_SUCCESS";
+        case INVALID_VALUE: return "CUDA_ERROR_INVALID_VALUE";
+        case OUT_OF_MEMORY: return "CUDA_ERROR_OUT_OF_MEMORY";
+        case 46: return "CUDA_ERROR_DEVICE_UNAVAILABLE";
+        case NO_DEVICE: return "CUDA_ERROR_NO_DEVICE";
+        case INVALID_DEVICE: return "CUDA_ERROR_INVALID_DEVICE";
+        case INVALID_PTX: return "CUDA_ERROR_INVALID_PTX";
+        case NOT_FOUND: return "CUDA_ERROR_NOT_FOUND";
+        case LAUNCH_FAILED: return "CUDA_ERROR_LAUNCH_FAILED";
+        case COOPERATIVE_LAUNCH_TOO_LARGE: return "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE";
+        default: return nullptr;
+    }
+}
+
+}  // namespace
+
+using Unsigned = unsigned;
+using Address = unsigned long long;
+
+extern "C" {
+
+// Sets one of `settings`; 1 if there is no such.
+int cuda_sim_set(const char *name, unsigned value) {
+    auto setting = settings.find(name);
+    if (setting == settings.end()) return 1;
+    setting->second = value;
+    return 0;
+}
+// Gives every setting its default again.
+int cuda_sim_reset() { return settings = defaults, 0; }
+
+int cuInit(Unsigned) { return settings["devices"] == 0 ? NO_DEVICE : SUCCESS; }
+int cuDriverGetVersion(int *version) { return *version = (int)settings["driver_version"], SUCCESS; }
+int cuGetErrorName(int code, const char **name) { return (*name = error_name(code)) ? SUCCESS : INVALID_VALUE; }
+int cuGetErrorString(int code, const char **text) { return cuGetErrorName(code, text); }
+
+int cuDeviceGetCount(int *count) { return *count = (int)settings["devices"], SUCCESS; }
+int cuDeviceGet(int *device, int ordinal) {
+    *device = ordinal;
+    return ordinal < (int)settings["devices"] ? SUCCESS : INVALID_DEVICE;
+}
+int cuDeviceGetName(char *name, int length, int) { return snprintf(name, (size_t)length, "simulated GPU"), SUCCESS; }
+int cuDeviceGetAttribute(int *value, int attribute, int) {
+    switch (attribute) {
+        case 16: return *value = (int)settings["multiprocessors"], SUCCESS;
+        case 75: return *value = (int)settings["compute_capability"] / 10, SUCCESS;
+        case 76: return *value = (int)settings["compute_capability"] % 10, SUCCESS;
+        case 95: return *value = (int)settings["cooperative_launch"], SUCCESS;
+        default: return INVALID_VALUE;
+    }
+}
+int cuDeviceTotalMem_v2(size_t *bytes, int) {
+    return *bytes = (size_t)settings["memory_megabytes"] << 20, SUCCESS;
+}
+int cuDevicePrimaryCtxRetain(void **context, int) {
+    *context = reinterpret_cast<void *>(1);
+    return (int)settings["context_error"];
+}
+int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
+int cuCtxSetCurrent(void *) { return SUCCESS; }
+int cuCtxSynchronize() { return synchronize(); }
+
+// The options CU_JIT_ERROR_LOG_BUFFER (5) and its size (6) are understood.
+int cuModuleLoadDataEx(void **module, const void *image, Unsigned options, int *names, void **values) {
+    const bool valid = strstr(static_cast<const char *>(image), ".target sm_70") && !settings["invalid_ptx"];
+    *module = reinterpret_cast<void *>(1);
+    if (valid) return SUCCESS;
+    char *log = nullptr;
+    size_t size = 0;
+    for (Unsigned i = 0; i < options; i++) {
+        if (names[i] == 5) log = static_cast<char *>(values[i]);
+        if (names[i] == 6) size = reinterpret_cast<size_t>(values[i]);
+    }
+    if (log) snprintf(log, size, "ptxas application ptx input, line 1; fatal: simulated\n");
+    return INVALID_PTX;
+}
+int cuModuleUnload(void *) { return SUCCESS; }
+int cuModuleGetFunction(void **function, void *, const char *name) {
+    for (Kernel &kernel : kernels) {
+        if (!strcmp(kernel.name, name)) return *function = &kernel, SUCCESS;
+    }
+    return NOT_FOUND;
+}
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+    if (attribute != 8) return INVALID_VALUE;  // MAX_DYNAMIC_SHARED_SIZE_BYTES
+    static_cast<Kernel *>(function)->shared_limit = (size_t)value;
+    return SUCCESS;
+}
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int, size_t) { return *blocks = 1, SUCCESS; }
+
+int cuStreamCreateWithPriority(void **stream, Unsigned, int) { return *stream = reinterpret_cast<void *>(2), SUCCESS; }
+int cuStreamDestroy_v2(void *) { return SUCCESS; }
+int cuStreamSynchronize(void *) { return synchronize(); }
+int cuEventCreate(void **event, Unsigned) { return *event = reinterpret_cast<void *>(3), SUCCESS; }
+int cuEventDestroy_v2(void *) { return SUCCESS; }
+int cuEventRecord(void *, void *) { return synchronize(); }
+int cuEventSynchronize(void *) { return synchronize(); }
+
+int cuMemAlloc_v2(Address *address, size_t bytes) {
+    if (allocated + bytes > (size_t)settings["memory_megabytes"] << 20) return OUT_OF_MEMORY;
+    void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    memset(memory, 0xff, bytes);
+    *address = reinterpret_cast<Address>(memory);
+    allocations[*address] = bytes;
+    allocated += bytes;
+    return SUCCESS;
+}
+int cuMemFree_v2(Address address) {
+    allocated -= allocations[address];
+    allocations.erase(address);
+    free(reinterpret_cast<void *>(address));
+    return SUCCESS;
+}
+int cuMemAllocHost_v2(void **memory, size_t bytes) { return (*memory = malloc(bytes)) ? SUCCESS : OUT_OF_MEMORY; }
+int cuMemFreeHost(void *memory) { return free(memory), SUCCESS; }
+int cuMemGetInfo_v2(size_t *available, size_t *total) {
+    *total = (size_t)settings["memory_megabytes"] << 20;
+    *available = *total - allocated;
+    return SUCCESS;
+}
+int cuMemcpyHtoD_v2(Address to, const void *from, size_t bytes) {
+    return submit([=] { return memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS; });
+}
+int cuMemcpyDtoH_v2(void *to, Address from, size_t bytes) {
+    return submit([=] { return memcpy(to, reinterpret_cast<void *>(from), bytes), SUCCESS; });
+}
+int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, void *) { return cuMemcpyHtoD_v2(to, from, bytes); }
+int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, void *) { return cuMemcpyDtoH_v2(to, from, bytes); }
+int cuMemsetD32Async(Address to, Unsigned value, size_t count, void *) {
+    return submit([=] { return std::fill_n(reinterpret_cast<Unsigned *>(to), count, value), SUCCESS; });
+}
+
+int cuLaunchKernel(void *function, Unsigned gx, Unsigned gy, Unsigned gz, Unsigned bx, Unsigned by, Unsigned bz,
+                   Unsigned shared_bytes, void *, void **arguments, void **) {
+    return launch(function, {{gx, gy, gz}, {bx, by, bz}, shared_bytes, false, 0}, arguments);
+}
+int cuLaunchCooperativeKernel(void *function, Unsigned gx, Unsigned gy, Unsigned gz, Unsigned bx, Unsigned by,
+                              Unsigned bz, Unsigned shared_bytes, void *, void **arguments) {
+    return launch(function, {{gx, gy, gz}, {bx, by, bz}, shared_bytes, true, 0}, arguments);
+}
+
+int cuStreamBeginCapture_v2(void *, int) { return capturing = new Graph, SUCCESS; }
+int cuStreamEndCapture(void *, void **graph) {
+    *graph = capturing;
+    capturing = nullptr;
+    return SUCCESS;
+}
+int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long) {
+    return *executable = new Graph(*static_cast<Graph *>(graph)), SUCCESS;
+}
+int cuGraphLaunch(void *executable, void *) {
+    for (const Work &node : static_cast<Graph *>(executable)->nodes) {
+        if (const int code = node()) return code;
+    }
+    return SUCCESS;
+}
+int cuGraphExecDestroy(void *executable) { return delete static_cast<Graph *>(executable), SUCCESS; }
+int cuGraphDestroy(void *graph) { return delete static_cast<Graph *>(graph), SUCCESS; }
+
+}  // extern "C"

@@ -1,0 +1,97 @@
+//! A simulated CUDA driver, for tests: the kernels' own sources compiled for the CPU, behind the driver's functions.
+//!
+//! Each CUDA thread is a fiber, each resident block a thread of the operating system (`cpp/cuda_sim.h`). What is tested
+//! through it is everything but the GPU: the kernels' arithmetic and barriers, the host's code, the launches. A dropped
+//! barrier shows as a wrong result under some [`Setting::Seed`].
+
+use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::sync::OnceLock;
+
+use libloading::{Library, Symbol};
+
+/// The path of the library that stands in for `libcuda.so.1`; none where no C++ compiler was found.
+pub const LIBRARY: Option<&str> = option_env!("CUDA_SIM_LIBRARY");
+
+/// What a test can choose about the simulated device and its driver. Settings hold for the whole process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// Draws the order in which threads take turns; 0 is their own order.
+    Seed,
+    /// The driver's CUDA version, 1000 · major + 10 · minor.
+    DriverVersion,
+    /// Number of devices.
+    Devices,
+    /// Multiprocessors of a device, each of which holds one block.
+    Multiprocessors,
+    /// Compute capability, 10 · major + minor.
+    ComputeCapability,
+    /// Whether cooperative launches are supported: 0 or 1.
+    CooperativeLaunch,
+    /// Memory of a device.
+    MemoryMegabytes,
+    /// The `CUresult` of creating a context; 0 for success.
+    ContextError,
+    /// Whether every module fails to load: 0 or 1.
+    InvalidPtx,
+    /// Kernels that still run before the device is lost.
+    LaunchesUntilLost,
+}
+
+impl Setting {
+    fn name(self) -> &'static CStr {
+        match self {
+            Setting::Seed => c"seed",
+            Setting::DriverVersion => c"driver_version",
+            Setting::Devices => c"devices",
+            Setting::Multiprocessors => c"multiprocessors",
+            Setting::ComputeCapability => c"compute_capability",
+            Setting::CooperativeLaunch => c"cooperative_launch",
+            Setting::MemoryMegabytes => c"memory_megabytes",
+            Setting::ContextError => c"context_error",
+            Setting::InvalidPtx => c"invalid_ptx",
+            Setting::LaunchesUntilLost => c"launches_until_lost",
+        }
+    }
+}
+
+/// Changes a setting.
+///
+/// # Panics
+/// If there is no [`LIBRARY`].
+pub fn set(setting: Setting, value: u32) {
+    // SAFETY: cuda_sim_set has the type stated; the name outlives the call.
+    let code = unsafe {
+        let set: Symbol<'_, unsafe extern "C" fn(*const c_char, c_uint) -> c_int> = symbol(b"cuda_sim_set\0");
+        set(setting.name().as_ptr(), value)
+    };
+    assert_eq!(code, 0, "the simulated driver knows every setting");
+}
+
+/// Gives every setting its first value again: one device of compute capability 7.0 with 4 multiprocessors and much
+/// memory, a driver of CUDA 12.0, the threads' own order, no faults.
+///
+/// # Panics
+/// If there is no [`LIBRARY`].
+pub fn reset() {
+    // SAFETY: cuda_sim_reset has the type stated.
+    unsafe {
+        let reset: Symbol<'_, unsafe extern "C" fn() -> c_int> = symbol(b"cuda_sim_reset\0");
+        reset();
+    }
+}
+
+/// A function of the simulated driver beside those of a real one.
+///
+/// # Safety
+/// `F` must be its type.
+unsafe fn symbol<F>(name: &[u8]) -> Symbol<'static, F> {
+    /// Kept open: the settings live as long as the library.
+    static SIMULATOR: OnceLock<Library> = OnceLock::new();
+    let library = SIMULATOR.get_or_init(|| {
+        let path = LIBRARY.expect("only where the simulated driver was built");
+        // SAFETY: the library is this crate's own; loading it runs only the initialisers of the C++ standard library.
+        unsafe { Library::new(path) }.expect("the simulated driver can be loaded")
+    });
+    // SAFETY: the caller vouches for the type.
+    unsafe { library.get(name) }.expect("the simulated driver has its own functions")
+}

@@ -1,0 +1,191 @@
+//! Training and evaluation give the reference's bits: for every schedule, batch length, number of multiprocessors and
+//! order of threads.
+
+use std::ops::ControlFlow;
+
+use cnn_core::sgd::Sgd;
+use cuda_sim::Setting;
+use host_trainer::backend::cuda::{Cuda, Schedule};
+use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference, TrainingState};
+use host_trainer::dataset::Split;
+use host_trainer::random::{in_sequence, shuffled};
+use tests::bits::assert_same_parameters;
+use tests::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
+use tests::golden;
+
+use crate::gpu::{Gpu, gpu};
+
+const SCHEDULES: [Schedule; 2] = [Schedule::Cooperative, Schedule::Graph];
+/// Two whole batches of 100 and a short one; test images for more than one block, the last not full.
+const SIZES: Sizes = Sizes { train: 230, test: 41 };
+/// For many settings.
+const FEW: Sizes = Sizes { train: 23, test: 5 };
+
+fn go_on(_: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn cuda(case: &Case, schedule: Schedule) -> Cuda {
+    Cuda::with_schedule(case.dataset.clone(), schedule).unwrap()
+}
+
+fn assert_an_epoch_equals_the_reference(gpu: &Gpu, case: &Case, batch_length: usize) {
+    let expected = trace(&mut Reference::new(case.dataset.clone()), case, batch_length);
+    for schedule in SCHEDULES {
+        for &seed in gpu.seeds() {
+            gpu.set_seed(seed);
+            let mut cuda = cuda(case, schedule);
+            let found = trace(&mut cuda, case, batch_length);
+            let what = format!("{}, batches of {batch_length}, seed {seed}, {}", case.name, cuda.description());
+            assert_same(&expected, &found, &what);
+        }
+    }
+}
+
+#[test]
+fn an_epoch_of_noise_equals_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&gpu, &noise(SIZES), 100);
+}
+
+#[test]
+fn an_epoch_of_ties_equals_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&gpu, &ties(SIZES), 100);
+}
+
+#[test]
+fn an_epoch_of_extremes_equals_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&gpu, &extremes(SIZES), 100);
+}
+
+#[test]
+fn the_batch_length_and_the_number_of_multiprocessors_change_no_bit_of_the_equality() {
+    let Some(gpu) = gpu() else { return };
+    let case = noise(FEW);
+    for batch_length in [7, 23] {
+        for multiprocessors in [1, 5, 24] {
+            gpu.set(Setting::Multiprocessors, multiprocessors);
+            assert_an_epoch_equals_the_reference(&gpu, &case, batch_length);
+        }
+    }
+}
+
+#[test]
+fn batches_longer_than_a_tile_of_the_update_equal_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&gpu, &noise(SIZES), 215);
+}
+
+#[test]
+fn the_cuda_backend_gives_the_golden_fingerprints() {
+    let Some(gpu) = gpu() else { return };
+    gpu.set_seed(1);
+    let dataset = golden::dataset();
+    let mut cuda = Cuda::new(dataset.clone()).unwrap();
+    assert_eq!(golden::fingerprints(&mut cuda, &dataset), golden::FINGERPRINTS);
+}
+
+#[test]
+fn every_single_step_equals_the_reference() {
+    let Some(gpu) = gpu() else { return };
+    let case = noise(SIZES);
+    let order = shuffled(3, 1, SIZES.train);
+    let mut reference = Reference::new(case.dataset.clone());
+    for schedule in SCHEDULES {
+        gpu.set_seed(7);
+        let mut cuda = cuda(&case, schedule);
+        let mut state = case.state.clone();
+        for (step, batch) in order.chunks(20).enumerate() {
+            let epoch = Epoch { order: batch, batch_length: 20, sgd: case.sgd };
+            let after = |backend: &mut dyn Backend| {
+                backend.load(&state).unwrap();
+                backend.train_epoch(epoch, &mut go_on).unwrap();
+                backend.state().unwrap()
+            };
+            let (expected, found) = (after(&mut reference), after(&mut cuda));
+            assert_same_state(&format!("step {step}, {schedule:?}"), &found, &expected);
+            state = expected;
+        }
+    }
+}
+
+#[track_caller]
+fn assert_same_state(what: &str, found: &TrainingState, expected: &TrainingState) {
+    assert_same_parameters(&format!("{what}: parameters"), &found.parameters, &expected.parameters);
+    assert_same_parameters(&format!("{what}: momentum"), &found.momentum, &expected.momentum);
+}
+
+#[test]
+fn epochs_of_several_launches_and_changing_settings_equal_the_reference() {
+    let Some(_gpu) = gpu() else { return };
+    let case = noise(FEW);
+    // 115 steps are two launches; the second epoch has another learning rate, the third other batches.
+    let order: Vec<_> = in_sequence(FEW.train).repeat(5);
+    let epochs = [(1, 0.02), (1, 0.01), (9, 0.01)];
+    let after = |backend: &mut dyn Backend| {
+        backend.load(&case.state).unwrap();
+        for (batch_length, learning_rate) in epochs {
+            let epoch = Epoch { order: &order, batch_length, sgd: Sgd { learning_rate, ..case.sgd } };
+            let mut heard = Vec::new();
+            let mut progress = |done| {
+                heard.push(done);
+                ControlFlow::Continue(())
+            };
+            backend.train_epoch(epoch, &mut progress).unwrap();
+            assert!(heard.is_sorted() && heard.last() == Some(&order.len()), "{heard:?}");
+        }
+        backend.state().unwrap()
+    };
+    let expected = after(&mut Reference::new(case.dataset.clone()));
+    for schedule in SCHEDULES {
+        assert_same_state(&format!("{schedule:?}"), &after(&mut cuda(&case, schedule)), &expected);
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_its_step_and_leaves_the_state_before_it() {
+    let Some(gpu) = gpu() else { return };
+    let case = noise(SIZES);
+    // The first updates are so large that soon the logits overflow.
+    let mut state = case.state.clone();
+    let sgd = Sgd { learning_rate: 1.0e19, ..Sgd::RECIPE };
+    state.parameters.iter_mut().for_each(|value| *value *= 10.0);
+    let order = shuffled(5, 1, SIZES.train);
+    let outcome = |backend: &mut dyn Backend| {
+        backend.load(&state).unwrap();
+        let epoch = Epoch { order: &order, batch_length: 10, sgd };
+        match backend.train_epoch(epoch, &mut go_on) {
+            Err(BackendError::NonFiniteLoss { step }) => (step, backend.state().unwrap()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (step, expected) = outcome(&mut Reference::new(case.dataset.clone()));
+    for schedule in SCHEDULES {
+        for &seed in gpu.seeds() {
+            gpu.set_seed(seed);
+            let (found_step, found) = outcome(&mut cuda(&case, schedule));
+            assert_eq!(found_step, step, "{schedule:?}");
+            assert_same_state(&format!("{schedule:?}"), &found, &expected);
+        }
+    }
+}
+
+#[test]
+fn the_cuda_backend_stops_when_it_is_asked_to_and_goes_on_afterwards() {
+    let Some(_gpu) = gpu() else { return };
+    let case = noise(FEW);
+    let order: Vec<_> = in_sequence(FEW.train).repeat(20);
+    let stop = &mut |_| ControlFlow::Break(());
+    for schedule in SCHEDULES {
+        let mut cuda = cuda(&case, schedule);
+        cuda.load(&case.state).unwrap();
+        let epoch = Epoch { order: &order, batch_length: 1, sgd: case.sgd };
+        assert!(matches!(cuda.train_epoch(epoch, stop), Err(BackendError::Interrupted)));
+        let mut outcomes = vec![Outcome::default(); FEW.train];
+        assert!(matches!(cuda.evaluate(Split::Train, &mut outcomes, stop), Err(BackendError::Interrupted)));
+        let expected = trace(&mut Reference::new(case.dataset.clone()), &case, 10);
+        assert_same(&expected, &trace(&mut cuda, &case, 10), "after an interrupt");
+    }
+}

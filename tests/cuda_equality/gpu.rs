@@ -1,0 +1,61 @@
+//! The GPU of the tests: a real one, the simulated one, or none.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cuda_sim::Setting;
+
+/// A GPU, held by one test at a time.
+pub struct Gpu {
+    /// Whether it is the simulated one, whose settings can be changed; they are reset for the next test.
+    pub simulated: bool,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Gpu {
+    /// Orders of threads to try: all that matters of a seed is that it is another one. A real GPU has its own.
+    pub fn seeds(&self) -> &'static [u32] {
+        if self.simulated { &[0, 1, 2] } else { &[0] }
+    }
+
+    /// Chooses an order of threads.
+    pub fn set_seed(&self, seed: u32) {
+        self.set(Setting::Seed, seed);
+    }
+
+    /// Changes a setting of a simulated GPU; a real one stays as it is.
+    pub fn set(&self, setting: Setting, value: u32) {
+        if self.simulated {
+            cuda_sim::set(setting, value);
+        }
+    }
+}
+
+/// The machine's GPU, or the simulated one; none, said on the standard error, where neither is to be had.
+pub fn gpu() -> Option<Gpu> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that failed while it held the GPU leaves nothing behind that the next one minds.
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // The NVIDIA driver's control device; under WSL 2 there is another one.
+    let real = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists());
+    if real {
+        return Some(Gpu { simulated: false, _turn: turn });
+    }
+    let Some(library) = cuda_sim::LIBRARY else {
+        eprintln!("skipped: no GPU, and no C++ compiler was found to build the simulated one");
+        return None;
+    };
+    cuda_loader::use_library(library);
+    cuda_sim::reset();
+    Some(Gpu { simulated: true, _turn: turn })
+}
+
+/// The simulated GPU; none on a machine with a real one, or without a C++ compiler.
+pub fn simulated_gpu() -> Option<Gpu> {
+    let gpu = gpu()?;
+    if !gpu.simulated {
+        eprintln!("skipped: this machine has a real GPU, whose faults cannot be ordered");
+        return None;
+    }
+    Some(gpu)
+}

@@ -1,0 +1,108 @@
+//! Data sets as a run meets them: real MNIST, its download, and digits that can be learnt.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use cnn_core::sgd::Sgd;
+use host_trainer::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
+use host_trainer::dataset::download::Network;
+use host_trainer::dataset::{Dataset, Options, Source, Split, mnist, open, open_split, synthetic};
+use host_trainer::random::{initial_parameters, shuffled};
+use tests::mnist_dir;
+
+/// SHA-256 of the SHA-256 digests of MNIST's four files, one after the other.
+const MNIST_HASH: &str = "e9914cff2ade526da2ab1ac60c072f9173cc53e35b9411692de8207cb1b9009d";
+
+fn assert_is_mnist(dataset: &Dataset) {
+    assert_eq!(dataset.name, "MNIST");
+    assert_eq!(hex::encode(dataset.hash), MNIST_HASH);
+    assert_eq!((dataset.train.len(), dataset.test.len()), (60_000, 10_000));
+    assert_eq!(dataset.train.labels()[..8], [5, 0, 4, 1, 9, 2, 1, 3]);
+    assert_eq!(dataset.test.labels()[..8], [7, 2, 1, 0, 4, 1, 4, 9]);
+}
+
+#[test]
+fn the_original_is_recognised() {
+    let Some(folder) = mnist_dir() else { return };
+    let opened = open(&Options { data: Some(folder), ..Options::default() }).unwrap();
+    assert_eq!(opened.warning, None);
+    assert_is_mnist(&opened.dataset);
+}
+
+/// A mirror on this machine that serves a folder, and the names it was asked for.
+fn mirror_of(folder: PathBuf) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, requests) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                request.push(byte[0]);
+            }
+            let request = String::from_utf8(request).unwrap();
+            let name = request.split(' ').nth(1).unwrap().trim_start_matches('/');
+            let body = fs::read(folder.join(name)).unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+            stream.write_all(&body).unwrap();
+            sender.send(name.to_string()).unwrap();
+        }
+    });
+    (url, requests)
+}
+
+fn download_into(folder: &Path, mirror: &str) -> Options {
+    Options {
+        source: Source::Mnist,
+        download_folder: folder.into(),
+        mirrors: vec![mirror.into()],
+        network: Network { answer: Duration::from_secs(60), stall: Duration::from_secs(20), proxy: None },
+        ..Options::default()
+    }
+}
+
+#[test]
+fn only_what_is_missing_is_downloaded() {
+    let Some(folder) = mnist_dir() else { return };
+    let packed = |split: Split| mnist::files(split).map(|file| format!("{}.gz", file.name));
+    if !packed(Split::Train).iter().chain(&packed(Split::Test)).all(|name| folder.join(name).is_file()) {
+        eprintln!("skipped: MNIST_DIR does not hold the four .gz files");
+        return;
+    }
+    let (url, requests) = mirror_of(folder);
+    let downloads = tempfile::tempdir().unwrap();
+    let options = download_into(&downloads.path().join("mnist"), &url);
+    let test = open_split(&options, Split::Test).unwrap();
+    assert_eq!((test.name.as_str(), test.samples.len()), ("MNIST", 10_000));
+    assert_eq!(requests.try_iter().collect::<Vec<_>>(), packed(Split::Test));
+    assert_is_mnist(&open(&options).unwrap().dataset);
+    assert_eq!(requests.try_iter().collect::<Vec<_>>(), packed(Split::Train));
+    assert_is_mnist(&open(&options).unwrap().dataset);
+    assert_eq!(requests.try_iter().count(), 0);
+}
+
+#[test]
+fn the_network_learns_synthetic_digits_it_has_never_seen() {
+    let dataset = Arc::new(synthetic::synthetic(0, 5000, 1000));
+    let mut backend = Reference::new(Arc::clone(&dataset));
+    backend.load(&TrainingState::new(initial_parameters(0))).unwrap();
+    let sgd = Sgd { learning_rate: 0.005, ..Sgd::RECIPE };
+    for epoch in 1..=2 {
+        let order = shuffled(0, epoch, dataset.train.len());
+        let epoch = Epoch { order: &order, batch_length: 20, sgd };
+        backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).unwrap();
+    }
+    let mut outcomes = vec![Outcome::default(); dataset.test.len()];
+    backend.evaluate(Split::Test, &mut outcomes, &mut |_| ControlFlow::Continue(())).unwrap();
+    let right =
+        outcomes.iter().zip(dataset.test.labels()).filter(|&(outcome, &label)| outcome.prediction == label).count();
+    assert!(right >= 900, "{right} of {} digits are told right", dataset.test.len());
+    assert!(right < dataset.test.len(), "too easy to stand in for MNIST");
+}

@@ -1,0 +1,54 @@
+//! A short run whose fingerprints are written down: every machine, build profile and backend must give them.
+//!
+//! It covers the built-in digits, the random numbers, every operation forward and backward, and SGD. A change of one
+//! bit anywhere changes the fingerprints; such a change is a new version of the arithmetic, never a repair of a test.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use cnn_core::sgd::Sgd;
+use host_trainer::backend::Backend;
+use host_trainer::dataset::{Dataset, synthetic};
+use host_trainer::trainer::{EpochReport, Observer, Settings, train};
+
+const SETTINGS: Settings = Settings {
+    epochs: 3,
+    batch_length: 100,
+    sgd: Sgd { learning_rate: 0.01, ..Sgd::RECIPE },
+    seed: 20_260_101,
+    shuffle: true,
+};
+
+/// The fingerprints of the initial parameters and of the parameters after each epoch.
+pub const FINGERPRINTS: [&str; 4] = [
+    "87fce6c591fc6147ec5d0c73c487d70a3d84a773bd8c98d5792ba5f5d3c9739f",
+    "8cde7947be696cb88ba64cec1ce16aee1084c75ab5d1798542609ddbfc6273a0",
+    "7b402c494fb761404860c8363f346b320c240f303dbfd0c22f2ee6155ec6ce15",
+    "cba48e985b952750e1424a518f02cea169378291c753ff7a5b230f051c3dfd49",
+];
+
+struct Silent;
+
+impl Observer for Silent {
+    fn advance(&mut self, _samples: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn epoch(&mut self, _report: &EpochReport) {}
+}
+
+/// The fingerprints that a backend gives.
+///
+/// # Panics
+/// If the run does not end.
+pub fn fingerprints(backend: &mut dyn Backend, dataset: &Dataset) -> Vec<String> {
+    let run = train(backend, dataset, &SETTINGS, &mut Silent);
+    assert!(run.stopped.is_none(), "{:?}", run.stopped);
+    let epochs = run.epochs.iter().map(|epoch| epoch.fingerprint);
+    [run.initial_fingerprint].into_iter().chain(epochs).map(|fingerprint| fingerprint.to_string()).collect()
+}
+
+/// 630 training images: the last batch of an epoch is short.
+pub fn dataset() -> Arc<Dataset> {
+    Arc::new(synthetic::synthetic(1, 630, 100))
+}
