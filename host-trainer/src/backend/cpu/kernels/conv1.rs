@@ -33,11 +33,15 @@ fn is_blank(pixels: &Pixels, row: usize, column: usize) -> bool {
 
 /// `cnn_core::conv::convolve_relu_pool`, of what conv2 reads.
 pub struct Forward<'a> {
+    /// The image as the data set has it.
     pub pixels: &'a Pixels,
     /// The pixels, normalised.
     pub image: &'a Image,
+    /// `[kernel place][output channel]`
     pub weight: &'a [[f32; CONV1_CHANNELS]; KERNEL_LEN],
+    /// `[output channel]`
     pub bias: &'a [f32; CONV1_CHANNELS],
+    /// The result.
     pub pool1: &'a mut Pool1,
     /// Kept for the backward pass, if there will be one.
     pub winners: Option<&'a mut Pool1>,
@@ -101,12 +105,17 @@ fn convolve_window<S: Simd>(
 
 /// One sample's gradient of conv1's parameters, `cnn_core::conv::convolve_backward_parameters`.
 pub struct Backward<'a> {
+    /// The image as the data set has it.
     pub pixels: &'a Pixels,
     /// The pixels, normalised.
     pub image: &'a Image,
+    /// What the forward pass kept.
     pub winners: &'a Pool1,
+    /// The gradient of conv1's pooled map.
     pub pool1_gradient: &'a Pool1,
+    /// The result, `[kernel place][output channel]`.
     pub weight_gradient: &'a mut [[f32; CONV1_CHANNELS]; KERNEL_LEN],
+    /// The result, `[output channel]`.
     pub bias_gradient: &'a mut [f32; CONV1_CHANNELS],
 }
 

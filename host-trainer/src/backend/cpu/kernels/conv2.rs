@@ -9,10 +9,13 @@ use crate::backend::cpu::simd::dispatch::Kernel;
 
 /// `cnn_core::conv::convolve_relu_pool`. The lanes are output channels.
 pub struct Forward<'a> {
+    /// The input.
     pub pool1: &'a Pool1,
     /// `[input channel][kernel place][output channel]`
     pub weight: &'a [[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS],
+    /// `[output channel]`
     pub bias: &'a [f32; CONV2_CHANNELS],
+    /// The result.
     pub pool2: &'a mut Pool2,
     /// Kept for the backward pass, if there will be one.
     pub winners: Option<&'a mut Winners2>,
@@ -105,13 +108,19 @@ fn convolve_window<S: Simd, const VECTORS: usize>(
 /// One sample's gradients: of the parameters, as `cnn_core::conv::convolve_backward_parameters`, and of the input, as
 /// `convolve_backward_input`. The lanes are input channels.
 pub struct Backward<'a> {
+    /// The input.
     pub pool1: &'a Pool1,
+    /// What the forward pass kept.
     pub winners: &'a Winners2,
+    /// The gradient of conv2's pooled map.
     pub pool2_gradient: &'a Pool2,
     /// `[output channel][kernel place][input channel]`
     pub weight: &'a [[[f32; CONV1_CHANNELS]; KERNEL_LEN]; CONV2_CHANNELS],
+    /// The result, shaped as the weights.
     pub weight_gradient: &'a mut [[[f32; CONV1_CHANNELS]; KERNEL_LEN]; CONV2_CHANNELS],
+    /// The result, `[output channel]`.
     pub bias_gradient: &'a mut [f32; CONV2_CHANNELS],
+    /// The result: the gradient of the input.
     pub pool1_gradient: &'a mut Pool1,
 }
 
