@@ -86,13 +86,13 @@ fn a_model_that_must_not_run_is_refused_at_boot_by_name() {
     let other_logits = model::write(&metadata, &parameters);
     metadata.shapes[0][0] = 8;
     let other_shapes = model::write(&metadata, &parameters);
-    let is_self_test = |error: ModelError| matches!(error, ModelError::SelfTest { class: 0, .. });
-    let cases: [(&[u8], &dyn Fn(ModelError) -> bool); 5] = [
-        (&[], &|error| error == ModelError::Magic),
-        (&damaged, &|error| error == ModelError::Checksum),
-        (&nan, &|error| error == ModelError::NonFinite(102_129)),
-        (&other_shapes, &|error| error == ModelError::Shapes),
-        (&other_logits, &is_self_test),
+    type Check = fn(ModelError) -> bool;
+    let cases: [(&[u8], Check); 5] = [
+        (&[], |error| error == ModelError::Magic),
+        (&damaged, |error| error == ModelError::Checksum),
+        (&nan, |error| error == ModelError::NonFinite(102_129)),
+        (&other_shapes, |error| error == ModelError::Shapes),
+        (&other_logits, |error| matches!(error, ModelError::SelfTest { class: 0, .. })),
     ];
     for (file, expected) in cases {
         let mut emulator = firmware.boot_with(file);

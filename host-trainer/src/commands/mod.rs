@@ -1,10 +1,7 @@
 //! What each command does. A command returns its exit code, or an error that [`main`](crate) shows in one line.
 
-<<<<<<< HEAD
 pub mod board;
-=======
 pub mod doctor;
->>>>>>> cuda
 pub mod evaluate;
 pub mod exchange;
 pub mod predict;

@@ -169,7 +169,8 @@ impl Emulator {
             .expect("qemu-system-arm is installed");
         let link = retry(|| open(&format!("unix:{}", serial.display())).ok());
         let monitor = retry(|| UnixStream::connect(&monitor).ok());
-        let mut emulator = Self { qemu, folder, monitor: BufReader::new(monitor), client: Client::with_patience(link, PATIENCE) };
+        let mut emulator =
+            Self { qemu, folder, monitor: BufReader::new(monitor), client: Client::with_patience(link, PATIENCE) };
         emulator.command(r#"{"execute":"qmp_capabilities"}"#);
         emulator
     }
