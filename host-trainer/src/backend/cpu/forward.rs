@@ -6,8 +6,7 @@ use cnn_core::network::{CLASSES, Logits, predict};
 
 use super::kernels::linear::{Fc1Forward, Fc2Forward, IMAGES};
 use super::kernels::{conv1, conv2};
-use super::layout::{Hidden, Image, PaddedLogits, Pool1, Pool2};
-use super::simd::dispatch::Dispatch;
+use super::layout::{Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2};
 use super::step::Network;
 use crate::backend::Outcome;
 
@@ -17,12 +16,13 @@ pub const IMAGES_OF_EVALUATION: usize = 4 * IMAGES;
 /// The input value of every possible pixel, as `cnn_core` computes it: looking it up is quicker than dividing.
 pub struct PixelTable([f32; 256]);
 
-impl PixelTable {
-    /// Computes it.
-    pub fn new() -> Self {
+impl Default for PixelTable {
+    fn default() -> Self {
         Self(std::array::from_fn(|pixel| normalize_pixel(pixel as u8)))
     }
+}
 
+impl PixelTable {
     /// `cnn_core::image::normalize`.
     pub fn normalize(&self, pixels: &Pixels, image: &mut Image) {
         for (value, &pixel) in image.as_flattened_mut().iter_mut().zip(pixels) {
@@ -43,7 +43,6 @@ pub struct EvaluationScratch {
 
 /// The outcomes of some images; all three slices have one length.
 pub fn evaluate(
-    dispatch: Dispatch,
     network: &Network,
     scratch: &mut EvaluationScratch,
     images: &[Pixels],
@@ -55,10 +54,9 @@ pub fn evaluate(
     for ((images, labels), outcomes) in chunks {
         let pool2 = &mut pool2[..images.len()];
         for (pixels, pool2) in images.iter().zip(&mut *pool2) {
-            network.pixel_table.normalize(pixels, image);
-            convolutions(dispatch, network, image, pool1, None, pool2, None);
+            convolutions(network, pixels, image, pool1, None, pool2, None);
         }
-        head(dispatch, network, pool2, &mut hidden[..images.len()], &mut logits[..images.len()]);
+        head(network, pool2, &mut hidden[..images.len()], &mut logits[..images.len()]);
         for ((logits, &label), outcome) in logits.iter().zip(labels).zip(outcomes) {
             let logits = unpadded(logits);
             *outcome = Outcome { loss: cross_entropy(logits, label), prediction: predict(logits) as u8 };
@@ -66,25 +64,27 @@ pub fn evaluate(
     }
 }
 
-/// Both convolutions of one image.
+/// Both convolutions of one image; leaves it normalised in `image`.
 pub fn convolutions(
-    dispatch: Dispatch,
     network: &Network,
-    image: &Image,
+    pixels: &Pixels,
+    image: &mut Image,
     pool1: &mut Pool1,
     winners1: Option<&mut Pool1>,
     pool2: &mut Pool2,
-    winners2: Option<&mut super::layout::Winners2>,
+    winners2: Option<&mut Winners2>,
 ) {
     let conv = &network.parameters.conv;
-    dispatch.run(conv1::Forward {
+    network.pixel_table.normalize(pixels, image);
+    network.dispatch.run(conv1::Forward {
+        pixels,
         image,
         weight: &conv.conv1_weight,
         bias: &conv.conv1_bias,
         pool1,
         winners: winners1,
     });
-    dispatch.run(conv2::Forward {
+    network.dispatch.run(conv2::Forward {
         pool1,
         weight: &network.forward.conv2,
         bias: &conv.conv2_bias,
@@ -95,15 +95,14 @@ pub fn convolutions(
 
 /// Both fully connected layers of some images; the slices have one length.
 pub fn head(
-    dispatch: Dispatch,
     network: &Network,
     pool2: &[Pool2],
     hidden: &mut [Hidden],
     logits: &mut [PaddedLogits],
 ) {
     let parameters = &network.parameters.head;
-    dispatch.run(Fc1Forward { weight: &network.forward.fc1, bias: &parameters.fc1_bias, input: pool2, output: hidden });
-    dispatch.run(Fc2Forward {
+    network.dispatch.run(Fc1Forward { weight: &network.forward.fc1, bias: &parameters.fc1_bias, input: pool2, output: hidden });
+    network.dispatch.run(Fc2Forward {
         weight: &network.forward.fc2,
         bias: &parameters.fc2_bias,
         input: hidden,

@@ -61,8 +61,8 @@ impl<T> DerefMut for Aligned<T> {
 pub type Image = Aligned<[[f32; IMAGE_SIDE]; IMAGE_SIDE]>;
 /// conv1's pooled map, `[row][column][channel]`.
 pub type Pool1 = Aligned<[[[f32; CONV1_CHANNELS]; POOL1_SIDE]; POOL1_SIDE]>;
-/// conv2's pooled map, `[place][channel]`; as winners it has the same shape.
-pub type Winners2 = Aligned<[[f32; CONV2_CHANNELS]; POOL2_PLACES]>;
+/// The winners of conv2's pooled map, `[place][channel]`.
+pub type Winners2 = Aligned<[[u32; CONV2_CHANNELS]; POOL2_PLACES]>;
 /// conv2's pooled map as fc1 reads it: channel · 25 + row · 5 + column.
 pub type Pool2 = Aligned<[f32; POOL2_LEN]>;
 /// fc1's outputs after ReLU, or their gradient; +0.0 in the padding.
@@ -70,14 +70,17 @@ pub type Hidden = Aligned<[f32; HIDDEN_PADDED]>;
 /// The logits, or their gradient; 0 in the padding.
 pub type PaddedLogits = Aligned<[f32; CLASSES_PADDED]>;
 
-/// Parameters of both convolutions, or their gradient: `[…][kernel place][input channel]` and
-/// `[kernel place][output channel]`.
+/// Parameters of both convolutions, or their gradient.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct ConvParameters {
+    /// `[output channel][kernel place][input channel]`
     pub conv2_weight: [[[f32; CONV1_CHANNELS]; KERNEL_LEN]; CONV2_CHANNELS],
+    /// `[output channel]`
     pub conv2_bias: [f32; CONV2_CHANNELS],
+    /// `[kernel place][output channel]`
     pub conv1_weight: [[f32; CONV1_CHANNELS]; KERNEL_LEN],
+    /// `[output channel]`
     pub conv1_bias: [f32; CONV1_CHANNELS],
 }
 
@@ -105,16 +108,22 @@ pub type Fc1Panels = Aligned<[[[f32; PANEL]; FC1_BLOCK]; HIDDEN_PADDED / PANEL]>
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct HeadParameters {
+    /// `[output]`
     pub fc1_bias: [f32; HIDDEN_PADDED],
+    /// `[output][input]`
     pub fc2_weight: [[f32; HIDDEN_PADDED]; CLASSES],
+    /// `[output]`
     pub fc2_bias: [f32; CLASSES_PADDED],
 }
 
 /// All parameters, or their momentum, or their gradient.
 #[derive(Debug, Clone)]
 pub struct Parameters {
+    /// Both convolutions.
     pub conv: Box<ConvParameters>,
+    /// fc1's weights, one entry for each block of inputs.
     pub fc1: Vec<Fc1Block>,
+    /// fc1's biases and fc2.
     pub head: Box<HeadParameters>,
 }
 

@@ -11,11 +11,11 @@
 //! Threads share a batch by images first and by parameters second. Each image's results have places of their own, and
 //! the sums over the batch are formed per parameter in batch order: the number of threads cannot change a bit.
 
-mod forward;
-mod kernels;
-mod layout;
-mod simd;
-mod step;
+pub mod forward;
+pub mod kernels;
+pub mod layout;
+pub mod simd;
+pub mod step;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -73,7 +73,6 @@ pub enum CpuError {
 pub struct Cpu {
     dataset: Arc<Dataset>,
     level: SimdLevel,
-    dispatch: Dispatch,
     /// Kept alive over the run.
     pool: ThreadPool,
     network: Network,
@@ -107,8 +106,7 @@ impl Cpu {
         Ok(Self {
             dataset,
             level,
-            dispatch,
-            network: Network::new(threads),
+            network: Network::new(dispatch, threads),
             evaluation_scratch: (0..threads).map(|_| Mutex::default()).collect(),
             pool,
         })
@@ -137,13 +135,13 @@ impl Backend for Cpu {
     }
 
     fn train_epoch(&mut self, epoch: Epoch<'_>, progress: Progress<'_>) -> Result<(), BackendError> {
-        let Self { dataset, dispatch, pool, network, .. } = self;
+        let Self { dataset, pool, network, .. } = self;
         let samples = &dataset.train;
         network.reserve(epoch.batch_length.min(epoch.order.len()));
         run_reporting(pool, progress, |watch| {
             for (step, batch) in epoch.order.chunks(epoch.batch_length).enumerate() {
                 network
-                    .step(*dispatch, &epoch.sgd, samples, batch)
+                    .step(&epoch.sgd, samples, batch)
                     .map_err(|_| BackendError::NonFiniteLoss { step })?;
                 watch.add(batch.len())?;
             }
@@ -152,7 +150,7 @@ impl Backend for Cpu {
     }
 
     fn evaluate(&mut self, split: Split, outcomes: &mut [Outcome], progress: Progress<'_>) -> Result<(), BackendError> {
-        let Self { dataset, dispatch, pool, network, evaluation_scratch, .. } = self;
+        let Self { dataset, pool, network, evaluation_scratch, .. } = self;
         let samples = dataset.split(split);
         assert_eq!(outcomes.len(), samples.len(), "one outcome for each sample");
         run_reporting(pool, progress, |watch| {
@@ -161,7 +159,7 @@ impl Backend for Cpu {
             let outcomes = outcomes.par_chunks_mut(IMAGES_OF_EVALUATION);
             (images, labels, outcomes).into_par_iter().try_for_each(|(images, labels, outcomes)| {
                 let scratch = &mut *scratch_of_thread(evaluation_scratch);
-                forward::evaluate(*dispatch, network, scratch, images, labels, outcomes);
+                forward::evaluate(network, scratch, images, labels, outcomes);
                 watch.add(images.len())
             })
         })

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_backward;
 use cnn_core::sgd::Sgd;
 use cnn_core::train::NonFiniteLoss;
@@ -24,8 +25,13 @@ const SEGMENT: usize = 240;
 
 /// The network in training and the memory of its steps.
 pub struct Network {
+    /// The instruction set it runs on.
+    pub dispatch: Dispatch,
+    /// The parameters.
     pub parameters: Parameters,
+    /// Their copies for the forward pass.
     pub forward: ForwardWeights,
+    /// Input values.
     pub pixel_table: PixelTable,
     momentum: Parameters,
     /// The gradient so far of a batch of several segments.
@@ -75,11 +81,12 @@ struct ImageScratch {
 
 impl Network {
     /// A network of zeros for a pool of `threads` threads.
-    pub fn new(threads: usize) -> Self {
+    pub fn new(dispatch: Dispatch, threads: usize) -> Self {
         Self {
+            dispatch,
             parameters: Parameters::zeros(),
             forward: ForwardWeights::zeros(),
-            pixel_table: PixelTable::new(),
+            pixel_table: PixelTable::default(),
             momentum: Parameters::zeros(),
             gradient: Parameters::zeros(),
             samples: SampleResults::default(),
@@ -114,33 +121,32 @@ impl Network {
     /// If the loss of a sample is not finite; the parameters are then as they were.
     pub fn step(
         &mut self,
-        dispatch: Dispatch,
         sgd: &Sgd,
         samples: &Samples,
         batch: &[u32],
     ) -> Result<(), NonFiniteLoss> {
         let segments = batch.len().div_ceil(SEGMENT);
         for (number, indices) in batch.chunks(SEGMENT).enumerate() {
-            self.sample_gradients(dispatch, samples, indices, batch.len());
+            self.sample_gradients(samples, indices, batch.len());
             if !self.samples.loss[..indices.len()].iter().all(|loss| loss.is_finite()) {
                 return Err(NonFiniteLoss);
             }
             let last = number + 1 == segments;
             let segment = Segment { first: number == 0, last: last.then_some(*sgd) };
-            self.sum_and_update(dispatch, segment, indices.len());
+            self.sum_and_update(segment, indices.len());
         }
         self.forward.copy_small(&self.parameters);
         Ok(())
     }
 
     /// The first phase: forward and backward pass of each sample, threads sharing the samples.
-    fn sample_gradients(&mut self, dispatch: Dispatch, samples: &Samples, indices: &[u32], batch_length: usize) {
+    fn sample_gradients(&mut self, samples: &Samples, indices: &[u32], batch_length: usize) {
         let mut results = std::mem::take(&mut self.samples);
         let network = &*self;
         let blocks = indices.par_chunks(IMAGES).zip(results.par_blocks(indices.len())).with_max_len(1);
         blocks.for_each(|(indices, results)| {
             let scratch = &mut *scratch_of_thread(&network.scratch);
-            network.block_gradients(dispatch, samples, indices, batch_length, scratch, results);
+            network.block_gradients(samples, indices, batch_length, scratch, results);
         });
         self.samples = results;
     }
@@ -148,7 +154,6 @@ impl Network {
     /// Forward and backward pass of up to [`IMAGES`] samples.
     fn block_gradients(
         &self,
-        dispatch: Dispatch,
         samples: &Samples,
         indices: &[u32],
         batch_length: usize,
@@ -158,18 +163,18 @@ impl Network {
         let Results { pool2, hidden, hidden_gradient, logits_gradient, conv_gradient, loss } = results;
         for ((&index, scratch), pool2) in indices.iter().zip(&mut *scratch.images).zip(&mut *pool2) {
             let ImageScratch { image, pool1, winners1, winners2 } = scratch;
-            self.pixel_table.normalize(&samples.images()[index as usize], image);
-            forward::convolutions(dispatch, self, image, pool1, Some(winners1), pool2, Some(winners2));
+            let pixels = &samples.images()[index as usize];
+            forward::convolutions(self, pixels, image, pool1, Some(winners1), pool2, Some(winners2));
         }
 
         let logits = &mut scratch.logits[..indices.len()];
-        forward::head(dispatch, self, pool2, hidden, logits);
+        forward::head(self, pool2, hidden, logits);
         for (i, &index) in indices.iter().enumerate() {
             let label = samples.labels()[index as usize];
             let (sample_loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, batch_length);
             loss[i] = sample_loss;
             logits_gradient[i][..gradient.len()].copy_from_slice(&gradient);
-            dispatch.run(Fc2BackwardInput {
+            self.dispatch.run(Fc2BackwardInput {
                 head: &self.parameters.head,
                 logits_gradient: &logits_gradient[i],
                 hidden: &hidden[i],
@@ -178,15 +183,15 @@ impl Network {
         }
 
         let pool2_gradient = &mut scratch.pool2_gradient[..indices.len()];
-        dispatch.run(Fc1BackwardInput {
+        self.dispatch.run(Fc1BackwardInput {
             weight: &self.parameters.fc1,
             output_gradient: hidden_gradient,
             input_gradient: pool2_gradient,
         });
         let images = scratch.images.iter().zip(pool2_gradient);
-        for ((scratch_of_image, pool2_gradient), gradient) in images.zip(conv_gradient) {
+        for (((scratch_of_image, pool2_gradient), gradient), &index) in images.zip(conv_gradient).zip(indices) {
             self.convolution_gradients(
-                dispatch,
+                &samples.images()[index as usize],
                 scratch_of_image,
                 pool2_gradient,
                 &mut scratch.pool1_gradient,
@@ -198,13 +203,13 @@ impl Network {
     /// The gradients of both convolutions' parameters for one sample.
     fn convolution_gradients(
         &self,
-        dispatch: Dispatch,
+        pixels: &Pixels,
         scratch: &ImageScratch,
         pool2_gradient: &Pool2,
         pool1_gradient: &mut Pool1,
         gradient: &mut ConvParameters,
     ) {
-        dispatch.run(conv2::Backward {
+        self.dispatch.run(conv2::Backward {
             pool1: &scratch.pool1,
             winners: &scratch.winners2,
             pool2_gradient,
@@ -213,7 +218,8 @@ impl Network {
             bias_gradient: &mut gradient.conv2_bias,
             pool1_gradient,
         });
-        dispatch.run(conv1::Backward {
+        self.dispatch.run(conv1::Backward {
+            pixels,
             image: &scratch.image,
             winners: &scratch.winners1,
             pool1_gradient,
@@ -223,8 +229,8 @@ impl Network {
     }
 
     /// The second phase: sums over the samples and the optimiser's step, threads sharing the parameters.
-    fn sum_and_update(&mut self, dispatch: Dispatch, segment: Segment, samples: usize) {
-        let Self { parameters, momentum, gradient, forward, samples: results, .. } = self;
+    fn sum_and_update(&mut self, segment: Segment, samples: usize) {
+        let Self { dispatch, parameters, momentum, gradient, forward, samples: results, .. } = self;
         let pool2 = &results.pool2[..samples];
         let hidden_gradient = &results.hidden_gradient[..samples];
         let update_fc1 = || {

@@ -1,11 +1,15 @@
 //! conv1, ReLU and pooling, and the gradient of its parameters. The lanes are output channels.
 
-use cnn_core::network::{CONV1_CHANNELS, KERNEL_LEN};
+use cnn_core::image::{Pixels, normalize_pixel};
+use cnn_core::network::{CONV1_CHANNELS, IMAGE_SIDE, KERNEL_LEN};
 
-use super::pool::{NO_WINNER, relu_pool, relu_pool_winner};
+use super::pool::{relu_pool, relu_pool_winner};
 use crate::backend::cpu::layout::{Image, POOL1_SIDE, Pool1};
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;
+
+/// How a window's winner is stored: by its place in raster order, the last if there is none.
+const LABELS: [f32; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
 
 /// The 4×4 pixels that the pooling window at (`row`, `column`) reads.
 #[inline(always)]
@@ -14,11 +18,30 @@ fn patch_at(image: &Image, row: usize, column: usize) -> [&[f32; 4]; 4] {
     rows.each_ref().map(|pixels| pixels[2 * column..].first_chunk().expect("windows lie inside the image"))
 }
 
+/// Whether the pooling window at (`row`, `column`) reads nothing but background. Every other window of MNIST's digits
+/// does, and they all have the same inputs, hence the same sums.
+#[inline(always)]
+fn is_blank(pixels: &Pixels, row: usize, column: usize) -> bool {
+    let rows: &[_; 4] =
+        pixels.as_chunks::<IMAGE_SIDE>().0[2 * row..].first_chunk().expect("windows lie inside the image");
+    let patch = rows.map(|pixels| {
+        let pixels: &[u8; 4] = pixels[2 * column..].first_chunk().expect("windows lie inside the image");
+        u32::from_ne_bytes(*pixels)
+    });
+    patch == [0; 4]
+}
+
 /// `cnn_core::conv::convolve_relu_pool`, of what conv2 reads.
 pub struct Forward<'a> {
+    /// The image as the data set has it.
+    pub pixels: &'a Pixels,
+    /// The pixels, normalised.
     pub image: &'a Image,
+    /// `[kernel place][output channel]`
     pub weight: &'a [[f32; CONV1_CHANNELS]; KERNEL_LEN],
+    /// `[output channel]`
     pub bias: &'a [f32; CONV1_CHANNELS],
+    /// The result.
     pub pool1: &'a mut Pool1,
     /// Kept for the backward pass, if there will be one.
     pub winners: Option<&'a mut Pool1>,
@@ -35,15 +58,24 @@ impl Kernel for Forward<'_> {
             for k in 0..KERNEL_LEN {
                 weight[k] = simd.load(&self.weight[k], vector);
             }
+            let background = [normalize_pixel(0); 4];
+            let blank = convolve_window(simd, [&background; 4], &weight, bias);
+            let (blank_value, blank_winner) = relu_pool_winner(simd, blank, LABELS);
             for row in 0..POOL1_SIDE {
                 for column in 0..POOL1_SIDE {
-                    let window = convolve_window(simd, patch_at(self.image, row, column), &weight, bias);
-                    if let Some(winners) = &mut self.winners {
-                        let (value, winner) = relu_pool_winner(simd, window);
-                        simd.store(&mut self.pool1[row][column], vector, value);
-                        simd.store(&mut winners[row][column], vector, winner);
+                    let (value, winner) = if is_blank(self.pixels, row, column) {
+                        (blank_value, blank_winner)
                     } else {
-                        simd.store(&mut self.pool1[row][column], vector, relu_pool(simd, window));
+                        let window = convolve_window(simd, patch_at(self.image, row, column), &weight, bias);
+                        match self.winners {
+                            Some(_) => relu_pool_winner(simd, window, LABELS),
+                            // No winner is wanted: this one is never stored.
+                            None => (relu_pool(simd, window), blank_winner),
+                        }
+                    };
+                    simd.store(&mut self.pool1[row][column], vector, value);
+                    if let Some(winners) = &mut self.winners {
+                        simd.store(&mut winners[row][column], vector, winner);
                     }
                 }
             }
@@ -73,10 +105,17 @@ fn convolve_window<S: Simd>(
 
 /// One sample's gradient of conv1's parameters, `cnn_core::conv::convolve_backward_parameters`.
 pub struct Backward<'a> {
+    /// The image as the data set has it.
+    pub pixels: &'a Pixels,
+    /// The pixels, normalised.
     pub image: &'a Image,
+    /// What the forward pass kept.
     pub winners: &'a Pool1,
+    /// The gradient of conv1's pooled map.
     pub pool1_gradient: &'a Pool1,
+    /// The result, `[kernel place][output channel]`.
     pub weight_gradient: &'a mut [[f32; CONV1_CHANNELS]; KERNEL_LEN],
+    /// The result, `[output channel]`.
     pub bias_gradient: &'a mut [f32; CONV1_CHANNELS],
 }
 
@@ -94,9 +133,16 @@ impl Kernel for Backward<'_> {
                     let patch = patch_at(self.image, row, column);
                     let winner = simd.load(&self.winners[row][column], vector);
                     let gradient = simd.load(&self.pool1_gradient[row][column], vector);
-                    let gradient = simd.select(simd.equal(winner, simd.splat(NO_WINNER)), zero, gradient);
+                    let gradient = simd.select(simd.equal(winner, simd.splat(LABELS[4])), zero, gradient);
                     bias_gradient = simd.add(bias_gradient, gradient);
-                    let won = [1.0, 2.0, 3.0].map(|place| simd.equal(winner, simd.splat(place)));
+                    if is_blank(self.pixels, row, column) {
+                        let product = simd.mul(gradient, simd.splat(normalize_pixel(0)));
+                        for sum in &mut weight_gradient {
+                            *sum = simd.add(*sum, product);
+                        }
+                        continue;
+                    }
+                    let won = [LABELS[1], LABELS[2], LABELS[3]].map(|place| simd.equal(winner, simd.splat(place)));
                     for k in 0..KERNEL_LEN {
                         let place = |place: usize| simd.splat(patch[k / 3 + place / 2][k % 3 + place % 2]);
                         let mut x = place(0);

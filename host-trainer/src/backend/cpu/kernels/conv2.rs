@@ -2,17 +2,20 @@
 
 use cnn_core::network::{CONV1_CHANNELS, CONV2_CHANNELS, KERNEL_LEN, POOL2_LEN, POOL2_SIDE};
 
-use super::pool::{NO_WINNER, relu_pool, relu_pool_winner};
+use super::pool::{relu_pool, relu_pool_winner};
 use crate::backend::cpu::layout::{Aligned, POOL1_PLACES, POOL1_SIDE, POOL2_PLACES, Pool1, Pool2, Winners2};
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;
 
 /// `cnn_core::conv::convolve_relu_pool`. The lanes are output channels.
 pub struct Forward<'a> {
+    /// The input.
     pub pool1: &'a Pool1,
     /// `[input channel][kernel place][output channel]`
     pub weight: &'a [[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS],
+    /// `[output channel]`
     pub bias: &'a [f32; CONV2_CHANNELS],
+    /// The result.
     pub pool2: &'a mut Pool2,
     /// Kept for the backward pass, if there will be one.
     pub winners: Option<&'a mut Winners2>,
@@ -35,28 +38,36 @@ impl Forward<'_> {
     /// `VECTORS` vectors of output channels at a time.
     #[inline(always)]
     fn run_tiled<S: Simd, const VECTORS: usize>(mut self, simd: S) {
-        let mut pooled: Winners2 = Aligned([[0.0; CONV2_CHANNELS]; POOL2_PLACES]);
+        let mut pooled = Aligned([[0.0; CONV2_CHANNELS]; POOL2_PLACES]);
         for first in (0..CONV2_CHANNELS / S::LANES).step_by(VECTORS) {
             let bias: [_; VECTORS] = simd.load_all(self.bias, first);
             for place in 0..POOL2_PLACES {
                 let (row, column) = (2 * (place / POOL2_SIDE), 2 * (place % POOL2_SIDE));
+                let labels = winner_labels(row, column);
                 let window = convolve_window(simd, patch_at(self.pool1, row, column), self.weight, first, bias);
                 for v in 0..VECTORS {
                     let window = [window[0][v], window[1][v], window[2][v], window[3][v]];
                     if let Some(winners) = &mut self.winners {
-                        let (value, winner) = relu_pool_winner(simd, window);
+                        let (value, winner) = relu_pool_winner(simd, window, labels);
                         simd.store(&mut pooled[place], first + v, value);
-                        simd.store(&mut winners[place], first + v, winner);
+                        simd.store(bytemuck::must_cast_slice_mut(&mut winners[place]), first + v, winner);
                     } else {
                         simd.store(&mut pooled[place], first + v, relu_pool(simd, window));
                     }
                 }
             }
         }
-        for (channel, values) in self.pool2.as_chunks_mut::<POOL2_PLACES>().0.iter_mut().enumerate() {
-            for (place, value) in values.iter_mut().enumerate() {
-                *value = pooled[place][channel];
-            }
+        flatten(&pooled, self.pool2);
+    }
+}
+
+/// From channel last to channel first. Not inlined: compiled for AVX-512 it would become scatter instructions, which
+/// take longer than single stores.
+#[inline(never)]
+fn flatten(pooled: &[[f32; CONV2_CHANNELS]; POOL2_PLACES], pool2: &mut Pool2) {
+    for (channel, values) in pool2.as_chunks_mut::<POOL2_PLACES>().0.iter_mut().enumerate() {
+        for (place, value) in values.iter_mut().enumerate() {
+            *value = pooled[place][channel];
         }
     }
 }
@@ -97,13 +108,19 @@ fn convolve_window<S: Simd, const VECTORS: usize>(
 /// One sample's gradients: of the parameters, as `cnn_core::conv::convolve_backward_parameters`, and of the input, as
 /// `convolve_backward_input`. The lanes are input channels.
 pub struct Backward<'a> {
+    /// The input.
     pub pool1: &'a Pool1,
+    /// What the forward pass kept.
     pub winners: &'a Winners2,
+    /// The gradient of conv2's pooled map.
     pub pool2_gradient: &'a Pool2,
     /// `[output channel][kernel place][input channel]`
     pub weight: &'a [[[f32; CONV1_CHANNELS]; KERNEL_LEN]; CONV2_CHANNELS],
+    /// The result, shaped as the weights.
     pub weight_gradient: &'a mut [[[f32; CONV1_CHANNELS]; KERNEL_LEN]; CONV2_CHANNELS],
+    /// The result, `[output channel]`.
     pub bias_gradient: &'a mut [f32; CONV2_CHANNELS],
+    /// The result: the gradient of the input.
     pub pool1_gradient: &'a mut Pool1,
 }
 
@@ -120,14 +137,10 @@ impl Kernel for Backward<'_> {
         let pool1_gradient: &mut [[f32; CONV1_CHANNELS]; POOL1_PLACES] =
             self.pool1_gradient.as_flattened_mut().try_into().expect("the map has 12·12 places");
         *pool1_gradient = [[0.0; CONV1_CHANNELS]; POOL1_PLACES];
-        let mut terms = [(0, 0.0); POOL2_PLACES];
+        let mut terms = [Term { place: 0, gradient: 0.0 }; POOL2_PLACES];
+        let mut bias_gradient = [0.0; CONV1_CHANNELS];
         for output in 0..CONV2_CHANNELS {
             let terms = winners_of(output, self.winners, self.pool2_gradient, &mut terms);
-            let mut bias_gradient = 0.0;
-            for (_, gradient) in terms {
-                bias_gradient += gradient;
-            }
-            self.bias_gradient[output] = bias_gradient;
             for vector in 0..CONV1_CHANNELS / S::LANES {
                 let zero = simd.splat(0.0);
                 let mut weight = [zero; KERNEL_LEN];
@@ -135,8 +148,11 @@ impl Kernel for Backward<'_> {
                     weight[k] = simd.load(&self.weight[output][k], vector);
                 }
                 let mut weight_gradient = [zero; KERNEL_LEN];
-                for &(place, gradient) in terms {
-                    let gradient = simd.splat(gradient);
+                let mut bias = zero;
+                for term in terms {
+                    let place = term.place as usize;
+                    let gradient = simd.splat(term.gradient);
+                    bias = simd.add(bias, gradient);
                     let x: &[_; SPAN] = pool1[place..].first_chunk().expect("a kernel lies inside the map");
                     let dx: &mut [_; SPAN] =
                         pool1_gradient[place..].first_chunk_mut().expect("a kernel lies inside the map");
@@ -150,28 +166,48 @@ impl Kernel for Backward<'_> {
                 for k in 0..KERNEL_LEN {
                     simd.store(&mut self.weight_gradient[output][k], vector, weight_gradient[k]);
                 }
+                simd.store(&mut bias_gradient, vector, bias);
             }
+            // All lanes hold the same sum.
+            self.bias_gradient[output] = bias_gradient[0];
         }
     }
 }
 
-/// The winners of a channel in raster order: the first input place that each one read, and its gradient.
+/// How the winner of the window at (`row`, `column`) is stored: as the first place of the input that its sum reads, or
+/// [`NO_WINNER`].
+#[inline(always)]
+fn winner_labels(row: usize, column: usize) -> [f32; 5] {
+    let place = row * POOL1_SIDE + column;
+    let places = [place, place + 1, place + POOL1_SIDE, place + POOL1_SIDE + 1, NO_WINNER as usize];
+    places.map(|place| f32::from_bits(place as u32))
+}
+
+/// ReLU is off over the whole window.
+const NO_WINNER: u32 = 0xffff;
+
+/// The gradient of one winner.
+#[derive(Clone, Copy)]
+struct Term {
+    /// The first place of the input that the winner's sum reads.
+    place: u32,
+    gradient: f32,
+}
+
+/// The winners of a channel in raster order.
 #[inline(always)]
 fn winners_of<'t>(
     channel: usize,
     winners: &Winners2,
     pool2_gradient: &[f32; POOL2_LEN],
-    terms: &'t mut [(usize, f32); POOL2_PLACES],
-) -> &'t [(usize, f32)] {
+    terms: &'t mut [Term; POOL2_PLACES],
+) -> &'t [Term] {
     let gradients = &pool2_gradient.as_chunks::<POOL2_PLACES>().0[channel];
     let mut count = 0;
     for (place, gradient) in gradients.iter().enumerate() {
         let winner = winners[place][channel];
-        let number = winner as usize;
-        let row = 2 * (place / POOL2_SIDE) + number / 2;
-        let column = 2 * (place % POOL2_SIDE) + number % 2;
         // Written without a branch: whether a window has a winner cannot be foreseen.
-        terms[count] = (row * POOL1_SIDE + column, *gradient);
+        terms[count] = Term { place: winner, gradient: *gradient };
         count += usize::from(winner != NO_WINNER);
     }
     &terms[..count]

@@ -14,8 +14,11 @@ pub const IMAGES: usize = 5;
 
 /// fc1 and ReLU, `cnn_core::linear::linear_relu`. The lanes are outputs.
 pub struct Fc1Forward<'a> {
+    /// One entry for each block of inputs.
     pub weight: &'a [Fc1Panels],
+    /// `[output]`
     pub bias: &'a [f32; HIDDEN_PADDED],
+    /// One entry for each image.
     pub input: &'a [Pool2],
     /// As many as inputs.
     pub output: &'a mut [Hidden],
@@ -83,8 +86,11 @@ fn fc1_tile<S: Simd, const VECTORS: usize, const IMAGES: usize>(
 
 /// fc2, `cnn_core::linear::linear`. The lanes are classes.
 pub struct Fc2Forward<'a> {
+    /// `[input][output]`
     pub weight: &'a [[f32; CLASSES_PADDED]; HIDDEN],
+    /// `[output]`
     pub bias: &'a [f32; CLASSES_PADDED],
+    /// One entry for each image.
     pub input: &'a [Hidden],
     /// As many as inputs.
     pub output: &'a mut [PaddedLogits],
@@ -133,9 +139,13 @@ fn fc2_tile<S: Simd, const IMAGES: usize>(
 /// The gradient before fc1's ReLU: `cnn_core::linear::linear_backward_input` of fc2, then `relu_backward`. The lanes are
 /// fc2's inputs.
 pub struct Fc2BackwardInput<'a> {
+    /// fc2's weights are among them.
     pub head: &'a HeadParameters,
+    /// The gradient of fc2's output.
     pub logits_gradient: &'a PaddedLogits,
+    /// fc1's output after ReLU.
     pub hidden: &'a Hidden,
+    /// The result.
     pub hidden_gradient: &'a mut Hidden,
 }
 
@@ -158,7 +168,9 @@ impl Kernel for Fc2BackwardInput<'_> {
 
 /// The gradient of fc1's input, `cnn_core::linear::linear_backward_input`. The lanes are inputs.
 pub struct Fc1BackwardInput<'a> {
+    /// One entry for each block of inputs.
     pub weight: &'a [Fc1Block],
+    /// One entry for each image.
     pub output_gradient: &'a [Hidden],
     /// As many as output gradients.
     pub input_gradient: &'a mut [Pool2],

@@ -2,10 +2,6 @@
 
 use crate::backend::cpu::simd::Simd;
 
-/// The winner's number when ReLU is off over the whole window. Winners are kept as floats: the compare that selects
-/// the value selects the number too.
-pub const NO_WINNER: f32 = 4.0;
-
 /// `cnn_core::conv::relu_pool` without the winner.
 #[inline(always)]
 pub fn relu_pool<S: Simd>(simd: S, window: [S::Vector; 4]) -> S::Vector {
@@ -16,16 +12,17 @@ pub fn relu_pool<S: Simd>(simd: S, window: [S::Vector; 4]) -> S::Vector {
     simd.larger(value, simd.splat(0.0))
 }
 
-/// `cnn_core::conv::relu_pool`: the value, and the place of the winner in raster order or [`NO_WINNER`].
+/// `cnn_core::conv::relu_pool`: the value, and the winner's label: one of the first four for the window's places in
+/// raster order, the last if there is no winner. The labels' bits are kept, they may be anything.
 #[inline(always)]
-pub fn relu_pool_winner<S: Simd>(simd: S, window: [S::Vector; 4]) -> (S::Vector, S::Vector) {
+pub fn relu_pool_winner<S: Simd>(simd: S, window: [S::Vector; 4], labels: [f32; 5]) -> (S::Vector, S::Vector) {
     let mut value = window[0];
-    let mut winner = simd.splat(0.0);
+    let mut winner = simd.splat(labels[0]);
     for place in 1..4 {
         let wins = simd.greater(window[place], value);
         value = simd.select(wins, window[place], value);
-        winner = simd.select(wins, simd.splat(place as f32), winner);
+        winner = simd.select(wins, simd.splat(labels[place]), winner);
     }
     let on = simd.greater(value, simd.splat(0.0));
-    (simd.select(on, value, simd.splat(0.0)), simd.select(on, winner, simd.splat(NO_WINNER)))
+    (simd.select(on, value, simd.splat(0.0)), simd.select(on, winner, simd.splat(labels[4])))
 }

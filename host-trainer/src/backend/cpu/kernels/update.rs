@@ -23,8 +23,11 @@ pub struct Segment {
 
 /// Parameters, their momentum, and their gradient where it outlives a segment: corresponding parts of all three.
 pub struct Updated<'a, T: ?Sized> {
+    /// The parameters.
     pub parameters: &'a mut T,
+    /// Their momentum.
     pub momentum: &'a mut T,
+    /// Their gradient so far.
     pub gradient: &'a mut T,
 }
 
@@ -61,12 +64,15 @@ impl Updated<'_, [f32]> {
 
 /// fc1's weights of one block of inputs, `cnn_core::linear::linear_backward_parameters`. The lanes are inputs.
 pub struct Fc1Update<'a> {
+    /// Where the samples stand within the batch.
     pub segment: Segment,
+    /// fc1's input, one entry for each sample.
     pub input: &'a [Pool2],
     /// As many as inputs.
     pub output_gradient: &'a [Hidden],
     /// Which block of inputs.
     pub block: usize,
+    /// The block's weights.
     pub weight: Updated<'a, Fc1Block>,
 }
 
@@ -119,10 +125,15 @@ impl Fc1Update<'_> {
 /// fc1's biases and all of fc2, `cnn_core::linear::linear_backward_parameters`. The lanes are hidden outputs, and
 /// classes for fc2's biases.
 pub struct HeadUpdate<'a> {
+    /// Where the samples stand within the batch.
     pub segment: Segment,
+    /// fc1's output, one entry for each sample.
     pub hidden: &'a [Hidden],
+    /// The gradient of fc1's output before ReLU.
     pub hidden_gradient: &'a [Hidden],
+    /// The gradient of fc2's output.
     pub logits_gradient: &'a [PaddedLogits],
+    /// The parameters.
     pub head: Updated<'a, HeadParameters>,
 }
 
@@ -192,10 +203,13 @@ pub const CONV_PART: usize = CONV_LEN / 10;
 
 /// A part of the convolutions' parameters: the samples' gradients, added in batch order.
 pub struct ConvUpdate<'a> {
+    /// Where the samples stand within the batch.
     pub segment: Segment,
+    /// One entry for each sample.
     pub gradients: &'a [ConvParameters],
     /// Which part of [`CONV_PART`] values.
     pub part: usize,
+    /// The parameters of this part.
     pub conv: Updated<'a, [f32]>,
 }
 
