@@ -25,6 +25,7 @@
 //! | [`train`] | the gradient of a sample, one step over a batch |
 //! | [`image`] | pixels to network input; a person's own digit prepared as MNIST's were |
 //! | [`model`] | the model file, read in place |
+//! | [`protocol`] | what a host and a board say to each other |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -35,5 +36,6 @@ pub mod loss;
 pub mod math;
 pub mod model;
 pub mod network;
+pub mod protocol;
 pub mod sgd;
 pub mod train;

@@ -30,7 +30,8 @@ pub const MAX_LEN: usize = HEADER_LEN + 2048 + PARAMETER_BYTES;
 /// The longest name of a data set, in bytes.
 pub const MAX_DATASET_NAME: usize = 255;
 
-const HEADER_LEN: usize = 16;
+/// Bytes of the header: magic, version, length, checksum.
+pub const HEADER_LEN: usize = 16;
 const CRC_RANGE: core::ops::Range<usize> = 12..16;
 const PARAMETER_BYTES: usize = size_of::<FlatParameters>();
 const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
@@ -109,7 +110,9 @@ pub const SHAPES: [[u16; 4]; TENSORS.len()] = {
 };
 
 /// Why bytes are not a model that this network runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+///
+/// A board sends it to its host as it is, so the order of the variants is part of [`crate::protocol`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ModelError {
     /// The first bytes are something else.
     #[error("not a model file: it does not start with 'CNNM'")]
@@ -165,7 +168,7 @@ pub enum ModelError {
 }
 
 /// A float known by its bits, shown as number and bits.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bits(
     /// IEEE-754 binary32.
     pub u32,
@@ -261,7 +264,14 @@ impl<'a> Model<'a> {
     /// [`ModelError::SelfTest`] with the first logit that differs.
     pub fn self_test(&self, parameters: &Parameters<'_>, activations: &mut Activations) -> Result<(), ModelError> {
         normalize(self.golden_pixels(), &mut activations.image);
-        let logits = forward(parameters, activations);
+        self.check_golden(&forward(parameters, activations))
+    }
+
+    /// Compares logits that were computed of the golden image with the file's, bit for bit.
+    ///
+    /// # Errors
+    /// [`ModelError::SelfTest`] with the first logit that differs.
+    pub fn check_golden(&self, logits: &Logits) -> Result<(), ModelError> {
         for (class, (found, expected)) in logits.iter().zip(&self.metadata.golden.logits).enumerate() {
             if found.to_bits() != expected.to_bits() {
                 let (expected, found) = (Bits(expected.to_bits()), Bits(found.to_bits()));
@@ -276,41 +286,61 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Cuts the file out of `bytes` by its header and checks its checksum.
-fn frame(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
-    if !bytes.starts_with(&MAGIC) {
-        return Err(if bytes.len() < MAGIC.len() && MAGIC.starts_with(bytes) {
-            ModelError::Truncated { expected: HEADER_LEN, found: bytes.len() }
-        } else {
-            ModelError::Magic
-        });
+/// The first bytes of a model file: magic, version, length, checksum.
+pub type FileHeader = [u8; HEADER_LEN];
+
+/// Checks magic, version and length of a header and returns the length of the file that it starts.
+///
+/// # Errors
+/// [`ModelError::Magic`], [`ModelError::Version`] or [`ModelError::Length`].
+pub fn file_len(header: &FileHeader) -> Result<usize, ModelError> {
+    if !header.starts_with(&MAGIC) {
+        return Err(ModelError::Magic);
     }
-    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
-        return Err(ModelError::Truncated { expected: HEADER_LEN, found: bytes.len() });
-    };
-    let [_, version, length, checksum] =
-        core::array::from_fn(|i| u32::from_le_bytes(core::array::from_fn(|byte| header[4 * i + byte])));
+    let [_, version, length, _] = header_words(header);
     if version != VERSION {
         return Err(ModelError::Version { found: version });
     }
     let len = length as usize;
-    if !(HEADER_LEN + PARAMETER_BYTES..=MAX_LEN).contains(&len) {
-        return Err(ModelError::Length(length));
-    }
+    if (HEADER_LEN + PARAMETER_BYTES..=MAX_LEN).contains(&len) { Ok(len) } else { Err(ModelError::Length(length)) }
+}
+
+/// Checks the checksum in `header` against all that follows it in the file.
+///
+/// # Errors
+/// [`ModelError::Checksum`].
+pub fn check_contents(header: &FileHeader, contents: &[u8]) -> Result<(), ModelError> {
+    let [_, _, _, checksum] = header_words(header);
+    if checksum_of(header, contents) == checksum { Ok(()) } else { Err(ModelError::Checksum) }
+}
+
+fn header_words(header: &FileHeader) -> [u32; 4] {
+    core::array::from_fn(|i| u32::from_le_bytes(core::array::from_fn(|byte| header[4 * i + byte])))
+}
+
+/// Cuts the file out of `bytes` by its header and checks its checksum.
+fn frame(bytes: &[u8]) -> Result<(&[u8], &[u8]), ModelError> {
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
+        let start = bytes.len().min(MAGIC.len());
+        return Err(if bytes[..start] == MAGIC[..start] {
+            ModelError::Truncated { expected: HEADER_LEN, found: bytes.len() }
+        } else {
+            ModelError::Magic
+        });
+    };
+    let len = file_len(header)?;
     let Some((file, rest)) = bytes.split_at_checked(len) else {
         return Err(ModelError::Truncated { expected: len, found: bytes.len() });
     };
-    if checksum_of(file) != checksum {
-        return Err(ModelError::Checksum);
-    }
+    check_contents(header, &file[HEADER_LEN..])?;
     Ok((file, rest))
 }
 
-/// CRC-32 of a whole file but for the place of the checksum itself.
-fn checksum_of(file: &[u8]) -> u32 {
+/// CRC-32 of a whole file but for the place of the checksum itself, the last of the header.
+fn checksum_of(header: &FileHeader, contents: &[u8]) -> u32 {
     let mut digest = CRC.digest();
-    digest.update(&file[..CRC_RANGE.start]);
-    digest.update(&file[CRC_RANGE.end..]);
+    digest.update(&header[..CRC_RANGE.start]);
+    digest.update(contents);
     digest.finalize()
 }
 
@@ -347,9 +377,16 @@ pub fn encode(metadata: &Metadata<'_>, parameters: &FlatParameters, file: &mut [
     file[..4].copy_from_slice(&MAGIC);
     file[4..8].copy_from_slice(&VERSION.to_le_bytes());
     file[8..12].copy_from_slice(&(end as u32).to_le_bytes());
-    let checksum = checksum_of(file);
-    file[CRC_RANGE].copy_from_slice(&checksum.to_le_bytes());
+    seal(file);
     Ok(end)
+}
+
+/// Writes the checksum into a file's header.
+fn seal(file: &mut [u8]) {
+    if let Some((header, contents)) = file.split_first_chunk_mut() {
+        let checksum = checksum_of(header, contents);
+        header[CRC_RANGE].copy_from_slice(&checksum.to_le_bytes());
+    }
 }
 
 /// Serialises `value` at `file[start..]`; returns the bytes it took.
@@ -424,8 +461,7 @@ mod tests {
 
         /// Makes the checksum right again after a change that a checksum alone would catch.
         fn seal(&mut self) {
-            let checksum = checksum_of(self.bytes());
-            self.bytes_mut()[CRC_RANGE].copy_from_slice(&checksum.to_le_bytes());
+            seal(self.bytes_mut());
         }
     }
 

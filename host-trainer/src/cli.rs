@@ -70,6 +70,13 @@ Example:
   python: safetensors.torch.save_file(model.state_dict(), \"net.safetensors\")
   host-trainer import net.safetensors imported.postcard")]
     Import(ImportArgs),
+    /// Talk to a microcontroller that runs the firmware, or to the same firmware in an emulator
+    #[command(after_help = "\
+Examples:
+  host-trainer board --port /dev/ttyACM0 info
+  host-trainer board --port /dev/ttyACM0 verify out/weights.postcard --count 1000
+  host-trainer board --port /dev/ttyACM0 update out/weights.postcard")]
+    Board(BoardArgs),
 }
 
 /// Where the data set comes from.
@@ -337,4 +344,48 @@ mod tests {
         assert_eq!(rate("-0").map(f32::to_bits), Ok(0));
         assert_eq!(rate("0.0001"), Ok(1e-4));
     }
+}
+
+/// The flags of `board`.
+#[derive(Debug, Clone, Args)]
+pub struct BoardArgs {
+    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH
+    #[arg(long)]
+    pub port: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: BoardCommand,
+}
+
+/// What a board is asked for.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BoardCommand {
+    /// Firmware, board, model, memory in use, faults on the line
+    Info,
+    /// Have a picture of a digit classified
+    Classify {
+        /// A PNG, PGM, PBM or PPM picture of one digit, any size, dark on light or light on dark
+        picture: PathBuf,
+        /// Take the picture as it is: 28×28, white on black, not prepared
+        #[arg(long)]
+        as_is: bool,
+    },
+    /// Have test images classified, and compare every logit with this host's, bit for bit
+    Verify {
+        /// The model file that the board runs
+        model: PathBuf,
+        /// How many test images
+        #[arg(long, value_name = "N", default_value_t = 500)]
+        count: usize,
+        /// Where the data set comes from.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Send a model file and run it
+    Update {
+        /// The model file
+        model: PathBuf,
+    },
+    /// Start the board anew
+    Reset,
 }

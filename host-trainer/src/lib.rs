@@ -4,6 +4,7 @@
 //! this crate reads, shows and saves.
 
 pub mod backend;
+pub mod board;
 pub mod dataset;
 pub mod exchange;
 pub mod files;

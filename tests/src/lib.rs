@@ -1,6 +1,7 @@
 //! Shared by the cross-crate tests.
 
 pub mod bits;
+pub mod board;
 pub mod cases;
 pub mod golden;
 pub mod oracle;

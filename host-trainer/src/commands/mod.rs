@@ -1,5 +1,6 @@
 //! What each command does. A command returns its exit code, or an error that [`main`](crate) shows in one line.
 
+pub mod board;
 pub mod doctor;
 pub mod evaluate;
 pub mod exchange;

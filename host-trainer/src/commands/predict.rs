@@ -1,6 +1,7 @@
 //! `predict`: ten probabilities of one digit, and the digit as the network sees it.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anstream::println;
@@ -19,7 +20,7 @@ use crate::cli::PredictArgs;
 pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     let model = LoadedModel::read(&args.model)?;
     let (pixels, label) = match (&args.picture, args.index) {
-        (Some(_), _) => (from_picture(args)?, None),
+        (Some(path), _) => (from_picture(path, args.as_is)?, None),
         (None, index) => from_dataset(args, index.expect("clap asks for a picture or an index"))?,
     };
     let mut activations = Box::new(Activations::new());
@@ -35,11 +36,11 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn from_picture(args: &PredictArgs) -> anyhow::Result<Pixels> {
-    let path = args.picture.as_ref().expect("the caller has a picture");
+/// A picture's digit as the network wants it.
+pub fn from_picture(path: &Path, as_is: bool) -> anyhow::Result<Pixels> {
     let picture = picture::read(path)?;
     let prepared = GrayImage::new(picture.width, picture.height, &picture.pixels)
-        .and_then(|image| if args.as_is { image::as_is(&image) } else { image::prepare(&image) });
+        .and_then(|image| if as_is { image::as_is(&image) } else { image::prepare(&image) });
     prepared.with_context(|| path.display().to_string())
 }
 

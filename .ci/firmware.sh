@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Builds the firmware of every board, runs it in QEMU against this host, and holds it to its budgets: flash, RAM,
+# instructions and cycles of an inference. Works on a bare machine with rustup's stable toolchain; installs the rest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+target=thumbv7em-none-eabihf
+
+needs=()
+command -v qemu-system-arm >/dev/null || needs+=(qemu-system-arm)
+command -v llvm-objdump >/dev/null || needs+=(llvm)
+command -v readelf >/dev/null || needs+=(binutils)
+if [ ${#needs[@]} -gt 0 ]; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${needs[@]}"
+fi
+export PATH=$root/target/tools/bin:$PATH
+command -v defmt-print >/dev/null || cargo install --quiet --locked --root target/tools defmt-print
+
+# The committed model, or none: the tests bring their own.
+model=firmware/model/mnist.cnnm
+if [ -f "$model" ]; then
+    export FIRMWARE_HAS_MODEL=1
+else
+    export CNN_MODEL=
+    model=target/random.cnnm
+    cargo run --quiet --locked -p tests --example random_model -- 1 "$model"
+fi
+
+for board in firmware/boards/*/; do
+    (cd "$board" && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked)
+done
+
+export FIRMWARE_ELF=$root/firmware/target/$target/release/nucleo-f446re
+llvm-size -A "$FIRMWARE_ELF" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'
+cargo test --locked -p tests --test board_emulator -- --nocapture
+python3 firmware/tools/estimate-cycles.py "$FIRMWARE_ELF" "$model" \
+    --budget-cycles 2200000 --budget-instructions 1800000

@@ -1,0 +1,206 @@
+//! The area of flash that holds the model: checked at boot, read in place, replaced by an update.
+//!
+//! There is room for one model, so an update gives up the old one when it begins. What is erased first and written last
+//! is the file's header: whenever power fails, the next boot finds the old file whole, the new file whole, or a file
+//! that does not pass [`Model::parse_prefix`]; it then waits for a model.
+
+use cnn_core::model::{self, FileHeader, HEADER_LEN, Model, ModelError};
+use cnn_core::network::FlatParameters;
+use cnn_core::protocol::{CHUNK_ALIGNMENT, MAX_CHUNK, Refusal};
+use embedded_storage::nor_flash::NorFlash;
+
+use crate::engine::Engine;
+
+/// The flash of the model area, which the processor also reads as memory.
+///
+/// Offsets of the `NorFlash` methods are indices into [`ModelFlash::contents`].
+pub trait ModelFlash: NorFlash {
+    /// All bytes of the area where they lie, on a border of 16 bytes.
+    fn contents(&self) -> &[u8];
+}
+
+/// The model area.
+pub struct ModelArea<F> {
+    flash: F,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// The file in flash is not a model that this board runs.
+    Refused(ModelError),
+    /// The file passed every check.
+    Running { header: FileHeader, fingerprint: [u8; 32], parameters_at: usize },
+    /// A file of `len` bytes is arriving; flash holds it from behind the header up to `next`.
+    Updating { header: FileHeader, len: usize, next: usize },
+}
+
+impl<F: ModelFlash> ModelArea<F> {
+    const WHOLE_WORDS: () = assert!(
+        CHUNK_ALIGNMENT.is_multiple_of(F::WRITE_SIZE)
+            && HEADER_LEN.is_multiple_of(F::WRITE_SIZE)
+            && F::ERASE_SIZE >= HEADER_LEN + MAX_CHUNK,
+        "header and chunks are whole words of the flash"
+    );
+
+    /// Checks the file in flash, its golden image included.
+    pub fn boot(flash: F, engine: &mut Engine<'_>) -> Self {
+        let () = Self::WHOLE_WORDS;
+        let mut area = Self { flash, state: State::Refused(ModelError::Magic) };
+        area.check(engine);
+        area
+    }
+
+    /// Gives the flash back.
+    pub fn release(self) -> F {
+        self.flash
+    }
+
+    /// Fingerprint of the running model, or why none runs.
+    pub fn model(&self) -> Result<[u8; 32], ModelError> {
+        match self.state {
+            State::Refused(error) => Err(error),
+            State::Running { fingerprint, .. } => Ok(fingerprint),
+            State::Updating { len, next, .. } => Err(ModelError::Truncated { expected: len, found: next }),
+        }
+    }
+
+    /// The running model's parameters where they lie.
+    pub fn parameters(&self) -> Result<&FlatParameters, ModelError> {
+        let State::Running { parameters_at, .. } = self.state else {
+            return Err(self.model().err().unwrap_or(ModelError::NotInPlace));
+        };
+        let bytes = self.flash.contents().get(parameters_at..parameters_at + size_of::<FlatParameters>());
+        let values: Option<&[f32]> = bytes.and_then(|bytes| bytemuck::try_cast_slice(bytes).ok());
+        values.and_then(|values| values.try_into().ok()).ok_or(ModelError::NotInPlace)
+    }
+
+    /// Prepares for the file that starts with `header`; returns the offset from which its bytes are wanted.
+    ///
+    /// That is the end of the file if it is running already, and the place where it stopped if this very update broke
+    /// off before. Otherwise the model in flash is given up, unless the header tells already that the new one cannot run.
+    pub fn begin(&mut self, header: &FileHeader, engine: &mut Engine<'_>) -> Result<u32, Refusal> {
+        let new_len = model::file_len(header).map_err(Refusal::Model)?;
+        if new_len > self.flash.contents().len() {
+            return Err(Refusal::Model(ModelError::Length(new_len as u32)));
+        }
+        match self.state {
+            State::Running { header: running, .. } if running == *header => return Ok(new_len as u32),
+            State::Updating { header: arriving, next, .. } if arriving == *header => return Ok(next as u32),
+            _ => {}
+        }
+        if self.erase_block_at(0).is_err() {
+            // Whatever flash holds now decides: an area that cannot be erased at all still holds the old model.
+            self.check(engine);
+            return Err(Refusal::Flash);
+        }
+        self.state = State::Updating { header: *header, len: new_len, next: HEADER_LEN };
+        Ok(HEADER_LEN as u32)
+    }
+
+    /// Writes the file's bytes from `offset` on; returns the offset from which bytes are wanted next.
+    ///
+    /// A chunk that flash holds already is accepted again without a write: its reply may have been lost.
+    pub fn take_chunk(&mut self, offset: u32, data: &[u8]) -> Result<u32, Refusal> {
+        let State::Updating { header, len, next } = self.state else {
+            return Err(Refusal::NoUpdate);
+        };
+        let offset = offset as usize;
+        let end = offset.checked_add(data.len()).filter(|&end| end <= len).ok_or(Refusal::ChunkLength)?;
+        let whole_words = data.len().is_multiple_of(CHUNK_ALIGNMENT) || end == len;
+        if data.is_empty() || data.len() > MAX_CHUNK || !whole_words {
+            return Err(Refusal::ChunkLength);
+        }
+        let again = offset >= HEADER_LEN && end <= next && self.flash.contents().get(offset..end) == Some(data);
+        if again {
+            return Ok(next as u32);
+        }
+        if offset != next {
+            return Err(Refusal::Offset { next: next as u32 });
+        }
+        if self.append(offset, data).is_err() {
+            self.state = State::Refused(ModelError::Truncated { expected: len, found: next });
+            return Err(Refusal::Flash);
+        }
+        self.state = State::Updating { header, len, next: end };
+        Ok(end as u32)
+    }
+
+    /// Checks the file that has arrived and runs it; returns its fingerprint. A file that fails is given up.
+    pub fn commit(&mut self, header: &FileHeader, engine: &mut Engine<'_>) -> Result<[u8; 32], Refusal> {
+        let (len, next) = match self.state {
+            State::Running { header: running, fingerprint, .. } if running == *header => return Ok(fingerprint),
+            State::Updating { header: arriving, len, next } if arriving == *header => (len, next),
+            _ => return Err(Refusal::NoUpdate),
+        };
+        if next < len {
+            return Err(Refusal::Incomplete { next: next as u32 });
+        }
+        let contents = self.flash.contents().get(HEADER_LEN..len).unwrap_or_default();
+        if let Err(error) = model::check_contents(header, contents) {
+            self.state = State::Refused(error);
+            return Err(Refusal::Model(error));
+        }
+        if self.write(0, header).is_err() {
+            self.check(engine);
+            return Err(Refusal::Flash);
+        }
+        self.check(engine);
+        self.model().map_err(Refusal::Model)
+    }
+
+    /// Looks at what flash holds, from the first byte to the golden image's last logit.
+    fn check(&mut self, engine: &mut Engine<'_>) {
+        self.state = match examine(self.flash.contents(), engine) {
+            Ok(running) => running,
+            Err(error) => State::Refused(error),
+        };
+    }
+
+    /// Writes at `offset`, erasing each block first that begins there or within the data.
+    fn append(&mut self, offset: usize, data: &[u8]) -> Result<(), NotTaken> {
+        let mut block = offset.next_multiple_of(F::ERASE_SIZE);
+        while block < offset + data.len() {
+            self.erase_block_at(block)?;
+            block += F::ERASE_SIZE;
+        }
+        let (words, rest) = data.split_at(data.len() - data.len() % CHUNK_ALIGNMENT);
+        self.write(offset, words)?;
+        if !rest.is_empty() {
+            let mut word = [0xff; CHUNK_ALIGNMENT];
+            word[..rest.len()].copy_from_slice(rest);
+            self.write(offset + words.len(), &word)?;
+        }
+        Ok(())
+    }
+
+    /// Erases the block that begins at `offset` and looks whether it is blank.
+    fn erase_block_at(&mut self, offset: usize) -> Result<(), NotTaken> {
+        let end = offset + F::ERASE_SIZE;
+        self.flash.erase(offset as u32, end as u32).map_err(|_| NotTaken)?;
+        let block = self.flash.contents().get(offset..end).ok_or(NotTaken)?;
+        if block.iter().all(|&byte| byte == 0xff) { Ok(()) } else { Err(NotTaken) }
+    }
+
+    /// Writes whole words and looks whether they are there.
+    fn write(&mut self, offset: usize, words: &[u8]) -> Result<(), NotTaken> {
+        self.flash.write(offset as u32, words).map_err(|_| NotTaken)?;
+        let written = self.flash.contents().get(offset..offset + words.len());
+        if written == Some(words) { Ok(()) } else { Err(NotTaken) }
+    }
+}
+
+/// Flash reported an error, or does not hold what it should.
+#[derive(Debug)]
+struct NotTaken;
+
+/// Every check of a model file that lies at the start of `contents`.
+fn examine(contents: &[u8], engine: &mut Engine<'_>) -> Result<State, ModelError> {
+    let (model, rest) = Model::parse_prefix(contents)?;
+    let parameters = model.parameters()?;
+    model.check_golden(&engine.logits(model.golden_pixels(), parameters))?;
+    let header = *contents.first_chunk().ok_or(ModelError::Magic)?;
+    // The parameters end the file.
+    let parameters_at = contents.len() - rest.len() - size_of::<FlatParameters>();
+    Ok(State::Running { header, fingerprint: model.metadata().fingerprint, parameters_at })
+}

@@ -1,0 +1,226 @@
+//! The firmware without its board: it checks the model in flash, talks to a host over a line, classifies images,
+//! takes new models, and shows digits on a light.
+//!
+//! [`Application`] is generic over everything that a board brings: a line (`embedded-io`), the flash area of the model
+//! (`embedded-storage`), a light (`embedded-hal`), and [`System`] for the rest. A binary puts a board under it and calls
+//! [`Application::poll`] for ever; the host's tests put a modelled flash and a faulty line under it.
+//!
+//! It never panics and never waits for a host: whatever the line brings, the next good request is answered.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod area;
+mod device;
+mod engine;
+mod light;
+
+use cnn_core::model::ModelError;
+use cnn_core::network::{Activations, Logits, Parameters};
+use cnn_core::protocol::{self, Deframer, FrameError, LineCounters, MAX_FRAME, Memory, Refusal, SILENCE_MS};
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, ReadReady, Write};
+
+pub use area::ModelFlash;
+use device::Device;
+
+/// The firmware's version, as [`protocol::Info`] gives it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// [`cnn_core::network::forward`] or its equal.
+pub type Forward = fn(&Parameters<'_>, &mut Activations) -> Logits;
+
+/// What the application needs of a board beside line, flash and light.
+pub trait System {
+    /// The board's name, at most [`protocol::MAX_NAME`] bytes.
+    const BOARD: &'static str;
+
+    /// The forward pass: cnn-core's, or one that gives the same bits faster.
+    const FORWARD: Forward = cnn_core::network::forward;
+
+    /// Cycles of the core's clock in a second.
+    fn clock_hz(&self) -> u32;
+
+    /// Cycles of the core's clock since some moment. It may stand still while flash is erased or written.
+    fn cycles(&mut self) -> u64;
+
+    /// Flash and RAM in use.
+    fn memory(&self) -> Memory;
+
+    /// Says to whoever watches the board what happened.
+    fn log(&mut self, event: Event);
+}
+
+/// What happened, for the log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event {
+    /// The model in flash passed every check and runs.
+    ModelRuns {
+        /// SHA-256 of its parameters.
+        fingerprint: [u8; 32],
+    },
+    /// There is no model that could run; the board waits for one.
+    ModelMissing(ModelError),
+    /// An image was classified.
+    Classified {
+        /// The digit.
+        class: u8,
+        /// Its probability in thousandths.
+        permille: u16,
+        /// Cycles of the core's clock from pixels to logits.
+        cycles: u32,
+    },
+    /// An update begins, or goes on, at this offset of the file.
+    UpdateFrom(u32),
+    /// A request was refused.
+    Refused(Refusal),
+    /// A frame was dropped.
+    Dropped(FrameError),
+    /// The line fell silent in the middle of a frame, which was dropped.
+    TimedOut,
+    /// The line's port reported an error.
+    PortError,
+}
+
+/// What [`Application::poll`] asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Call it again.
+    Poll,
+    /// Reset the board.
+    Reset,
+}
+
+/// The large part of an application's memory, for a `static`.
+#[derive(Debug)]
+pub struct Buffers {
+    received: Deframer,
+    reply: [u8; MAX_FRAME],
+    activations: Activations,
+}
+
+impl Buffers {
+    /// All zeros.
+    pub const fn new() -> Self {
+        Self { received: Deframer::new(), reply: [0; MAX_FRAME], activations: Activations::new() }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The firmware over a line `L`, a model area in flash `F`, a light `P` and the rest of a board `S`.
+pub struct Application<'a, L, F, P, S> {
+    line: L,
+    received: &'a mut Deframer,
+    reply: &'a mut [u8; MAX_FRAME],
+    counters: LineCounters,
+    /// When the last byte came, in cycles.
+    last_byte: u64,
+    device: Device<'a, F, P, S>,
+}
+
+impl<'a, L, F, P, S> Application<'a, L, F, P, S>
+where
+    L: Read + ReadReady + Write,
+    F: ModelFlash,
+    P: OutputPin,
+    S: System,
+{
+    /// Checks the model in flash and says in the log whether it runs.
+    pub fn boot(line: L, flash: F, light: P, system: S, buffers: &'a mut Buffers) -> Self {
+        let Buffers { received, reply, activations } = buffers;
+        received.discard();
+        let device = Device::boot(flash, light, system, activations);
+        Self { line, received, reply, counters: LineCounters::default(), last_byte: 0, device }
+    }
+
+    /// Gives the parts of the board back.
+    pub fn release(self) -> (L, F, P, S) {
+        let (flash, light, system) = self.device.release();
+        (self.line, flash, light, system)
+    }
+
+    /// Does what is due: moves the light, takes a byte from the line if there is one and replies if it ends a request.
+    pub fn poll(&mut self) -> Next {
+        let now = self.device.system.cycles();
+        self.device.show(now);
+        match self.line.read_ready() {
+            Ok(true) => {
+                self.last_byte = now;
+                return self.receive();
+            }
+            Ok(false) => self.drop_stale_frame(now),
+            Err(_) => self.note_port_error(),
+        }
+        Next::Poll
+    }
+
+    fn receive(&mut self) -> Next {
+        let mut byte = [0];
+        match self.line.read(&mut byte) {
+            Ok(1) => {}
+            Ok(_) => return Next::Poll,
+            Err(_) => {
+                self.note_port_error();
+                return Next::Poll;
+            }
+        }
+        let frame = match self.received.push(byte[0]) {
+            Ok(None) => return Next::Poll,
+            Ok(Some(frame)) => protocol::open(frame),
+            Err(error) => Err(error),
+        };
+        match frame {
+            Ok(message) => {
+                count(&mut self.counters.good);
+                let (reply, next) = self.device.carry_out(message.request(), self.counters);
+                // A reply that finds no way out is missed by the host, which asks again.
+                if let Ok(len) = protocol::encode(message.sequence, &reply, self.reply) {
+                    send(&mut self.line, &self.reply[..len]);
+                }
+                self.device.report(&reply);
+                next
+            }
+            Err(error) => {
+                count(match error {
+                    FrameError::Damaged => &mut self.counters.damaged,
+                    FrameError::TooLong => &mut self.counters.too_long,
+                });
+                self.device.system.log(Event::Dropped(error));
+                Next::Poll
+            }
+        }
+    }
+
+    fn drop_stale_frame(&mut self, now: u64) {
+        let silence = u64::from(SILENCE_MS) * u64::from(self.device.system.clock_hz()) / 1000;
+        if self.received.is_inside_frame() && now.wrapping_sub(self.last_byte) > silence {
+            self.received.discard();
+            count(&mut self.counters.timed_out);
+            self.device.system.log(Event::TimedOut);
+        }
+    }
+
+    fn note_port_error(&mut self) {
+        count(&mut self.counters.port_errors);
+        self.device.system.log(Event::PortError);
+    }
+}
+
+fn count(counter: &mut u32) {
+    *counter = counter.wrapping_add(1);
+}
+
+/// Writes all of `bytes`, or stops at the first error.
+fn send(line: &mut impl Write, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match line.write(bytes) {
+            Ok(written @ 1..) => bytes = bytes.get(written..).unwrap_or_default(),
+            Ok(0) | Err(_) => return,
+        }
+    }
+    let _ = line.flush();
+}

@@ -1,0 +1,43 @@
+//! What all Cortex-M boards share: the cycle counter, inner loops, memory in use, the log
+//! over RTT, and the main loop.
+#![no_std]
+
+mod cycles;
+mod forward;
+mod log;
+pub mod memory;
+
+use application::{Application, ModelFlash, Next, System};
+use cortex_m::peripheral::SCB;
+use cortex_m_rt::{ExceptionFrame, exception};
+use defmt_rtt as _;
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, ReadReady, Write};
+use panic_probe as _;
+
+pub use cycles::CycleCounter;
+pub use forward::forward;
+pub use log::log;
+
+/// Polls the application for ever; resets the board when it asks for that.
+pub fn run<L, F, P, S>(mut application: Application<'_, L, F, P, S>) -> !
+where
+    L: Read + ReadReady + Write,
+    F: ModelFlash,
+    P: OutputPin,
+    S: System,
+{
+    loop {
+        match application.poll() {
+            Next::Poll => {}
+            Next::Reset => SCB::sys_reset(),
+        }
+    }
+}
+
+/// A fault of the processor: says where and stops, as a panic does.
+// SAFETY: it only reads the frame that the exception pushed.
+#[exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    defmt::panic!("hard fault at {=u32:#010x}", frame.pc())
+}

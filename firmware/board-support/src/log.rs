@@ -1,0 +1,68 @@
+//! What happens, for whoever watches the board with `cargo embed` or `probe-rs run`.
+//!
+//! The words stay on the host, as `defmt` has it; `Display` would bring the formatting of floats into flash.
+
+use application::Event;
+use cnn_core::model::ModelError;
+use cnn_core::protocol::{FrameError, Refusal};
+use defmt::{Format, Formatter, info, warn, write};
+
+/// Writes an event to the log.
+pub fn log(event: Event) {
+    match event {
+        Event::ModelRuns { fingerprint: [a, b, c, d, ..] } => {
+            info!("model {=u8:02x}{=u8:02x}{=u8:02x}{=u8:02x}… passed every check and runs", a, b, c, d);
+        }
+        Event::ModelMissing(error) => warn!("waiting for a model: {}", Reason(error)),
+        Event::Classified { class, permille, cycles } => {
+            info!("digit {=u8}, {=u16}.{=u16} %, {=u32} cycles", class, permille / 10, permille % 10, cycles);
+        }
+        Event::UpdateFrom(offset) => info!("update from offset {=u32}", offset),
+        Event::Refused(Refusal::NoModel(error)) => warn!("refused to classify: {}", Reason(error)),
+        Event::Refused(Refusal::Model(error)) => warn!("refused the new model: {}", Reason(error)),
+        Event::Refused(refusal) => warn!("refused: {=str}", name(refusal)),
+        Event::Dropped(FrameError::Damaged) => warn!("dropped a damaged frame"),
+        Event::Dropped(FrameError::TooLong) => warn!("dropped a frame that was too long"),
+        Event::TimedOut => warn!("dropped a frame that stopped in its middle"),
+        Event::PortError => warn!("the serial port lost a byte"),
+    }
+}
+
+fn name(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Version { .. } => "a request of another version",
+        Refusal::UnknownRequest => "an unknown request",
+        Refusal::Malformed => "a malformed request",
+        Refusal::NoModel(_) => "there is no model",
+        Refusal::NoUpdate => "no update of this file is under way",
+        Refusal::Offset { .. } => "a chunk out of order",
+        Refusal::ChunkLength => "a chunk of a wrong length",
+        Refusal::Incomplete { .. } => "a commit before the file was complete",
+        Refusal::Model(_) => "the new model",
+        Refusal::Flash => "flash cannot be written",
+    }
+}
+
+/// Why a model does not run.
+struct Reason(ModelError);
+
+impl Format for Reason {
+    fn format(&self, f: Formatter<'_>) {
+        match self.0 {
+            ModelError::Magic => write!(f, "there is no model file"),
+            ModelError::Version { found } => write!(f, "format version {=u32}", found),
+            ModelError::Truncated { expected, found } => write!(f, "{=usize} of {=usize} bytes", found, expected),
+            ModelError::Trailing(bytes) => write!(f, "{=usize} bytes after its end", bytes),
+            ModelError::Length(bytes) => write!(f, "a length of {=u32} bytes", bytes),
+            ModelError::Checksum => write!(f, "wrong checksum"),
+            ModelError::Malformed => write!(f, "malformed"),
+            ModelError::Shapes => write!(f, "another network"),
+            ModelError::NonFinite(index) => write!(f, "parameter {=usize} is not finite", index),
+            ModelError::NotInPlace => write!(f, "not on its border"),
+            ModelError::SelfTest { class, expected, found } => {
+                write!(f, "self-test: logit {=usize} is {=u32:08x}, not {=u32:08x}", class, found.0, expected.0);
+            }
+            ModelError::NoRoom => write!(f, "too long"),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Talks to a board, or to the same firmware in an emulator, through [`cnn_core::protocol`].
+
+mod client;
+mod link;
+mod verify;
+
+pub use client::{BoardError, BoardInfo, Client, Patience};
+pub use link::{Link, LinkError, open};
+pub use verify::{Difference, Verification, verify};

@@ -1,0 +1,320 @@
+//! The firmware's application on a modelled board, behind lines good and bad: the host's bits, and an answer to the next
+//! good request whatever came before.
+
+use cnn_core::image::normalize;
+use cnn_core::model::ModelError;
+use cnn_core::network::{Activations, Parameters, forward};
+use cnn_core::protocol::{self, DELIMITER, MAX_CHUNK, MAX_FRAME, Refusal, Request};
+use host_trainer::board::{BoardError, verify};
+use host_trainer::fingerprint::Fingerprint;
+use host_trainer::random::initial_parameters;
+use tests::board::flash::{AREA_LEN, Flash, Power};
+use tests::board::line::Faults;
+use tests::board::model;
+use tests::board::modelled;
+use tests::values::Values;
+
+/// A board whose model area is erased as a whole, as the NUCLEO-F446RE's is.
+type Board = modelled::Board<AREA_LEN>;
+/// One that erases small pages.
+type PagedBoard = modelled::Board<4096>;
+
+const CLEAN: Faults = Faults { lost: 0, doubled: 0, flipped: 0, noise: 0 };
+
+fn frame_of(sequence: u32, request: &Request<'_>) -> Vec<u8> {
+    let mut frame = [0; MAX_FRAME];
+    let len = protocol::encode(sequence, request, &mut frame).expect("it fits");
+    frame[..len].to_vec()
+}
+
+/// Sends bytes as they are and lets the board digest them; what it says is lost.
+fn send_raw(board: &mut Board, bytes: &[u8]) {
+    use std::io::Write;
+    board.write_all(bytes).expect("the line is endless");
+    board.run();
+    while board.port.borrow_mut().outward.receive().is_some() {}
+}
+
+/// # Panics
+/// If the board does not give the bits of the host, or not at once.
+fn assert_answers(board: &mut Board, seed: u64) {
+    let pixels = model::images(seed + 100, 1)[0];
+    let parameters = initial_parameters(seed);
+    let mut activations = Activations::new();
+    normalize(&pixels, &mut activations.image);
+    let logits = forward(&Parameters::of(&parameters), &mut activations);
+    let classified = board.client().classify(&pixels).expect("the board has a model");
+    assert_eq!(classified.logits.map(f32::to_bits), logits.map(f32::to_bits));
+}
+
+#[test]
+fn a_board_gives_the_bits_of_the_host() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let images = model::images(2, 50);
+    let result = verify(&mut board.client(), &initial_parameters(1), images.iter().map(|image| (image, 0)), |_| {});
+    let verification = result.expect("the board answers");
+    assert_eq!((verification.images, verification.differences), (50, vec![]));
+}
+
+#[test]
+fn a_board_says_who_it_is_and_what_it_runs() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let info = board.client().info().expect("the board answers");
+    assert_eq!((info.board.as_str(), info.firmware.as_str()), ("modelled", application::VERSION));
+    assert_eq!(info.model, Ok(Fingerprint::of(&initial_parameters(1))));
+    assert_eq!(info.line.good, 1);
+}
+
+#[test]
+fn comparing_with_another_model_is_refused_before_the_first_image() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let result = verify(&mut board.client(), &initial_parameters(2), [], |_| {});
+    assert!(matches!(result, Err(BoardError::OtherModel { .. })), "{result:?}");
+}
+
+#[test]
+fn a_board_without_a_model_says_so_and_takes_one() {
+    let mut board = Board::holding(&[], CLEAN, 0);
+    let result = board.client().classify(&[0; 784]);
+    assert!(matches!(result, Err(BoardError::Refused(Refusal::NoModel(ModelError::Magic)))), "{result:?}");
+    let mut heard = vec![];
+    let fingerprint = board.client().update(&model::file(3), |bytes| heard.push(bytes)).expect("the board takes it");
+    assert_eq!(fingerprint, Fingerprint::of(&initial_parameters(3)));
+    assert!(heard.is_sorted() && heard.last() == Some(&model::file(3).len()));
+    assert_answers(&mut board, 3);
+    board.reboot();
+    assert_answers(&mut board, 3);
+}
+
+#[test]
+fn small_pages_are_erased_one_by_one() {
+    let mut board = PagedBoard::holding(&model::file(1), CLEAN, 0);
+    board.client().update(&model::file(2), |_| {}).expect("the board takes it");
+    assert_eq!(board.client().info().expect("it answers").model, Ok(Fingerprint::of(&initial_parameters(2))));
+}
+
+#[test]
+fn the_model_that_runs_already_is_not_sent_again() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    board.client().update(&model::file(1), |_| {}).expect("it runs");
+    assert_eq!(board.power.operations(), 0);
+}
+
+#[test]
+fn models_that_must_not_run_do_not_run() {
+    let parameters = initial_parameters(1);
+    let pixels = [7; 784];
+    let good = model::metadata(&parameters, &pixels);
+    let mut other_shapes = good.clone();
+    other_shapes.shapes[2][0] = 64;
+    let mut other_logits = good.clone();
+    other_logits.golden.logits[9] += 1.0;
+    let file = model::write(&good, &parameters);
+    let changed = |at: usize, bytes: &[u8], seal: bool| {
+        let mut file = file.clone();
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        if seal {
+            model::seal(&mut file);
+        }
+        file
+    };
+    let last = file.len() - 4;
+    let is_self_test = |error| matches!(error, ModelError::SelfTest { class: 9, .. });
+    let cases: [(Vec<u8>, &dyn Fn(ModelError) -> bool); 7] = [
+        (model::write(&other_shapes, &parameters), &|error| error == ModelError::Shapes),
+        (model::write(&other_logits, &parameters), &is_self_test),
+        (changed(last, &f32::NAN.to_le_bytes(), true), &|error| error == ModelError::NonFinite(102_129)),
+        (changed(last, &[1, 2, 3, 4], false), &|error| error == ModelError::Checksum),
+        (changed(16, &[0xff; 64], true), &|error| error == ModelError::Malformed),
+        (changed(4, &[2, 0, 0, 0], true), &|error| error == ModelError::Version { found: 2 }),
+        (changed(8, &u32::MAX.to_le_bytes(), true), &|error| error == ModelError::Length(u32::MAX)),
+    ];
+    for (bad, expected) in cases {
+        // Sent to a board, and found in flash at boot.
+        let mut board = Board::holding(&model::file(5), CLEAN, 0);
+        match board.client().update(&bad, |_| {}) {
+            Err(BoardError::Refused(Refusal::Model(error))) => assert!(expected(error), "{error:?}"),
+            other => panic!("{other:?}"),
+        }
+        let header_tells = board.power.operations() == 0;
+        assert_eq!(board.client().info().expect("it answers").model.is_ok(), header_tells);
+        board.reboot();
+        assert_eq!(board.client().info().expect("it answers").model.is_ok(), header_tells);
+        board.client().update(&model::file(6), |_| {}).expect("the next model is taken");
+
+        let mut board = Board::holding(&bad, CLEAN, 0);
+        match board.client().classify(&[0; 784]) {
+            Err(BoardError::Refused(Refusal::NoModel(error))) => assert!(expected(error), "{error:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn flash_that_does_nothing_is_an_honest_refusal_and_the_old_model_runs_on() {
+    let power = Power::default();
+    let mut flash = Flash::holding(&model::file(1), power.clone());
+    flash.inert = true;
+    let mut board = Board::with_flash(flash, power, CLEAN, 0);
+    let result = board.client().update(&model::file(2), |_| {});
+    assert!(matches!(result, Err(BoardError::Refused(Refusal::Flash))), "{result:?}");
+    assert_answers(&mut board, 1);
+}
+
+#[test]
+fn chunks_out_of_order_repeated_or_past_the_end_do_no_harm() {
+    let file = model::file(2);
+    let header = *file.first_chunk().expect("a header");
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let mut sequence = 0;
+    let mut chunk = |board: &mut Board, offset: usize, data: &[u8]| {
+        sequence += 1;
+        send_raw(board, &frame_of(sequence, &Request::UpdateChunk { offset: offset as u32, data }));
+    };
+    chunk(&mut board, 16, &file[16..32]);
+    assert_answers(&mut board, 1);
+
+    send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
+    let next = 16 + MAX_CHUNK;
+    chunk(&mut board, 16, &file[16..next]);
+    chunk(&mut board, 16, &file[16..next]);
+    chunk(&mut board, next + 16, &file[next + 16..next + 32]);
+    chunk(&mut board, 0, &file[..16]);
+    chunk(&mut board, next, &file[next..next + 3]);
+    chunk(&mut board, next, &[]);
+    chunk(&mut board, file.len() - 16, &[0; 32]);
+    chunk(&mut board, u32::MAX as usize, &[0; 16]);
+    send_raw(&mut board, &frame_of(0, &Request::UpdateCommit { header }));
+    let info = board.client().info().expect("it answers");
+    assert_eq!(info.model, Err(ModelError::Truncated { expected: file.len(), found: next }));
+    board.client().update(&file, |_| {}).expect("the update goes on");
+    assert_answers(&mut board, 2);
+}
+
+#[test]
+fn an_update_broken_off_at_any_chunk_goes_on_from_there() {
+    let file = model::file(2);
+    let header = *file.first_chunk().expect("a header");
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
+    for (index, data) in file[16..].chunks(MAX_CHUNK).enumerate() {
+        let offset = 16 + index * MAX_CHUNK;
+        send_raw(&mut board, &frame_of(0, &Request::UpdateChunk { offset: offset as u32, data }));
+        // The host goes away and comes back.
+        let model = board.client().info().expect("it answers").model;
+        assert_eq!(model, Err(ModelError::Truncated { expected: file.len(), found: offset + data.len() }));
+        send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
+    }
+    let mut first = None;
+    board.client().update(&file, |bytes| first = first.or(Some(bytes))).expect("only the commit is left");
+    assert_eq!(first, Some(file.len()));
+    assert_answers(&mut board, 2);
+}
+
+#[test]
+fn an_update_to_another_file_begins_anew() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let other = model::file(2);
+    let header = *other.first_chunk().expect("a header");
+    send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
+    send_raw(&mut board, &frame_of(1, &Request::UpdateChunk { offset: 16, data: &other[16..1040] }));
+    board.client().update(&model::file(3), |_| {}).expect("the board takes it");
+    assert_answers(&mut board, 3);
+}
+
+#[test]
+fn a_frame_cut_at_any_byte_does_not_reach_the_next_request() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let frame = frame_of(1, &Request::Classify { pixels: &[3; 784] });
+    for cut in 1..frame.len() {
+        send_raw(&mut board, &frame[..cut]);
+        assert_eq!(board.client().info().expect("it answers").line.timed_out, cut as u32);
+    }
+    assert_answers(&mut board, 1);
+}
+
+#[test]
+fn glued_frames_noise_and_floods_do_not_reach_the_next_request() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let frame = frame_of(1, &Request::Info);
+    send_raw(&mut board, &[&frame[..frame.len() - 1], &frame].concat());
+    assert_answers(&mut board, 1);
+    let mut values = Values::new(3);
+    for len in [1, 10, 1000, 100_000] {
+        let noise: Vec<u8> = (0..len).map(|_| values.below(256) as u8).collect();
+        send_raw(&mut board, &noise);
+        assert_answers(&mut board, 1);
+        send_raw(&mut board, &noise.iter().map(|byte| byte | 1).collect::<Vec<u8>>());
+        assert_answers(&mut board, 1);
+    }
+    send_raw(&mut board, &frame.repeat(1000));
+    assert_answers(&mut board, 1);
+    board.port.borrow_mut().overruns = 5;
+    send_raw(&mut board, &frame);
+    assert_answers(&mut board, 1);
+    assert_eq!(board.client().info().expect("it answers").line.port_errors, 5);
+}
+
+#[test]
+fn any_message_that_makes_no_sense_is_refused_and_the_next_is_answered() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    // Any body behind a right CRC: a number for an unknown request, lengths that lie, random bytes.
+    let mut values = Values::new(9);
+    for _ in 0..2000 {
+        let len = values.below(40) as usize;
+        let body: Vec<u8> =
+            (0..len).map(|_| if values.below(2) == 0 { values.below(8) } else { values.below(256) } as u8).collect();
+        let mut frame = [0; MAX_FRAME];
+        let len = protocol::encode(4, &Raw(&body), &mut frame).expect("it fits");
+        send_raw(&mut board, &frame[..len]);
+    }
+    send_raw(&mut board, &[DELIMITER; 3]);
+    let model = board.client().info().expect("it answers").model;
+    if model.is_err() {
+        // Random bytes can be a reset or, in principle, a whole header; nothing else may change the model.
+        board.reboot();
+    }
+    assert_answers(&mut board, 1);
+}
+
+/// Bytes that are written as they are: postcard puts nothing around a tuple.
+struct Raw<'a>(&'a [u8]);
+
+impl serde::Serialize for Raw<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeTuple;
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        for byte in self.0 {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
+    }
+}
+
+#[test]
+fn requests_and_updates_come_through_a_bad_line() {
+    // About one frame of a thousand bytes in three is damaged.
+    let faults = Faults { lost: 1, doubled: 1, flipped: 1, noise: 1 };
+    let file = model::file(2);
+    let mut board = Board::holding(&model::file(1), faults, 11);
+    let images = model::images(4, 20);
+    let patiently = |result: &mut dyn FnMut() -> Result<(), BoardError>| {
+        for _ in 0..50 {
+            match result() {
+                Ok(()) => return,
+                Err(BoardError::Silent) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("the line never let it through");
+    };
+    for image in &images {
+        patiently(&mut || board.client().classify(image).map(|_| ()));
+    }
+    patiently(&mut || board.client().update(&file, |_| {}).map(|_| ()));
+    let info = board.client().info();
+    assert!(info.is_ok_and(|info| info.line.damaged + info.line.timed_out > 50));
+    board.port.borrow_mut().inward = tests::board::line::Channel::new(CLEAN, 0);
+    board.port.borrow_mut().outward = tests::board::line::Channel::new(CLEAN, 0);
+    assert_answers(&mut board, 2);
+}

@@ -1,0 +1,76 @@
+//! Model files to test with.
+
+use cnn_core::image::{Pixels, normalize};
+use cnn_core::model::{Golden, MAX_LEN, Metadata, SHAPES, encode};
+use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+use host_trainer::fingerprint::Fingerprint;
+use host_trainer::random::initial_parameters;
+
+use crate::values::Values;
+
+/// A whole model file with the untrained parameters of a seed.
+pub fn file(seed: u64) -> Vec<u8> {
+    let parameters = initial_parameters(seed);
+    let pixels = images(seed, 1)[0];
+    write(&metadata(&parameters, &pixels), &parameters)
+}
+
+/// The metadata that belong to `parameters`, with `pixels` as golden image.
+pub fn metadata<'a>(parameters: &FlatParameters, pixels: &'a Pixels) -> Metadata<'a> {
+    let mut activations = Activations::new();
+    normalize(pixels, &mut activations.image);
+    let logits = forward(&Parameters::of(parameters), &mut activations);
+    let fingerprint = *Fingerprint::of(parameters).as_bytes();
+    Metadata { shapes: SHAPES, training: None, fingerprint, golden: Golden { pixels, logits } }
+}
+
+/// The file of metadata and parameters.
+///
+/// # Panics
+/// If they do not make a model file.
+pub fn write(metadata: &Metadata<'_>, parameters: &FlatParameters) -> Vec<u8> {
+    let mut file = vec![0; MAX_LEN];
+    let len = encode(metadata, parameters, &mut file).expect("the metadata fit");
+    file.truncate(len);
+    file
+}
+
+/// Makes the checksum of a changed file right again.
+pub fn seal(file: &mut [u8]) {
+    let mut checksum = Crc32::default();
+    checksum.update(&file[..12]);
+    checksum.update(&file[16..]);
+    file[12..16].copy_from_slice(&checksum.finish().to_le_bytes());
+}
+
+/// CRC-32/ISO-HDLC, a bit at a time: nothing of the code under test.
+struct Crc32(u32);
+
+impl Default for Crc32 {
+    fn default() -> Self {
+        Self(u32::MAX)
+    }
+}
+
+impl Crc32 {
+    fn update(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 ^= u32::from(byte);
+            for _ in 0..8 {
+                self.0 = (self.0 >> 1) ^ if self.0 & 1 == 1 { 0xedb8_8320 } else { 0 };
+            }
+        }
+    }
+
+    fn finish(&self) -> u32 {
+        !self.0
+    }
+}
+
+/// Images of random strokes on an empty background.
+pub fn images(seed: u64, count: usize) -> Vec<Pixels> {
+    let mut values = Values::new(seed);
+    let image =
+        |values: &mut Values| core::array::from_fn(|_| if values.below(4) == 0 { values.below(256) as u8 } else { 0 });
+    (0..count).map(|_| image(&mut values)).collect()
+}
