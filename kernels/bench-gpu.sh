@@ -44,7 +44,7 @@ check() {
     start=$(date +%s.%N)
     if "$@" >"$log" 2>&1; then
         seconds=$(echo "$(date +%s.%N) $start" | awk '{ printf "%.2f", $1 - $2 }')
-        row "$name" passed "$seconds s" "$(tail -n 1 "$log" | cut -c 1-80)"
+        row "$name" passed "$seconds s" "$(grep . "$log" | tail -n 1 | cut -c 1-80)"
     else
         failed=1
         tail -n 15 "$log"
@@ -52,8 +52,10 @@ check() {
     fi
 }
 
-# A number of a run's record; the fingerprint after its last epoch.
-seconds_of() { sed -n "s/.*\"$2\": *\([0-9.e+-]*\).*/\1/p" "$out/$1/run.json" | head -n 1; }
+# A time of a run's record; the fingerprint after its last epoch.
+seconds_of() {
+    sed -n "s/.*\"$2\": *\([0-9.e+-]*\).*/\1/p" "$out/$1/run.json" | head -n 1 | awk '{ printf "%.3f", $1 }'
+}
 fingerprint_of() { sed -n 's/.*"fingerprint": *"\([0-9a-f]*\)".*/\1/p' "$out/$1/run.json" | tail -n 1; }
 
 # train BACKEND: the recipe with its files in $out/BACKEND.

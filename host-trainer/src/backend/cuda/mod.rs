@@ -160,11 +160,6 @@ impl Cuda {
         })
     }
 
-    /// The GPU.
-    pub fn device(&self) -> &DeviceInfo {
-        &self.info
-    }
-
     /// Makes the device's context that of this thread, which need not be the one that created the backend.
     fn enter(&self) -> Result<(), CudaError> {
         CurrentContext::set_current(&self.context).map_err(CudaError::failed("entering the device's context"))
