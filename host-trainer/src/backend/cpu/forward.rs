@@ -94,14 +94,14 @@ pub fn convolutions(
 }
 
 /// Both fully connected layers of some images; the slices have one length.
-pub fn head(
-    network: &Network,
-    pool2: &[Pool2],
-    hidden: &mut [Hidden],
-    logits: &mut [PaddedLogits],
-) {
+pub fn head(network: &Network, pool2: &[Pool2], hidden: &mut [Hidden], logits: &mut [PaddedLogits]) {
     let parameters = &network.parameters.head;
-    network.dispatch.run(Fc1Forward { weight: &network.forward.fc1, bias: &parameters.fc1_bias, input: pool2, output: hidden });
+    network.dispatch.run(Fc1Forward {
+        weight: &network.forward.fc1,
+        bias: &parameters.fc1_bias,
+        input: pool2,
+        output: hidden,
+    });
     network.dispatch.run(Fc2Forward {
         weight: &network.forward.fc2,
         bias: &parameters.fc2_bias,

@@ -140,9 +140,7 @@ impl Backend for Cpu {
         network.reserve(epoch.batch_length.min(epoch.order.len()));
         run_reporting(pool, progress, |watch| {
             for (step, batch) in epoch.order.chunks(epoch.batch_length).enumerate() {
-                network
-                    .step(&epoch.sgd, samples, batch)
-                    .map_err(|_| BackendError::NonFiniteLoss { step })?;
+                network.step(&epoch.sgd, samples, batch).map_err(|_| BackendError::NonFiniteLoss { step })?;
                 watch.add(batch.len())?;
             }
             Ok(())

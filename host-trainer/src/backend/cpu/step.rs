@@ -119,12 +119,7 @@ impl Network {
     ///
     /// # Errors
     /// If the loss of a sample is not finite; the parameters are then as they were.
-    pub fn step(
-        &mut self,
-        sgd: &Sgd,
-        samples: &Samples,
-        batch: &[u32],
-    ) -> Result<(), NonFiniteLoss> {
+    pub fn step(&mut self, sgd: &Sgd, samples: &Samples, batch: &[u32]) -> Result<(), NonFiniteLoss> {
         let segments = batch.len().div_ceil(SEGMENT);
         for (number, indices) in batch.chunks(SEGMENT).enumerate() {
             self.sample_gradients(samples, indices, batch.len());
