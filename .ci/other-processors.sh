@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The CPU backend on processors that this machine is not: 64-bit Arm (the NEON level) and s390x (big-endian, the portable
+# level), emulated by QEMU. Its equality tests must pass there as they do here.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+for package in qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross; do
+    dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
+done
+if [ ${#packages[@]} -gt 0 ]; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+for processor in aarch64 s390x; do
+    target=$processor-unknown-linux-gnu
+    name=$(tr 'a-z-' 'A-Z_' <<<"CARGO_TARGET_$target")
+    export "${name}_LINKER=$processor-linux-gnu-gcc" "${name}_RUNNER=qemu-$processor -L /usr/$processor-linux-gnu"
+    echo "── $processor"
+    .ci/cross.sh "$target" std,panic_abort test --locked --release --package tests --test backend_equality \
+        --target-dir target/other-processors
+done

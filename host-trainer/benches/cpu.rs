@@ -1,0 +1,332 @@
+//! The CPU backend in pieces and as a whole: `cargo bench -p host-trainer`, or a part of it, as
+//! `cargo bench -p host-trainer -- conv2 avx512`.
+//!
+//! Every operation handles 100 digits and is measured at each SIMD level of the machine, on one thread.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, LazyLock};
+
+use cnn_core::image::Pixels;
+use cnn_core::loss::cross_entropy_backward;
+use cnn_core::sgd::Sgd;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use host_trainer::backend::cpu::forward::unpadded;
+use host_trainer::backend::cpu::kernels::linear::{
+    Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES,
+};
+use host_trainer::backend::cpu::kernels::update::{CONV_PART, ConvUpdate, Fc1Update, HeadUpdate, Segment, Updated};
+use host_trainer::backend::cpu::kernels::{conv1, conv2};
+use host_trainer::backend::cpu::layout::{
+    ConvParameters, Hidden, Image, PaddedLogits, Parameters, Pool1, Pool2, Winners2, fill_panels,
+};
+use host_trainer::backend::cpu::simd::dispatch::Dispatch;
+use host_trainer::backend::cpu::step::Network;
+use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
+use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState};
+use host_trainer::dataset::{Dataset, Split, synthetic};
+use host_trainer::random::{initial_parameters, shuffled};
+
+const BATCH: usize = 100;
+const SEGMENT: Segment = Segment { first: true, last: Some(Sgd::RECIPE) };
+
+/// The built-in digits, as many as MNIST has.
+static DIGITS: LazyLock<Arc<Dataset>> = LazyLock::new(|| Arc::new(synthetic::standard()));
+
+fn main() {
+    divan::main();
+}
+
+fn levels() -> Vec<SimdLevel> {
+    SimdLevel::available().collect()
+}
+
+/// A network and everything that a step on [`BATCH`] digits leaves behind.
+struct Fixture {
+    dispatch: Dispatch,
+    network: Network,
+    pixels: Vec<Pixels>,
+    labels: Vec<u8>,
+    image: Vec<Image>,
+    pool1: Vec<Pool1>,
+    winners1: Vec<Pool1>,
+    pool2: Vec<Pool2>,
+    winners2: Vec<Winners2>,
+    hidden: Vec<Hidden>,
+    logits: Vec<PaddedLogits>,
+    logits_gradient: Vec<PaddedLogits>,
+    hidden_gradient: Vec<Hidden>,
+    pool2_gradient: Vec<Pool2>,
+    pool1_gradient: Vec<Pool1>,
+    conv_gradient: Vec<ConvParameters>,
+    parameters: Parameters,
+    momentum: Parameters,
+    gradient: Parameters,
+}
+
+impl Fixture {
+    fn new(level: SimdLevel) -> Self {
+        let dispatch = Dispatch::new(level).expect("only levels of this machine are measured");
+        let mut network = Network::new(dispatch, 1);
+        network.load(&TrainingState::new(initial_parameters(0)));
+        let mut parameters = Parameters::zeros();
+        parameters.read(&initial_parameters(0));
+        let mut fixture = Self {
+            dispatch,
+            network,
+            pixels: DIGITS.train.images()[..BATCH].to_vec(),
+            labels: DIGITS.train.labels()[..BATCH].to_vec(),
+            image: vec![Image::default(); BATCH],
+            pool1: vec![Pool1::default(); BATCH],
+            winners1: vec![Pool1::default(); BATCH],
+            pool2: vec![Pool2::default(); BATCH],
+            winners2: vec![Winners2::default(); BATCH],
+            hidden: vec![Hidden::default(); BATCH],
+            logits: vec![PaddedLogits::default(); BATCH],
+            logits_gradient: vec![PaddedLogits::default(); BATCH],
+            hidden_gradient: vec![Hidden::default(); BATCH],
+            pool2_gradient: vec![Pool2::default(); BATCH],
+            pool1_gradient: vec![Pool1::default(); BATCH],
+            conv_gradient: vec![*Parameters::zeros().conv; BATCH],
+            parameters,
+            momentum: Parameters::zeros(),
+            gradient: Parameters::zeros(),
+        };
+        fixture.normalize();
+        fixture.conv1_forward();
+        fixture.conv2_forward();
+        fixture.fc1_forward();
+        fixture.fc2_forward();
+        fixture.loss();
+        fixture.fc2_backward_input();
+        fixture.fc1_backward_input();
+        fixture.conv2_backward();
+        fixture.conv1_backward();
+        fixture
+    }
+
+    fn normalize(&mut self) {
+        for (pixels, image) in self.pixels.iter().zip(&mut self.image) {
+            self.network.pixel_table.normalize(pixels, image);
+        }
+    }
+
+    fn conv1_forward(&mut self) {
+        let conv = &self.network.parameters.conv;
+        for n in 0..BATCH {
+            self.dispatch.run(conv1::Forward {
+                pixels: &self.pixels[n],
+                image: &self.image[n],
+                weight: &conv.conv1_weight,
+                bias: &conv.conv1_bias,
+                pool1: &mut self.pool1[n],
+                winners: Some(&mut self.winners1[n]),
+            });
+        }
+    }
+
+    fn conv2_forward(&mut self) {
+        for n in 0..BATCH {
+            self.dispatch.run(conv2::Forward {
+                pool1: &self.pool1[n],
+                weight: &self.network.forward.conv2,
+                bias: &self.network.parameters.conv.conv2_bias,
+                pool2: &mut self.pool2[n],
+                winners: Some(&mut self.winners2[n]),
+            });
+        }
+    }
+
+    fn fc1_forward(&mut self) {
+        for (input, output) in self.pool2.chunks(IMAGES).zip(self.hidden.chunks_mut(IMAGES)) {
+            let bias = &self.network.parameters.head.fc1_bias;
+            self.dispatch.run(Fc1Forward { weight: &self.network.forward.fc1, bias, input, output });
+        }
+    }
+
+    fn fc2_forward(&mut self) {
+        for (input, output) in self.hidden.chunks(IMAGES).zip(self.logits.chunks_mut(IMAGES)) {
+            let bias = &self.network.parameters.head.fc2_bias;
+            self.dispatch.run(Fc2Forward { weight: &self.network.forward.fc2, bias, input, output });
+        }
+    }
+
+    fn loss(&mut self) {
+        for n in 0..BATCH {
+            let (loss, gradient) = cross_entropy_backward(unpadded(&self.logits[n]), self.labels[n], BATCH);
+            black_box(loss);
+            self.logits_gradient[n][..gradient.len()].copy_from_slice(&gradient);
+        }
+    }
+
+    fn fc2_backward_input(&mut self) {
+        for n in 0..BATCH {
+            self.dispatch.run(Fc2BackwardInput {
+                head: &self.network.parameters.head,
+                logits_gradient: &self.logits_gradient[n],
+                hidden: &self.hidden[n],
+                hidden_gradient: &mut self.hidden_gradient[n],
+            });
+        }
+    }
+
+    fn fc1_backward_input(&mut self) {
+        let images = self.hidden_gradient.chunks(IMAGES).zip(self.pool2_gradient.chunks_mut(IMAGES));
+        for (output_gradient, input_gradient) in images {
+            let weight = &self.network.parameters.fc1;
+            self.dispatch.run(Fc1BackwardInput { weight, output_gradient, input_gradient });
+        }
+    }
+
+    fn conv2_backward(&mut self) {
+        for n in 0..BATCH {
+            let gradient = &mut self.conv_gradient[n];
+            self.dispatch.run(conv2::Backward {
+                pool1: &self.pool1[n],
+                winners: &self.winners2[n],
+                pool2_gradient: &self.pool2_gradient[n],
+                weight: &self.network.parameters.conv.conv2_weight,
+                weight_gradient: &mut gradient.conv2_weight,
+                bias_gradient: &mut gradient.conv2_bias,
+                pool1_gradient: &mut self.pool1_gradient[n],
+            });
+        }
+    }
+
+    fn conv1_backward(&mut self) {
+        for n in 0..BATCH {
+            let gradient = &mut self.conv_gradient[n];
+            self.dispatch.run(conv1::Backward {
+                pixels: &self.pixels[n],
+                image: &self.image[n],
+                winners: &self.winners1[n],
+                pool1_gradient: &self.pool1_gradient[n],
+                weight_gradient: &mut gradient.conv1_weight,
+                bias_gradient: &mut gradient.conv1_bias,
+            });
+        }
+    }
+
+    fn fc1_update(&mut self) {
+        let blocks = self.parameters.fc1.iter_mut().zip(&mut self.momentum.fc1).zip(&mut self.gradient.fc1);
+        for (block, ((parameters, momentum), gradient)) in blocks.enumerate() {
+            self.dispatch.run(Fc1Update {
+                segment: SEGMENT,
+                input: &self.pool2,
+                output_gradient: &self.hidden_gradient,
+                block,
+                weight: Updated { parameters, momentum, gradient },
+            });
+        }
+    }
+
+    fn fc1_panels(&mut self) {
+        for (block, panels) in self.parameters.fc1.iter().zip(&mut self.network.forward.fc1) {
+            fill_panels(block, panels);
+        }
+    }
+
+    fn head_update(&mut self) {
+        self.dispatch.run(HeadUpdate {
+            segment: SEGMENT,
+            hidden: &self.hidden,
+            hidden_gradient: &self.hidden_gradient,
+            logits_gradient: &self.logits_gradient,
+            head: Updated {
+                parameters: &mut *self.parameters.head,
+                momentum: &mut *self.momentum.head,
+                gradient: &mut *self.gradient.head,
+            },
+        });
+    }
+
+    fn conv_update(&mut self) {
+        let parameters = self.parameters.conv.values_mut().chunks_mut(CONV_PART);
+        let momentum = self.momentum.conv.values_mut().chunks_mut(CONV_PART);
+        let gradient = self.gradient.conv.values_mut().chunks_mut(CONV_PART);
+        for (part, ((parameters, momentum), gradient)) in parameters.zip(momentum).zip(gradient).enumerate() {
+            self.dispatch.run(ConvUpdate {
+                segment: SEGMENT,
+                gradients: &self.conv_gradient,
+                part,
+                conv: Updated { parameters, momentum, gradient },
+            });
+        }
+    }
+}
+
+/// One benchmark for each operation.
+macro_rules! operations {
+    ($($name:ident),* $(,)?) => {
+        mod operation {
+            use super::*;
+
+            $(
+                #[divan::bench(args = levels())]
+                fn $name(bencher: Bencher, level: SimdLevel) {
+                    let mut fixture = Fixture::new(level);
+                    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| fixture.$name());
+                }
+            )*
+        }
+    };
+}
+
+operations!(
+    normalize,
+    conv1_forward,
+    conv2_forward,
+    fc1_forward,
+    fc2_forward,
+    loss,
+    fc2_backward_input,
+    fc1_backward_input,
+    conv2_backward,
+    conv1_backward,
+    fc1_update,
+    fc1_panels,
+    head_update,
+    conv_update,
+);
+
+/// A backend at the start of training.
+fn backend(options: CpuOptions) -> Cpu {
+    let mut cpu = Cpu::new(DIGITS.clone(), options).expect("the options are this machine's");
+    cpu.load(&TrainingState::new(initial_parameters(0))).expect("loading cannot fail");
+    cpu
+}
+
+fn train(cpu: &mut Cpu, order: &[u32], batch_length: usize) {
+    let epoch = Epoch { order, batch_length, sgd: Sgd::RECIPE };
+    cpu.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).expect("the loss of the recipe is finite");
+}
+
+/// Four steps of each batch length on all cores.
+#[divan::bench(args = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])]
+fn four_steps(bencher: Bencher, batch_length: usize) {
+    let mut cpu = backend(CpuOptions::default());
+    let order = shuffled(0, 1, 4 * batch_length);
+    bencher.counter(ItemsCount::new(order.len())).bench_local(|| train(&mut cpu, &order, batch_length));
+}
+
+/// An epoch of the recipe on all cores.
+#[divan::bench(args = levels(), sample_count = 5, sample_size = 1)]
+fn train_epoch(bencher: Bencher, level: SimdLevel) {
+    let mut cpu = backend(CpuOptions { threads: None, simd: Some(level) });
+    let order = shuffled(0, 1, DIGITS.train.len());
+    bencher.counter(ItemsCount::new(order.len())).bench_local(|| train(&mut cpu, &order, BATCH));
+}
+
+/// Both splits on all cores.
+#[divan::bench(args = levels(), sample_count = 5, sample_size = 1)]
+fn evaluate_epoch(bencher: Bencher, level: SimdLevel) {
+    let mut cpu = backend(CpuOptions { threads: None, simd: Some(level) });
+    let images = DIGITS.train.len() + DIGITS.test.len();
+    bencher.counter(ItemsCount::new(images)).bench_local(|| {
+        for split in [Split::Train, Split::Test] {
+            let mut outcomes = vec![Outcome::default(); DIGITS.split(split).len()];
+            cpu.evaluate(split, &mut outcomes, &mut |_| ControlFlow::Continue(())).expect("nothing interrupts it");
+            black_box(outcomes);
+        }
+    });
+}
