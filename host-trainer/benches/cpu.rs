@@ -12,9 +12,7 @@ use cnn_core::sgd::Sgd;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use host_trainer::backend::cpu::forward::unpadded;
-use host_trainer::backend::cpu::kernels::linear::{
-    Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES,
-};
+use host_trainer::backend::cpu::kernels::linear::{Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES};
 use host_trainer::backend::cpu::kernels::update::{CONV_PART, ConvUpdate, Fc1Update, HeadUpdate, Segment, Updated};
 use host_trainer::backend::cpu::kernels::{conv1, conv2};
 use host_trainer::backend::cpu::layout::{
