@@ -169,11 +169,18 @@ impl Run {
     ) -> Result<(), Stop> {
         backend.load(&self.state).map_err(|error| Stop::from_backend(1, error))?;
         let mut outcomes = vec![Outcome::default(); dataset.train.len().max(dataset.test.len())];
-        let steps = dataset.train.len().div_ceil(settings.batch_length as usize);
+        let length = dataset.train.len();
+        let steps = length.div_ceil(settings.batch_length as usize);
+        let mut order = settings.order(1, length);
         for epoch in 1..=settings.epochs {
             let start = Instant::now();
-            train_epoch(backend, dataset, settings, epoch, observer)
-                .map_err(|error| Stop::from_backend(epoch, error))?;
+            // A device trains; meanwhile the host shuffles for the epoch after this one.
+            let (trained, next_order) = std::thread::scope(|scope| {
+                let next_order = (epoch < settings.epochs).then(|| scope.spawn(|| settings.order(epoch + 1, length)));
+                let trained = train_epoch(backend, settings, &order, observer);
+                (trained, next_order.map(|thread| thread.join().expect("a shuffle does not panic")))
+            });
+            trained.map_err(|error| Stop::from_backend(epoch, error))?;
             let state = backend.state().map_err(|error| Stop::from_backend(epoch, error))?;
             check_finite(&state.parameters, epoch, steps)?;
             let training_seconds = start.elapsed().as_secs_f64();
@@ -197,6 +204,7 @@ impl Run {
             self.epochs.push(report);
             self.state = state;
             observer.epoch(&report);
+            order = next_order.unwrap_or_default();
         }
         Ok(())
     }
@@ -204,13 +212,11 @@ impl Run {
 
 fn train_epoch(
     backend: &mut dyn Backend,
-    dataset: &Dataset,
     settings: &Settings,
-    epoch: u32,
+    order: &[u32],
     observer: &mut dyn Observer,
 ) -> Result<(), BackendError> {
-    let order = settings.order(epoch, dataset.train.len());
-    let epoch = Epoch { order: &order, batch_length: settings.batch_length as usize, sgd: settings.sgd };
+    let epoch = Epoch { order, batch_length: settings.batch_length as usize, sgd: settings.sgd };
     backend.train_epoch(epoch, &mut increments(observer))
 }
 
