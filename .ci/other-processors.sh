@@ -13,6 +13,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
+export EMULATED=1
 for processor in aarch64 s390x; do
     target=$processor-unknown-linux-gnu
     name=$(tr 'a-z-' 'A-Z_' <<<"CARGO_TARGET_$target")

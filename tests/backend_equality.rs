@@ -7,11 +7,16 @@ use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference};
 use host_trainer::dataset::Split;
 use host_trainer::random::shuffled;
-use tests::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
+use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
+use tests::mnist_dir;
 
 const THREADS: [usize; 6] = [1, 2, 3, 5, 8, 100];
 const BATCH_LENGTHS: [usize; 5] = [1, 7, 100, 128, usize::MAX];
-const SIZES: Sizes = Sizes { train: 523, test: 101 };
+
+/// Enough for a batch of several segments; fewer where an emulator says that a second here takes it minutes.
+fn sizes() -> Sizes {
+    if std::env::var_os("EMULATED").is_some() { Sizes { train: 17, test: 6 } } else { Sizes { train: 523, test: 101 } }
+}
 
 fn assert_equal_to_reference(case: &Case) {
     for batch_length in BATCH_LENGTHS {
@@ -30,22 +35,34 @@ fn assert_equal_to_reference(case: &Case) {
 
 #[test]
 fn cpu_equals_the_reference_on_noise() {
-    assert_equal_to_reference(&noise(SIZES));
+    assert_equal_to_reference(&noise(sizes()));
 }
 
 #[test]
 fn cpu_equals_the_reference_on_ties() {
-    assert_equal_to_reference(&ties(SIZES));
+    assert_equal_to_reference(&ties(sizes()));
 }
 
 #[test]
 fn cpu_equals_the_reference_on_extremes() {
-    assert_equal_to_reference(&extremes(SIZES));
+    assert_equal_to_reference(&extremes(sizes()));
+}
+
+#[test]
+fn cpu_equals_the_reference_on_digits() {
+    assert_equal_to_reference(&digits(sizes()));
+}
+
+#[test]
+fn cpu_equals_the_reference_on_real_digits() {
+    if let Some(folder) = mnist_dir() {
+        assert_equal_to_reference(&real_digits(sizes(), &folder));
+    }
 }
 
 #[test]
 fn every_level_of_this_machine_can_be_forced_and_no_other() {
-    let dataset = noise(SIZES).dataset;
+    let dataset = noise(sizes()).dataset;
     for level in SimdLevel::ALL {
         let made = Cpu::new(dataset.clone(), CpuOptions { threads: Some(1), simd: Some(level) });
         if SimdLevel::available().any(|available| available == level) {
@@ -58,7 +75,7 @@ fn every_level_of_this_machine_can_be_forced_and_no_other() {
 
 #[test]
 fn a_loss_that_is_not_finite_names_its_step() {
-    let case = noise(SIZES);
+    let case = noise(sizes());
     let mut state = case.state.clone();
     // Every logit of an image with ink is far above f32's range after the first step.
     state.parameters.iter_mut().for_each(|value| *value *= 10.0);
@@ -79,7 +96,7 @@ fn a_loss_that_is_not_finite_names_its_step() {
 
 #[test]
 fn the_cpu_backend_stops_when_it_is_asked_to() {
-    let case = noise(SIZES);
+    let case = noise(sizes());
     let mut cpu = Cpu::new(case.dataset.clone(), CpuOptions::default()).unwrap();
     cpu.load(&case.state).unwrap();
     let order = shuffled(5, 1, case.dataset.train.len());
@@ -93,7 +110,7 @@ fn the_cpu_backend_stops_when_it_is_asked_to() {
 
 #[test]
 fn progress_ends_at_the_number_of_samples() {
-    let case = noise(SIZES);
+    let case = noise(sizes());
     let mut cpu = Cpu::new(case.dataset.clone(), CpuOptions::default()).unwrap();
     let mut last = 0;
     let mut outcomes = vec![Outcome::default(); case.dataset.train.len()];

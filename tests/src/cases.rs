@@ -1,12 +1,13 @@
 //! Data sets, states and settings on which every backend must equal the reference, and how two runs are compared.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use cnn_core::network::FlatParameters;
 use cnn_core::sgd::Sgd;
 use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState, boxed_zeros};
-use host_trainer::dataset::{Dataset, Samples, Split};
+use host_trainer::dataset::{Dataset, Options, Samples, Source, Split, open, synthetic};
 use host_trainer::random::{initial_parameters, shuffled};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -137,6 +138,33 @@ pub fn extremes(sizes: Sizes) -> Case {
         name: "extremes",
         dataset: random_dataset(3, sizes, |bits| if bits.is_multiple_of(3) { (bits >> 24) as u8 } else { 0 }),
         state: TrainingState { parameters, momentum },
+        sgd: Sgd { learning_rate: 0.01, ..Sgd::RECIPE },
+    }
+}
+
+/// The built-in digits: strokes on a blank background, which backends may handle apart.
+pub fn digits(sizes: Sizes) -> Case {
+    of_digits("digits", synthetic::synthetic(synthetic::DEFAULT_SEED, sizes.train, sizes.test))
+}
+
+/// The first digits of MNIST.
+///
+/// # Panics
+/// If the folder does not hold MNIST.
+pub fn real_digits(sizes: Sizes, folder: &Path) -> Case {
+    let options = Options { source: Source::Mnist, data: Some(folder.into()), ..Options::default() };
+    let dataset = open(&options).unwrap().dataset;
+    let first =
+        |samples: &Samples, count| Samples::new(samples.images()[..count].to_vec(), samples.labels()[..count].to_vec());
+    let (train, test) = (first(&dataset.train, sizes.train), first(&dataset.test, sizes.test));
+    of_digits("real digits", Dataset::new(dataset.name, train, test))
+}
+
+fn of_digits(name: &'static str, dataset: Dataset) -> Case {
+    Case {
+        name,
+        dataset: Arc::new(dataset),
+        state: TrainingState::new(initial_parameters(4)),
         sgd: Sgd { learning_rate: 0.01, ..Sgd::RECIPE },
     }
 }

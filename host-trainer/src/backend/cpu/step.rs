@@ -13,7 +13,8 @@ use super::kernels::linear::{Fc1BackwardInput, Fc2BackwardInput, IMAGES};
 use super::kernels::update::{CONV_PART, ConvUpdate, Fc1Update, HeadUpdate, Segment, Updated};
 use super::kernels::{conv1, conv2};
 use super::layout::{
-    ConvParameters, ForwardWeights, Hidden, Image, PaddedLogits, Parameters, Pool1, Pool2, Winners2, fill_panels,
+    Aligned, ConvParameters, ForwardWeights, Hidden, Image, PaddedLogits, Parameters, Pool1, Pool2, Winners2,
+    fill_panels,
 };
 use super::scratch_of_thread;
 use super::simd::dispatch::Dispatch;
@@ -73,6 +74,7 @@ struct Scratch {
 
 #[derive(Default)]
 struct ImageScratch {
+    pixels: Aligned<Pixels>,
     image: Image,
     pool1: Pool1,
     winners1: Pool1,
@@ -156,9 +158,12 @@ impl Network {
         results: Results<'_>,
     ) {
         let Results { pool2, hidden, hidden_gradient, logits_gradient, conv_gradient, loss } = results;
-        for ((&index, scratch), pool2) in indices.iter().zip(&mut *scratch.images).zip(&mut *pool2) {
-            let ImageScratch { image, pool1, winners1, winners2 } = scratch;
-            let pixels = &samples.images()[index as usize];
+        // Copied first, so that the block's images, scattered over memory as they are, are waited for together.
+        for (&index, scratch) in indices.iter().zip(&mut *scratch.images) {
+            *scratch.pixels = samples.images()[index as usize];
+        }
+        for (scratch, pool2) in scratch.images.iter_mut().zip(&mut *pool2) {
+            let ImageScratch { pixels, image, pool1, winners1, winners2 } = scratch;
             forward::convolutions(self, pixels, image, pool1, Some(winners1), pool2, Some(winners2));
         }
 
@@ -184,21 +189,14 @@ impl Network {
             input_gradient: pool2_gradient,
         });
         let images = scratch.images.iter().zip(pool2_gradient);
-        for (((scratch_of_image, pool2_gradient), gradient), &index) in images.zip(conv_gradient).zip(indices) {
-            self.convolution_gradients(
-                &samples.images()[index as usize],
-                scratch_of_image,
-                pool2_gradient,
-                &mut scratch.pool1_gradient,
-                gradient,
-            );
+        for ((image, pool2_gradient), gradient) in images.zip(conv_gradient) {
+            self.convolution_gradients(image, pool2_gradient, &mut scratch.pool1_gradient, gradient);
         }
     }
 
     /// The gradients of both convolutions' parameters for one sample.
     fn convolution_gradients(
         &self,
-        pixels: &Pixels,
         scratch: &ImageScratch,
         pool2_gradient: &Pool2,
         pool1_gradient: &mut Pool1,
@@ -214,7 +212,7 @@ impl Network {
             pool1_gradient,
         });
         self.dispatch.run(conv1::Backward {
-            pixels,
+            pixels: &scratch.pixels,
             image: &scratch.image,
             winners: &scratch.winners1,
             pool1_gradient,
