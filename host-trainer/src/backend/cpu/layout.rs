@@ -84,20 +84,36 @@ pub struct ConvParameters {
     pub conv1_bias: [f32; CONV1_CHANNELS],
 }
 
-/// Values of [`ConvParameters`].
-pub const CONV_LEN: usize = size_of::<ConvParameters>() / size_of::<f32>();
+/// Values of a type that is made of them alone, one after another; whole vectors of every level.
+macro_rules! as_values {
+    ($type:ty) => {
+        impl $type {
+            const LEN: usize = {
+                assert!(size_of::<Self>().is_multiple_of(PANEL * size_of::<f32>()));
+                size_of::<Self>() / size_of::<f32>()
+            };
 
-impl ConvParameters {
-    /// All values one after another.
-    pub fn values(&self) -> &[f32; CONV_LEN] {
-        bytemuck::must_cast_ref(self)
-    }
+            /// All values one after another.
+            pub fn values(&self) -> &[f32; Self::LEN] {
+                bytemuck::must_cast_ref(self)
+            }
 
-    /// All values one after another, for writing.
-    pub fn values_mut(&mut self) -> &mut [f32; CONV_LEN] {
-        bytemuck::must_cast_mut(self)
-    }
+            /// All values one after another, for writing.
+            pub fn values_mut(&mut self) -> &mut [f32; Self::LEN] {
+                bytemuck::must_cast_mut(self)
+            }
+        }
+
+        impl Default for $type {
+            fn default() -> Self {
+                Self::zeroed()
+            }
+        }
+    };
 }
+
+as_values!(ConvParameters);
+as_values!(HeadParameters);
 
 /// fc1's weights of one block of inputs: `[output][input within the block]`.
 pub type Fc1Block = Aligned<[[f32; FC1_BLOCK]; HIDDEN]>;
@@ -116,23 +132,17 @@ pub struct HeadParameters {
     pub fc2_bias: [f32; CLASSES_PADDED],
 }
 
-/// All parameters, or their momentum, or their gradient.
-#[derive(Debug, Clone)]
-pub struct Parameters {
+/// Places for all parameters, or for their momentum.
+pub struct Places<'a> {
     /// Both convolutions.
-    pub conv: Box<ConvParameters>,
+    pub conv: &'a mut ConvParameters,
     /// fc1's weights, one entry for each block of inputs.
-    pub fc1: Vec<Fc1Block>,
+    pub fc1: [&'a mut Fc1Block; FC1_BLOCKS],
     /// fc1's biases and fc2.
-    pub head: Box<HeadParameters>,
+    pub head: &'a mut HeadParameters,
 }
 
-impl Parameters {
-    /// All 0.
-    pub fn zeros() -> Self {
-        Self { conv: bytemuck::zeroed_box(), fc1: vec![Aligned::default(); FC1_BLOCKS], head: bytemuck::zeroed_box() }
-    }
-
+impl Places<'_> {
     /// Takes all values from the flat array.
     pub fn read(&mut self, flat: &FlatParameters) {
         // The mapping below wants both sides exclusive; a copy at the start of a run costs nothing.
@@ -178,44 +188,27 @@ impl Parameters {
     }
 }
 
-/// Copies of the weights that the forward pass reads, with the outputs in the lanes; made anew after every step.
-#[derive(Debug, Clone)]
-pub struct ForwardWeights {
-    /// `[input channel][kernel place][output channel]`
-    pub conv2: Box<Aligned<[[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS]>>,
-    /// One for each block of inputs.
-    pub fc1: Vec<Fc1Panels>,
-    /// `[input][output]`
-    pub fc2: Box<Aligned<[[f32; CLASSES_PADDED]; HIDDEN]>>,
+/// conv2's weights as the forward pass reads them: `[input channel][kernel place][output channel]`.
+pub type Conv2ForwardWeight = Aligned<[[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS]>;
+/// fc2's weights as the forward pass reads them: `[input][output]`.
+pub type Fc2ForwardWeight = Aligned<[[f32; CLASSES_PADDED]; HIDDEN]>;
+
+/// Copies conv2's weights into the order of the forward pass.
+pub fn fill_conv2_forward(parameters: &ConvParameters, forward: &mut Conv2ForwardWeight) {
+    for (i, kernels) in forward.iter_mut().enumerate() {
+        for (k, weights) in kernels.iter_mut().enumerate() {
+            for (o, weight) in weights.iter_mut().enumerate() {
+                *weight = parameters.conv2_weight[o][k][i];
+            }
+        }
+    }
 }
 
-impl ForwardWeights {
-    /// All 0.
-    pub fn zeros() -> Self {
-        Self { conv2: Box::default(), fc1: vec![Aligned::default(); FC1_BLOCKS], fc2: Box::default() }
-    }
-
-    /// Copies all but fc1's weights, for which see [`fill_panels`].
-    pub fn copy_small(&mut self, parameters: &Parameters) {
-        for (i, kernels) in self.conv2.iter_mut().enumerate() {
-            for (k, weights) in kernels.iter_mut().enumerate() {
-                for (o, weight) in weights.iter_mut().enumerate() {
-                    *weight = parameters.conv.conv2_weight[o][k][i];
-                }
-            }
-        }
-        for (i, weights) in self.fc2.iter_mut().enumerate() {
-            for (o, weight) in weights[..CLASSES].iter_mut().enumerate() {
-                *weight = parameters.head.fc2_weight[o][i];
-            }
-        }
-    }
-
-    /// Copies everything.
-    pub fn copy(&mut self, parameters: &Parameters) {
-        self.copy_small(parameters);
-        for (block, panels) in parameters.fc1.iter().zip(&mut self.fc1) {
-            fill_panels(block, panels);
+/// Copies fc2's weights into the order of the forward pass.
+pub fn fill_fc2_forward(parameters: &HeadParameters, forward: &mut Fc2ForwardWeight) {
+    for (i, weights) in forward.iter_mut().enumerate() {
+        for (o, weight) in weights[..CLASSES].iter_mut().enumerate() {
+            *weight = parameters.fc2_weight[o][i];
         }
     }
 }
@@ -237,28 +230,50 @@ mod tests {
 
     use super::*;
 
+    struct Parameters {
+        conv: Box<ConvParameters>,
+        fc1: Vec<Fc1Block>,
+        head: Box<HeadParameters>,
+    }
+
+    impl Parameters {
+        fn numbered() -> (Box<FlatParameters>, Self) {
+            let flat: Box<FlatParameters> = Box::new(std::array::from_fn(|i| i as f32 + 1.0));
+            let fc1 = vec![Aligned::default(); FC1_BLOCKS];
+            let mut parameters = Self { conv: bytemuck::zeroed_box(), fc1, head: bytemuck::zeroed_box() };
+            parameters.places().read(&flat);
+            (flat, parameters)
+        }
+
+        fn places(&mut self) -> Places<'_> {
+            let fc1: &mut [Fc1Block; FC1_BLOCKS] = self.fc1.as_mut_slice().try_into().expect("there are FC1_BLOCKS");
+            let fc1 = fc1.each_mut();
+            Places { conv: &mut self.conv, fc1, head: &mut self.head }
+        }
+    }
+
     #[test]
     fn every_parameter_has_one_place_and_comes_back_from_it() {
-        let flat: Box<FlatParameters> = Box::new(std::array::from_fn(|i| i as f32 + 1.0));
-        let mut parameters = Parameters::zeros();
-        parameters.read(&flat);
+        let (flat, mut parameters) = Parameters::numbered();
         let mut back = Box::new([0.0; PARAMETER_COUNT]);
-        parameters.write(&mut back);
+        parameters.places().write(&mut back);
         assert_eq!(flat, back);
     }
 
     #[test]
     fn forward_weights_are_the_parameters_with_outputs_last() {
-        let flat: Box<FlatParameters> = Box::new(std::array::from_fn(|i| i as f32 + 1.0));
-        let mut parameters = Parameters::zeros();
-        parameters.read(&flat);
-        let mut forward = ForwardWeights::zeros();
-        forward.copy(&parameters);
+        let (flat, parameters) = Parameters::numbered();
         let named = cnn_core::network::Parameters::of(&flat);
-        assert_eq!(forward.conv2[3][7][30], named.conv2_weight[30][3][7]);
-        assert_eq!(forward.fc1[9][7][79][7], named.fc1_weight[119][799]);
-        assert_eq!(forward.fc1[9][7][79][8], 0.0);
-        assert_eq!(forward.fc2[119][9], named.fc2_weight[9][119]);
-        assert_eq!(forward.fc2[119][10], 0.0);
+        let mut conv2 = Conv2ForwardWeight::default();
+        fill_conv2_forward(&parameters.conv, &mut conv2);
+        assert_eq!(conv2[3][7][30], named.conv2_weight[30][3][7]);
+        let mut panels = Fc1Panels::default();
+        fill_panels(&parameters.fc1[9], &mut panels);
+        assert_eq!(panels[7][79][7], named.fc1_weight[119][799]);
+        assert_eq!(panels[7][79][8], 0.0);
+        let mut fc2 = Fc2ForwardWeight::default();
+        fill_fc2_forward(&parameters.head, &mut fc2);
+        assert_eq!(fc2[119][9], named.fc2_weight[9][119]);
+        assert_eq!(fc2[119][10], 0.0);
     }
 }

@@ -6,30 +6,35 @@
 //! | `kernels` | the hot loops, each written once |
 //! | `layout` | parameters and activations in the order the loops read them |
 //! | `forward` | evaluation of a block of images |
-//! | `step` | a training step in its two parallel phases |
+//! | `network` | the network's state in the pieces that threads share |
+//! | `step` | training steps in their two parallel phases |
+//! | `team` | how threads share work, meet, and take turns |
 //!
-//! Threads share a batch by images first and by parameters second. Each image's results have places of their own, and
-//! the sums over the batch are formed per parameter in batch order: the number of threads cannot change a bit.
+//! Threads share a batch by images first and by parameters second. Sums over the batch are formed in batch order, by
+//! turns in the first phase and per parameter in the second: the number of threads cannot change a bit.
 
 pub mod forward;
 pub mod kernels;
 pub mod layout;
+pub mod network;
 pub mod simd;
 pub mod step;
+pub mod team;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::forward::{EvaluationScratch, IMAGES_OF_EVALUATION};
+use self::network::Network;
 use self::simd::dispatch::Dispatch;
 pub use self::simd::dispatch::{SimdLevel, UnknownSimdLevel};
-use self::step::Network;
+use self::step::{BatchSums, Scratch, Training};
+use self::team::{Member, Team};
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use crate::dataset::{Dataset, Split};
 
@@ -76,8 +81,16 @@ pub struct Cpu {
     /// Kept alive over the run.
     pool: ThreadPool,
     network: Network,
+    sums: RwLock<BatchSums>,
     /// One for each thread of the pool.
-    evaluation_scratch: Vec<Mutex<EvaluationScratch>>,
+    scratch: Vec<Mutex<ThreadScratch>>,
+}
+
+/// What a thread needs beside the network.
+#[derive(Default)]
+struct ThreadScratch {
+    training: Scratch,
+    evaluation: EvaluationScratch,
 }
 
 impl Cpu {
@@ -106,8 +119,9 @@ impl Cpu {
         Ok(Self {
             dataset,
             level,
-            network: Network::new(dispatch, threads),
-            evaluation_scratch: (0..threads).map(|_| Mutex::default()).collect(),
+            network: Network::new(dispatch),
+            sums: RwLock::default(),
+            scratch: (0..threads).map(|_| Mutex::default()).collect(),
             pool,
         })
     }
@@ -135,40 +149,36 @@ impl Backend for Cpu {
     }
 
     fn train_epoch(&mut self, epoch: Epoch<'_>, progress: Progress<'_>) -> Result<(), BackendError> {
-        let Self { dataset, pool, network, .. } = self;
-        let samples = &dataset.train;
-        network.reserve(epoch.batch_length.min(epoch.order.len()));
-        run_reporting(pool, progress, |watch| {
-            for (step, batch) in epoch.order.chunks(epoch.batch_length).enumerate() {
-                network.step(&epoch.sgd, samples, batch).map_err(|_| BackendError::NonFiniteLoss { step })?;
-                watch.add(batch.len())?;
-            }
-            Ok(())
+        let batch_length = epoch.batch_length.min(epoch.order.len());
+        self.sums.get_mut().unwrap_or_else(PoisonError::into_inner).reserve(batch_length);
+        let training = Training::new(&self.network, &self.dataset.train, epoch, &self.sums);
+        self.run_reporting(progress, |member, scratch, watch| {
+            training.run(member, &mut scratch.training, |samples| watch.add(samples))
         })
     }
 
     fn evaluate(&mut self, split: Split, outcomes: &mut [Outcome], progress: Progress<'_>) -> Result<(), BackendError> {
-        let Self { dataset, pool, network, evaluation_scratch, .. } = self;
-        let samples = dataset.split(split);
+        let samples = self.dataset.split(split);
         assert_eq!(outcomes.len(), samples.len(), "one outcome for each sample");
-        run_reporting(pool, progress, |watch| {
-            let images = samples.images().par_chunks(IMAGES_OF_EVALUATION);
-            let labels = samples.labels().par_chunks(IMAGES_OF_EVALUATION);
-            let outcomes = outcomes.par_chunks_mut(IMAGES_OF_EVALUATION);
-            (images, labels, outcomes).into_par_iter().try_for_each(|(images, labels, outcomes)| {
-                let scratch = &mut *scratch_of_thread(evaluation_scratch);
-                forward::evaluate(network, scratch, images, labels, outcomes);
-                watch.add(images.len())
-            })
+        let images = samples.images().chunks(IMAGES_OF_EVALUATION);
+        let labels = samples.labels().chunks(IMAGES_OF_EVALUATION);
+        let work = Mutex::new(images.zip(labels).zip(outcomes.chunks_mut(IMAGES_OF_EVALUATION)));
+        let network = self.network.read();
+        let forward = self.network.forward(&network);
+        self.run_reporting(progress, |_, scratch, watch| {
+            loop {
+                let next = lock(&work).next();
+                let Some(((images, labels), outcomes)) = next else { return Ok(()) };
+                forward.evaluate(&mut scratch.evaluation, images, labels, outcomes);
+                watch.add(images.len())?;
+            }
         })
     }
 }
 
-/// The scratch memory of the pool's thread that calls this. No two threads share one, so nobody ever waits.
-fn scratch_of_thread<T>(scratch: &[Mutex<T>]) -> std::sync::MutexGuard<'_, T> {
-    let index = rayon::current_thread_index().expect("work runs in the pool");
-    // A panic of the past left nothing in it that anyone reads.
-    scratch[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic of the past ended what was going on then, and left nothing behind that anyone reads.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Between the pool, which counts samples, and the calling thread, which reports them.
@@ -189,32 +199,38 @@ impl Watch {
     }
 }
 
-/// Runs `work` in the pool while the calling thread tells `progress` now and then how far it is, at least once at the
-/// end.
-fn run_reporting(
-    pool: &ThreadPool,
-    progress: Progress<'_>,
-    work: impl FnOnce(&Watch) -> Result<(), BackendError> + Send,
-) -> Result<(), BackendError> {
-    let watch = Watch::default();
-    let mut result = Ok(());
-    pool.in_place_scope(|scope| {
-        let (finished, wait) = sync_channel::<()>(1);
-        let (watch, result) = (&watch, &mut result);
-        scope.spawn(move |_| {
-            // Dropped at the end, by a panic too: that is what ends the wait below.
-            let _finished = finished;
-            *result = work(watch);
-        });
-        while wait.recv_timeout(REPORT_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            if progress(watch.done.load(Ordering::Relaxed)).is_break() {
-                watch.stop.store(true, Ordering::Relaxed);
+impl Cpu {
+    /// Runs `work` on every thread of the pool while the calling thread tells `progress` now and then how far it is, at
+    /// least once at the end.
+    fn run_reporting(
+        &self,
+        progress: Progress<'_>,
+        work: impl Fn(&Member<'_>, &mut ThreadScratch, &Watch) -> Result<(), BackendError> + Sync,
+    ) -> Result<(), BackendError> {
+        let watch = Watch::default();
+        let result = Mutex::new(Ok(()));
+        let team = Team::new(self.pool.current_num_threads());
+        self.pool.in_place_scope(|scope| {
+            let (finished, wait) = sync_channel::<()>(1);
+            let (watch, result, team, work) = (&watch, &result, &team, &work);
+            scope.spawn_broadcast(move |_, context| {
+                // Dropped at the end, by a panic too: that is what ends the wait below.
+                let _finished = &finished;
+                let scratch = &mut lock(&self.scratch[context.index()]);
+                if let Err(error) = work(&team.join(), scratch, watch) {
+                    *lock(result) = Err(error);
+                }
+            });
+            while wait.recv_timeout(REPORT_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                if progress(watch.done.load(Ordering::Relaxed)).is_break() {
+                    watch.stop.store(true, Ordering::Relaxed);
+                }
             }
+        });
+        result.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        match progress(watch.done.into_inner()) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(BackendError::Interrupted),
         }
-    });
-    result?;
-    match progress(watch.done.into_inner()) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(BackendError::Interrupted),
     }
 }

@@ -1,75 +1,82 @@
-//! A training step: first every image by itself, then every parameter by itself.
+//! Training steps: first every image by itself, then every parameter by itself.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::RwLock;
 
+use bytemuck::Zeroable;
 use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_backward;
 use cnn_core::sgd::Sgd;
-use cnn_core::train::NonFiniteLoss;
-use rayon::prelude::*;
 
-use super::forward::{self, PixelTable, unpadded};
+use super::forward::unpadded;
+use super::kernels::conv1::{self, Marks};
+use super::kernels::conv2;
 use super::kernels::linear::{Fc1BackwardInput, Fc2BackwardInput, IMAGES};
-use super::kernels::update::{CONV_PART, ConvUpdate, Fc1Update, HeadUpdate, Segment, Updated};
-use super::kernels::{conv1, conv2};
+use super::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, SEGMENT, Step};
 use super::layout::{
-    Aligned, ConvParameters, ForwardWeights, Hidden, Image, PaddedLogits, Parameters, Pool1, Pool2, Winners2,
-    fill_panels,
+    Aligned, ConvParameters, FC1_BLOCKS, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use super::scratch_of_thread;
-use super::simd::dispatch::Dispatch;
-use crate::backend::{TrainingState, boxed_zeros};
+use super::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Reading, read, write};
+use super::team::Member;
+use crate::backend::{BackendError, Epoch};
 use crate::dataset::Samples;
 
-/// A longer batch is worked through in segments of so many samples, which bounds the memory of a step.
-const SEGMENT: usize = 240;
-
-/// The network in training and the memory of its steps.
-pub struct Network {
-    /// The instruction set it runs on.
-    pub dispatch: Dispatch,
-    /// The parameters.
-    pub parameters: Parameters,
-    /// Their copies for the forward pass.
-    pub forward: ForwardWeights,
-    /// Input values.
-    pub pixel_table: PixelTable,
-    momentum: Parameters,
-    /// The gradient so far of a batch of several segments.
-    gradient: Parameters,
-    samples: SampleResults,
-    /// One for each thread of the pool.
-    scratch: Vec<Mutex<Scratch>>,
+/// An epoch in training: what the threads of a team share.
+pub struct Training<'a> {
+    network: &'a Network,
+    samples: &'a Samples,
+    epoch: Epoch<'a>,
+    sums: &'a RwLock<BatchSums>,
+    /// The loss of a sample of this step is NaN or infinite.
+    non_finite: AtomicBool,
+    /// Whoever waits for the epoch wants it to end.
+    stop: AtomicBool,
 }
 
-/// What the first phase leaves for the second: one entry for each sample of a segment.
+/// What the samples leave for the second phase of a step, taken in batch order.
 #[derive(Default)]
-struct SampleResults {
-    pool2: Vec<Pool2>,
-    hidden: Vec<Hidden>,
-    hidden_gradient: Vec<Hidden>,
-    logits_gradient: Vec<PaddedLogits>,
-    conv_gradient: Vec<ConvParameters>,
-    loss: Vec<f32>,
+pub struct BatchSums {
+    /// The gradient of the convolutions' parameters so far.
+    conv: Box<ConvParameters>,
+    /// The gradient so far of fc1's biases and of fc2.
+    head: Box<HeadParameters>,
+    /// The gradient of fc1's outputs, of this segment.
+    fc1_terms: Fc1Terms,
+    /// fc1's inputs, of this segment.
+    fc1_inputs: Vec<Pool2>,
 }
 
-/// The entries of a few samples.
-struct Results<'a> {
-    pool2: &'a mut [Pool2],
-    hidden: &'a mut [Hidden],
-    hidden_gradient: &'a mut [Hidden],
-    logits_gradient: &'a mut [PaddedLogits],
-    conv_gradient: &'a mut [ConvParameters],
-    loss: &'a mut [f32],
+impl BatchSums {
+    /// Makes room for steps of `batch_length` samples: the steps themselves allocate nothing.
+    pub fn reserve(&mut self, batch_length: usize) {
+        let samples = batch_length.min(SEGMENT);
+        if samples > self.fc1_inputs.len() {
+            self.fc1_inputs.resize(samples, Pool2::default());
+        }
+    }
+
+    /// Forgets the samples of the segment before, and with a new batch their sums.
+    fn begin_segment(&mut self, number: usize) {
+        self.fc1_terms.clear();
+        if number == 0 {
+            *self.conv = Zeroable::zeroed();
+            *self.head = Zeroable::zeroed();
+        }
+    }
 }
 
-/// What a thread needs for a few images at a time and then no more.
+/// What a thread needs for a few samples at a time and then no more.
 #[derive(Default)]
-struct Scratch {
+pub struct Scratch {
     images: Box<[ImageScratch; IMAGES]>,
+    pool2: Box<[Pool2; IMAGES]>,
+    hidden: [Hidden; IMAGES],
     logits: [PaddedLogits; IMAGES],
+    logits_gradient: [PaddedLogits; IMAGES],
+    hidden_gradient: [Hidden; IMAGES],
     pool2_gradient: Box<[Pool2; IMAGES]>,
     pool1_gradient: Box<Pool1>,
+    conv_gradient: Box<[ConvParameters; IMAGES]>,
 }
 
 #[derive(Default)]
@@ -77,230 +84,223 @@ struct ImageScratch {
     pixels: Aligned<Pixels>,
     image: Image,
     pool1: Pool1,
+    marks: Marks,
     winners1: Pool1,
     winners2: Winners2,
 }
 
-impl Network {
-    /// A network of zeros for a pool of `threads` threads.
-    pub fn new(dispatch: Dispatch, threads: usize) -> Self {
-        Self {
-            dispatch,
-            parameters: Parameters::zeros(),
-            forward: ForwardWeights::zeros(),
-            pixel_table: PixelTable::default(),
-            momentum: Parameters::zeros(),
-            gradient: Parameters::zeros(),
-            samples: SampleResults::default(),
-            scratch: (0..threads).map(|_| Mutex::default()).collect(),
-        }
+/// Some samples that are worked through together.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    /// Its number in the segment.
+    number: usize,
+    /// The segment's number in the batch.
+    segment: usize,
+    /// The samples' places in the training split.
+    indices: &'a [u32],
+    batch_length: usize,
+}
+
+/// Parameters that are updated by one thread: a block of fc1's inputs, or one of the rest.
+const UPDATES: usize = FC1_BLOCKS + 2;
+
+impl<'a> Training<'a> {
+    /// An epoch over `samples`, for which `sums` has room.
+    pub fn new(network: &'a Network, samples: &'a Samples, epoch: Epoch<'a>, sums: &'a RwLock<BatchSums>) -> Self {
+        let (non_finite, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { network, samples, epoch, sums, non_finite, stop }
     }
 
-    /// Takes parameters and momentum from `state`.
-    pub fn load(&mut self, state: &TrainingState) {
-        self.parameters.read(&state.parameters);
-        self.momentum.read(&state.momentum);
-        self.forward.copy(&self.parameters);
-    }
-
-    /// A copy of parameters and momentum.
-    pub fn state(&mut self) -> TrainingState {
-        let mut state = TrainingState { parameters: boxed_zeros(), momentum: boxed_zeros() };
-        self.parameters.write(&mut state.parameters);
-        self.momentum.write(&mut state.momentum);
-        state
-    }
-
-    /// Makes room for steps of `batch_length` samples: the steps themselves allocate nothing.
-    pub fn reserve(&mut self, batch_length: usize) {
-        self.samples.reserve(batch_length.min(SEGMENT));
-    }
-
-    /// One step over the samples with these indices, `cnn_core::train::Trainer::step`. Runs in the pool, after
-    /// [`Network::reserve`].
+    /// Works through the epoch together with the team's other threads. `done` hears of the samples of every step and
+    /// may ask to stop.
     ///
     /// # Errors
-    /// If the loss of a sample is not finite; the parameters are then as they were.
-    pub fn step(&mut self, sgd: &Sgd, samples: &Samples, batch: &[u32]) -> Result<(), NonFiniteLoss> {
-        let segments = batch.len().div_ceil(SEGMENT);
-        for (number, indices) in batch.chunks(SEGMENT).enumerate() {
-            self.sample_gradients(samples, indices, batch.len());
-            if !self.samples.loss[..indices.len()].iter().all(|loss| loss.is_finite()) {
-                return Err(NonFiniteLoss);
+    /// If the loss of a sample is not finite, the parameters then being as they were before its step; or if `done`
+    /// asked to stop. All threads return the same.
+    pub fn run(
+        &self,
+        member: &Member<'_>,
+        scratch: &mut Scratch,
+        done: impl Fn(usize) -> Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        for (step, batch) in self.epoch.order.chunks(self.epoch.batch_length).enumerate() {
+            let segments = batch.len().div_ceil(SEGMENT);
+            for (segment, indices) in batch.chunks(SEGMENT).enumerate() {
+                self.work_through_samples(member, scratch, segment, indices, batch.len());
+                member.meet(|| {});
+                if self.non_finite.load(Ordering::Relaxed) {
+                    return Err(BackendError::NonFiniteLoss { step });
+                }
+                let last = segment + 1 == segments;
+                self.update_parameters(member, segment == 0, last.then_some(self.epoch.sgd), indices.len());
+                member.meet(|| {
+                    if last && done(batch.len()).is_err() {
+                        self.stop.store(true, Ordering::Relaxed);
+                    }
+                });
             }
-            let last = number + 1 == segments;
-            let segment = Segment { first: number == 0, last: last.then_some(*sgd) };
-            self.sum_and_update(segment, indices.len());
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(BackendError::Interrupted);
+            }
         }
-        self.forward.copy_small(&self.parameters);
         Ok(())
     }
 
     /// The first phase: forward and backward pass of each sample, threads sharing the samples.
-    fn sample_gradients(&mut self, samples: &Samples, indices: &[u32], batch_length: usize) {
-        let mut results = std::mem::take(&mut self.samples);
-        let network = &*self;
-        let blocks = indices.par_chunks(IMAGES).zip(results.par_blocks(indices.len())).with_max_len(1);
-        blocks.for_each(|(indices, results)| {
-            let scratch = &mut *scratch_of_thread(&network.scratch);
-            network.block_gradients(samples, indices, batch_length, scratch, results);
-        });
-        self.samples = results;
-    }
-
-    /// Forward and backward pass of up to [`IMAGES`] samples.
-    fn block_gradients(
+    fn work_through_samples(
         &self,
-        samples: &Samples,
+        member: &Member<'_>,
+        scratch: &mut Scratch,
+        segment: usize,
         indices: &[u32],
         batch_length: usize,
-        scratch: &mut Scratch,
-        results: Results<'_>,
     ) {
-        let Results { pool2, hidden, hidden_gradient, logits_gradient, conv_gradient, loss } = results;
-        // Copied first, so that the block's images, scattered over memory as they are, are waited for together.
-        for (&index, scratch) in indices.iter().zip(&mut *scratch.images) {
-            *scratch.pixels = samples.images()[index as usize];
+        let network = self.network.read();
+        while let Some(number) = member.take(indices.len().div_ceil(IMAGES)) {
+            let start = number * IMAGES;
+            let indices = &indices[start..indices.len().min(start + IMAGES)];
+            let block = Block { number, segment, indices, batch_length };
+            self.forward_and_backward(&network, scratch, block);
+            self.convolution_gradients(&network, member, scratch, block);
         }
-        for (scratch, pool2) in scratch.images.iter_mut().zip(&mut *pool2) {
-            let ImageScratch { pixels, image, pool1, winners1, winners2 } = scratch;
-            forward::convolutions(self, pixels, image, pool1, Some(winners1), pool2, Some(winners2));
-        }
+    }
 
-        let logits = &mut scratch.logits[..indices.len()];
-        forward::head(self, pool2, hidden, logits);
-        for (i, &index) in indices.iter().enumerate() {
-            let label = samples.labels()[index as usize];
-            let (sample_loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, batch_length);
-            loss[i] = sample_loss;
+    /// From the pixels to the gradient of conv2's pooled map.
+    fn forward_and_backward(&self, network: &Reading<'_>, scratch: &mut Scratch, block: Block<'_>) {
+        let dispatch = self.network.dispatch;
+        let forward = self.network.forward(network);
+        let count = block.indices.len();
+        let Scratch { images, pool2, hidden, logits, logits_gradient, hidden_gradient, pool2_gradient, .. } = scratch;
+        // Copied first, so that the block's images, scattered over memory as they are, are waited for together.
+        for (&index, image) in block.indices.iter().zip(&mut **images) {
+            *image.pixels = self.samples.images()[index as usize];
+        }
+        for (image, pool2) in images[..count].iter_mut().zip(&mut **pool2) {
+            let ImageScratch { pixels, image, pool1, marks, winners1, winners2 } = image;
+            forward.convolutions(pixels, image, pool1, marks, Some(winners1), pool2, Some(winners2));
+        }
+        forward.head(&pool2[..count], &mut hidden[..count], &mut logits[..count]);
+        for (i, &index) in block.indices.iter().enumerate() {
+            let label = self.samples.labels()[index as usize];
+            let (loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, block.batch_length);
+            if !loss.is_finite() {
+                self.non_finite.store(true, Ordering::Relaxed);
+            }
             logits_gradient[i][..gradient.len()].copy_from_slice(&gradient);
-            self.dispatch.run(Fc2BackwardInput {
-                head: &self.parameters.head,
+            dispatch.run(Fc2BackwardInput {
+                head: &network.head().parameters,
                 logits_gradient: &logits_gradient[i],
                 hidden: &hidden[i],
                 hidden_gradient: &mut hidden_gradient[i],
             });
         }
-
-        let pool2_gradient = &mut scratch.pool2_gradient[..indices.len()];
-        self.dispatch.run(Fc1BackwardInput {
-            weight: &self.parameters.fc1,
-            output_gradient: hidden_gradient,
-            input_gradient: pool2_gradient,
+        dispatch.run(Fc1BackwardInput {
+            weight: network.fc1_weight(),
+            output_gradient: &hidden_gradient[..count],
+            input_gradient: &mut pool2_gradient[..count],
         });
-        let images = scratch.images.iter().zip(pool2_gradient);
-        for ((image, pool2_gradient), gradient) in images.zip(conv_gradient) {
-            self.convolution_gradients(image, pool2_gradient, &mut scratch.pool1_gradient, gradient);
-        }
     }
 
-    /// The gradients of both convolutions' parameters for one sample.
+    /// The gradients of both convolutions' parameters, and the block's turn to add all that it has to the batch's sums.
     fn convolution_gradients(
         &self,
-        scratch: &ImageScratch,
-        pool2_gradient: &Pool2,
-        pool1_gradient: &mut Pool1,
-        gradient: &mut ConvParameters,
+        network: &Reading<'_>,
+        member: &Member<'_>,
+        scratch: &mut Scratch,
+        block: Block<'_>,
     ) {
-        self.dispatch.run(conv2::Backward {
-            pool1: &scratch.pool1,
-            winners: &scratch.winners2,
-            pool2_gradient,
-            weight: &self.parameters.conv.conv2_weight,
-            weight_gradient: &mut gradient.conv2_weight,
-            bias_gradient: &mut gradient.conv2_bias,
-            pool1_gradient,
-        });
-        self.dispatch.run(conv1::Backward {
-            pixels: &scratch.pixels,
-            image: &scratch.image,
-            winners: &scratch.winners1,
-            pool1_gradient,
-            weight_gradient: &mut gradient.conv1_weight,
-            bias_gradient: &mut gradient.conv1_bias,
-        });
+        let dispatch = self.network.dispatch;
+        let count = block.indices.len();
+        let Scratch { images, pool2_gradient, pool1_gradient, conv_gradient, .. } = scratch;
+        // Samples whose gradients have been added up. If it is the block's turn, that is done while they are at hand.
+        let mut added = 0;
+        for i in 0..count {
+            let ImageScratch { pixels, image, pool1, winners1, winners2, .. } = &images[i];
+            let gradient = &mut conv_gradient[i];
+            dispatch.run(conv2::Backward {
+                pool1,
+                winners: winners2,
+                pool2_gradient: &pool2_gradient[i],
+                weight: &network.conv().parameters.conv2_weight,
+                weight_gradient: &mut gradient.conv2_weight,
+                bias_gradient: &mut gradient.conv2_bias,
+                pool1_gradient,
+            });
+            dispatch.run(conv1::Backward {
+                pixels,
+                image,
+                winners: winners1,
+                pool1_gradient,
+                weight_gradient: &mut gradient.conv1_weight,
+                bias_gradient: &mut gradient.conv1_bias,
+            });
+            if i + 1 == count {
+                member.wait_for_turn(block.number);
+            }
+            if member.is_turn(block.number) {
+                let sums = &mut *write(self.sums);
+                if added == 0 && block.number == 0 {
+                    sums.begin_segment(block.segment);
+                }
+                for gradient in &conv_gradient[added..=i] {
+                    dispatch.run(Accumulate { sums: sums.conv.values_mut(), gradient: gradient.values() });
+                }
+                added = i + 1;
+            }
+        }
+        self.add_to_sums(scratch, block);
+        member.end_turn();
     }
 
-    /// The second phase: sums over the samples and the optimiser's step, threads sharing the parameters.
-    fn sum_and_update(&mut self, segment: Segment, samples: usize) {
-        let Self { dispatch, parameters, momentum, gradient, forward, samples: results, .. } = self;
-        let pool2 = &results.pool2[..samples];
-        let hidden_gradient = &results.hidden_gradient[..samples];
-        let update_fc1 = || {
-            let blocks = parameters.fc1.par_iter_mut().zip(&mut momentum.fc1).zip(&mut gradient.fc1);
-            blocks.zip(&mut forward.fc1).enumerate().with_max_len(1).for_each(
-                |(block, (((parameters, momentum), gradient), panels))| {
-                    let weight = Updated { parameters: &mut *parameters, momentum, gradient };
-                    dispatch.run(Fc1Update { segment, input: pool2, output_gradient: hidden_gradient, block, weight });
-                    if segment.last.is_some() {
-                        fill_panels(parameters, panels);
-                    }
-                },
-            );
-        };
-        let update_head = || {
-            dispatch.run(HeadUpdate {
-                segment,
-                hidden: &results.hidden[..samples],
-                hidden_gradient,
-                logits_gradient: &results.logits_gradient[..samples],
-                head: Updated {
-                    parameters: &mut *parameters.head,
-                    momentum: &mut *momentum.head,
-                    gradient: &mut *gradient.head,
-                },
-            });
-        };
-        let update_conv = || {
-            let parts = (
-                parameters.conv.values_mut().par_chunks_mut(CONV_PART),
-                momentum.conv.values_mut().par_chunks_mut(CONV_PART),
-                gradient.conv.values_mut().par_chunks_mut(CONV_PART),
-            );
-            parts.into_par_iter().enumerate().with_max_len(1).for_each(|(part, (parameters, momentum, gradient))| {
-                dispatch.run(ConvUpdate {
-                    segment,
-                    gradients: &results.conv_gradient[..samples],
-                    part,
-                    conv: Updated { parameters, momentum, gradient },
-                });
-            });
-        };
-        rayon::join(update_fc1, || rayon::join(update_head, update_conv));
+    /// Adds what the fully connected layers of the block's samples have to the batch's sums.
+    fn add_to_sums(&self, scratch: &Scratch, block: Block<'_>) {
+        let BatchSums { head, fc1_terms, fc1_inputs, .. } = &mut *write(self.sums);
+        let (start, count) = (block.number * IMAGES, block.indices.len());
+        self.network.dispatch.run(HeadGradient {
+            hidden: &scratch.hidden[..count],
+            hidden_gradient: &scratch.hidden_gradient[..count],
+            logits_gradient: &scratch.logits_gradient[..count],
+            sums: head,
+        });
+        for (i, gradient) in scratch.hidden_gradient[..count].iter().enumerate() {
+            fc1_terms.push(start + i, gradient);
+        }
+        fc1_inputs[start..start + count].copy_from_slice(&scratch.pool2[..count]);
     }
-}
 
-impl SampleResults {
-    /// Room for `samples` entries.
-    fn reserve(&mut self, samples: usize) {
-        if samples > self.loss.len() {
-            self.pool2.resize(samples, Pool2::default());
-            self.hidden.resize(samples, Hidden::default());
-            self.hidden_gradient.resize(samples, Hidden::default());
-            self.logits_gradient.resize(samples, PaddedLogits::default());
-            self.conv_gradient.resize(samples, bytemuck::Zeroable::zeroed());
-            self.loss.resize(samples, 0.0);
+    /// The second phase: the rest of the sums over the samples, and the optimiser's step, threads sharing the
+    /// parameters.
+    fn update_parameters(&self, member: &Member<'_>, first: bool, last: Option<Sgd>, samples: usize) {
+        let dispatch = self.network.dispatch;
+        let sums = read(self.sums);
+        while let Some(update) = member.take(UPDATES) {
+            if let Some(piece) = self.network.fc1.get(update) {
+                let piece = &mut *write(piece);
+                let Fc1Piece { weight, momentum, gradient, .. } = piece;
+                let (input, terms) = (&sums.fc1_inputs[..samples], &sums.fc1_terms);
+                dispatch.run(Fc1Update { first, last, input, terms, block: update, weight, momentum, gradient });
+                if last.is_some() {
+                    piece.refresh();
+                }
+            } else if let Some(sgd) = last {
+                if update == FC1_BLOCKS { self.update_conv(sgd, &sums) } else { self.update_head(sgd, &sums) }
+            }
         }
     }
 
-    /// The first `samples` entries in blocks of [`IMAGES`].
-    fn par_blocks(&mut self, samples: usize) -> impl IndexedParallelIterator<Item = Results<'_>> {
-        let Self { pool2, hidden, hidden_gradient, logits_gradient, conv_gradient, loss } = self;
-        let blocks = (
-            pool2[..samples].par_chunks_mut(IMAGES),
-            hidden[..samples].par_chunks_mut(IMAGES),
-            hidden_gradient[..samples].par_chunks_mut(IMAGES),
-            logits_gradient[..samples].par_chunks_mut(IMAGES),
-            conv_gradient[..samples].par_chunks_mut(IMAGES),
-            loss[..samples].par_chunks_mut(IMAGES),
-        );
-        blocks.into_par_iter().map(|(pool2, hidden, hidden_gradient, logits_gradient, conv_gradient, loss)| Results {
-            pool2,
-            hidden,
-            hidden_gradient,
-            logits_gradient,
-            conv_gradient,
-            loss,
-        })
+    fn update_conv(&self, sgd: Sgd, sums: &BatchSums) {
+        let piece = &mut **write(&self.network.conv);
+        let ConvPiece { parameters, momentum, .. } = piece;
+        let (parameters, momentum) = (parameters.values_mut(), momentum.values_mut());
+        self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.conv.values() });
+        piece.refresh(self.network.dispatch, &self.network.pixel_table);
+    }
+
+    fn update_head(&self, sgd: Sgd, sums: &BatchSums) {
+        let piece = &mut **write(&self.network.head);
+        let HeadPiece { parameters, momentum, .. } = piece;
+        let (parameters, momentum) = (parameters.values_mut(), momentum.values_mut());
+        self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.head.values() });
+        piece.refresh();
     }
 }

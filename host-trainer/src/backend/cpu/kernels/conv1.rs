@@ -45,6 +45,17 @@ pub struct Forward<'a> {
     pub pool1: &'a mut Pool1,
     /// Kept for the backward pass, if there will be one.
     pub winners: Option<&'a mut Pool1>,
+    /// What conv2 may leave out.
+    pub marks: &'a mut Marks,
+}
+
+/// What is known of conv1's pooled map besides its values.
+#[derive(Debug, Clone, Default)]
+pub struct Marks {
+    /// Of every place, the channels that are greater than 0: channel c is bit c.
+    pub on: [[u16; POOL1_SIDE]; POOL1_SIDE],
+    /// Of every row, the places whose windows read nothing but background: column c is bit c.
+    pub blank: [u16; POOL1_SIDE],
 }
 
 impl Kernel for Forward<'_> {
@@ -62,8 +73,10 @@ impl Kernel for Forward<'_> {
             let blank = convolve_window(simd, [&background; 4], &weight, bias);
             let (blank_value, blank_winner) = relu_pool_winner(simd, blank, LABELS);
             for row in 0..POOL1_SIDE {
+                let mut blank = 0;
                 for column in 0..POOL1_SIDE {
                     let (value, winner) = if is_blank(self.pixels, row, column) {
+                        blank |= 1 << column;
                         (blank_value, blank_winner)
                     } else {
                         let window = convolve_window(simd, patch_at(self.image, row, column), &weight, bias);
@@ -74,10 +87,14 @@ impl Kernel for Forward<'_> {
                         }
                     };
                     simd.store(&mut self.pool1[row][column], vector, value);
+                    let on = simd.bits(simd.greater(value, simd.splat(0.0))) << (vector * S::LANES);
+                    let of_place = &mut self.marks.on[row][column];
+                    *of_place = if vector == 0 { on as u16 } else { *of_place | on as u16 };
                     if let Some(winners) = &mut self.winners {
                         simd.store(&mut winners[row][column], vector, winner);
                     }
                 }
+                self.marks.blank[row] = blank;
             }
         }
     }

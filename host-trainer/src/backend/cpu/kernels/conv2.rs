@@ -2,6 +2,7 @@
 
 use cnn_core::network::{CONV1_CHANNELS, CONV2_CHANNELS, KERNEL_LEN, POOL2_LEN, POOL2_SIDE};
 
+use super::conv1::Marks;
 use super::pool::{relu_pool, relu_pool_winner};
 use crate::backend::cpu::layout::{Aligned, POOL1_PLACES, POOL1_SIDE, POOL2_PLACES, Pool1, Pool2, Winners2};
 use crate::backend::cpu::simd::Simd;
@@ -15,6 +16,10 @@ pub struct Forward<'a> {
     pub weight: &'a [[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS],
     /// `[output channel]`
     pub bias: &'a [f32; CONV2_CHANNELS],
+    /// What is known of the input.
+    pub marks: &'a Marks,
+    /// The sums of a window that reads nothing but background, all four the same: see [`Background`].
+    pub background: &'a [f32; CONV2_CHANNELS],
     /// The result.
     pub pool2: &'a mut Pool2,
     /// Kept for the backward pass, if there will be one.
@@ -41,10 +46,17 @@ impl Forward<'_> {
         let mut pooled = Aligned([[0.0; CONV2_CHANNELS]; POOL2_PLACES]);
         for first in (0..CONV2_CHANNELS / S::LANES).step_by(VECTORS) {
             let bias: [_; VECTORS] = simd.load_all(self.bias, first);
+            let background: [_; VECTORS] = simd.load_all(self.background, first);
             for place in 0..POOL2_PLACES {
                 let (row, column) = (2 * (place / POOL2_SIDE), 2 * (place % POOL2_SIDE));
                 let labels = winner_labels(row, column);
-                let window = convolve_window(simd, patch_at(self.pool1, row, column), self.weight, first, bias);
+                let window = match inputs_that_count(self.marks, row, column) {
+                    None => [background; 4],
+                    Some(channels) => {
+                        let patch = patch_at(self.pool1, row, column);
+                        convolve_window(simd, patch, self.weight, channels, first, bias)
+                    }
+                };
                 for v in 0..VECTORS {
                     let window = [window[0][v], window[1][v], window[2][v], window[3][v]];
                     if let Some(winners) = &mut self.winners {
@@ -58,6 +70,31 @@ impl Forward<'_> {
             }
         }
         flatten(&pooled, self.pool2);
+    }
+}
+
+/// The sums of a window of conv2 that reads nothing but background: every other digit of MNIST has one or more.
+pub struct Background<'a> {
+    /// conv1's pooled map of an image of nothing but background.
+    pub pool1: &'a Pool1,
+    /// `[input channel][kernel place][output channel]`
+    pub weight: &'a [[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS],
+    /// `[output channel]`
+    pub bias: &'a [f32; CONV2_CHANNELS],
+    /// The result, `[output channel]`.
+    pub sums: &'a mut [f32; CONV2_CHANNELS],
+}
+
+impl Kernel for Background<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for vector in 0..CONV2_CHANNELS / S::LANES {
+            let bias: [_; 1] = simd.load_all(self.bias, vector);
+            let [[sums], ..] = convolve_window(simd, patch_at(self.pool1, 0, 0), self.weight, u16::MAX, vector, bias);
+            simd.store(self.sums, vector, sums);
+        }
     }
 }
 
@@ -79,17 +116,41 @@ fn patch_at(pool1: &Pool1, row: usize, column: usize) -> [&[[f32; CONV1_CHANNELS
     rows.each_ref().map(|values| values[column..].first_chunk().expect("windows lie inside the map"))
 }
 
-/// The sums of a window's four places: from the bias, terms in the order input channel, kernel row, kernel column.
+/// The input channels, as bits, that are not 0 all over the patch at (`row`, `column`); none at all if it is background.
+///
+/// A channel of zeros adds only terms of ±0.0. In sums that ReLU follows they may be left out: the sign of a zero, all
+/// that they could change, does not survive ReLU.
+#[inline(always)]
+fn inputs_that_count(marks: &Marks, row: usize, column: usize) -> Option<u16> {
+    let blank: &[_; 4] = marks.blank[row..].first_chunk().expect("windows lie inside the map");
+    if (blank[0] & blank[1] & blank[2] & blank[3]) >> column & 0b1111 == 0b1111 {
+        return None;
+    }
+    let rows: &[_; 4] = marks.on[row..].first_chunk().expect("windows lie inside the map");
+    let mut channels = 0;
+    for on in rows {
+        let on: &[_; 4] = on[column..].first_chunk().expect("windows lie inside the map");
+        channels |= on[0] | on[1] | on[2] | on[3];
+    }
+    Some(channels)
+}
+
+/// The sums of a window's four places: from the bias, terms in the order input channel, kernel row, kernel column, of
+/// those input channels alone that are among the bits of `channels`.
 #[inline(always)]
 fn convolve_window<S: Simd, const VECTORS: usize>(
     simd: S,
     patch: [&[[f32; CONV1_CHANNELS]; 4]; 4],
     weight: &[[[f32; CONV2_CHANNELS]; KERNEL_LEN]; CONV1_CHANNELS],
+    mut channels: u16,
     first: usize,
     bias: [S::Vector; VECTORS],
 ) -> [[S::Vector; VECTORS]; 4] {
     let mut window = [bias; 4];
-    for (channel, weight) in weight.iter().enumerate() {
+    while channels != 0 {
+        let channel = channels.trailing_zeros() as usize;
+        channels &= channels - 1;
+        let weight = &weight[channel];
         for row in 0..3 {
             for column in 0..3 {
                 let w: [_; VECTORS] = simd.load_all(&weight[3 * row + column], first);

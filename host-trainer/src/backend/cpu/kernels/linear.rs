@@ -4,7 +4,7 @@
 use cnn_core::network::{CLASSES, HIDDEN, POOL2_LEN};
 
 use crate::backend::cpu::layout::{
-    CLASSES_PADDED, FC1_BLOCK, Fc1Block, Fc1Panels, HIDDEN_PADDED, HeadParameters, Hidden, PANEL, PaddedLogits, Pool2,
+    CLASSES_PADDED, FC1_BLOCK, FC1_BLOCKS, Fc1Block, Fc1Panels, HIDDEN_PADDED, HeadParameters, Hidden, PANEL, PaddedLogits, Pool2,
 };
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;
@@ -15,7 +15,7 @@ pub const IMAGES: usize = 5;
 /// fc1 and ReLU, `cnn_core::linear::linear_relu`. The lanes are outputs.
 pub struct Fc1Forward<'a> {
     /// One entry for each block of inputs.
-    pub weight: &'a [Fc1Panels],
+    pub weight: [&'a Fc1Panels; FC1_BLOCKS],
     /// `[output]`
     pub bias: &'a [f32; HIDDEN_PADDED],
     /// One entry for each image.
@@ -54,7 +54,7 @@ impl Fc1Forward<'_> {
 #[inline(always)]
 fn fc1_tile<S: Simd, const VECTORS: usize, const IMAGES: usize>(
     simd: S,
-    weight: &[Fc1Panels],
+    weight: [&Fc1Panels; FC1_BLOCKS],
     bias: &[f32; HIDDEN_PADDED],
     first: usize,
     input: &[Pool2; IMAGES],
@@ -169,7 +169,7 @@ impl Kernel for Fc2BackwardInput<'_> {
 /// The gradient of fc1's input, `cnn_core::linear::linear_backward_input`. The lanes are inputs.
 pub struct Fc1BackwardInput<'a> {
     /// One entry for each block of inputs.
-    pub weight: &'a [Fc1Block],
+    pub weight: [&'a Fc1Block; FC1_BLOCKS],
     /// One entry for each image.
     pub output_gradient: &'a [Hidden],
     /// As many as output gradients.

@@ -1,79 +1,198 @@
-//! The gradients of a whole batch, summed in batch order, and the optimiser's step.
+//! The gradients of a batch, formed in the order of its samples, and the optimiser's step.
 //!
-//! The sums stay in registers over all samples of a segment, and when the batch ends with it the step follows at once:
-//! the gradient of a batch of one segment is never written.
+//! Gradients of few values are added up as the samples come: both convolutions' and the head's. fc1's weights are too
+//! many for that; a second phase sums each of them over all samples of a segment in registers, and when the batch ends
+//! with the segment the optimiser's step follows at once: the gradient of a batch of one segment is never written.
 
 use cnn_core::network::{CLASSES, HIDDEN, POOL2_LEN};
 use cnn_core::sgd::Sgd;
 
 use crate::backend::cpu::layout::{
-    CONV_LEN, ConvParameters, FC1_BLOCK, Fc1Block, HIDDEN_PADDED, HeadParameters, Hidden, PaddedLogits, Pool2,
+    CLASSES_PADDED, FC1_BLOCK, Fc1Block, HIDDEN_PADDED, HeadParameters, Hidden, PANEL, PaddedLogits, Pool2,
 };
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;
 
-/// Where a segment of samples stands within its batch.
-#[derive(Debug, Clone, Copy)]
-pub struct Segment {
-    /// The sums start from +0.0 rather than from what the segments before have added up.
+/// A longer batch is worked through in segments of so many samples, which bounds the memory of a step.
+pub const SEGMENT: usize = 240;
+
+/// Adds the gradient of one more sample to the sums so far.
+pub struct Accumulate<'a> {
+    /// The sums; whole vectors of every level.
+    pub sums: &'a mut [f32],
+    /// The sample's gradient, as long.
+    pub gradient: &'a [f32],
+}
+
+impl Kernel for Accumulate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let sums = self.sums.as_chunks_mut::<PANEL>().0.iter_mut();
+        for (sums, gradient) in sums.zip(self.gradient.as_chunks::<PANEL>().0) {
+            for v in 0..PANEL / S::LANES {
+                let sum = simd.add(simd.load(sums, v), simd.load(gradient, v));
+                simd.store(sums, v, sum);
+            }
+        }
+    }
+}
+
+/// The gradient of fc1's biases and of all of fc2, `cnn_core::linear::linear_backward_parameters`: adds the terms of
+/// some more samples. The lanes are hidden outputs, and classes for fc2's biases.
+pub struct HeadGradient<'a> {
+    /// fc1's output, one entry for each sample.
+    pub hidden: &'a [Hidden],
+    /// The gradient of fc1's output before ReLU.
+    pub hidden_gradient: &'a [Hidden],
+    /// The gradient of fc2's output.
+    pub logits_gradient: &'a [PaddedLogits],
+    /// The sums so far.
+    pub sums: &'a mut HeadParameters,
+}
+
+impl Kernel for HeadGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { hidden, hidden_gradient, logits_gradient, sums } = self;
+        for vector in 0..HIDDEN_PADDED / S::LANES {
+            let mut weights = [simd.splat(0.0); CLASSES];
+            for class in 0..CLASSES {
+                weights[class] = simd.load(&sums.fc2_weight[class], vector);
+            }
+            let mut bias = simd.load(&sums.fc1_bias, vector);
+            for ((hidden, hidden_gradient), logits_gradient) in hidden.iter().zip(hidden_gradient).zip(logits_gradient) {
+                bias = simd.add(bias, simd.load(&hidden_gradient[..], vector));
+                let hidden = simd.load(&hidden[..], vector);
+                for class in 0..CLASSES {
+                    weights[class] = simd.add_product(weights[class], simd.splat(logits_gradient[class]), hidden);
+                }
+            }
+            for class in 0..CLASSES {
+                simd.store(&mut sums.fc2_weight[class], vector, weights[class]);
+            }
+            simd.store(&mut sums.fc1_bias, vector, bias);
+        }
+        for vector in 0..CLASSES_PADDED / S::LANES {
+            let mut bias = simd.load(&sums.fc2_bias, vector);
+            for gradient in logits_gradient {
+                bias = simd.add(bias, simd.load(&gradient[..], vector));
+            }
+            simd.store(&mut sums.fc2_bias, vector, bias);
+        }
+    }
+}
+
+/// The optimiser's step, [`Sgd::step`]. The slices have one length, whole vectors of every level.
+pub struct Step<'a> {
+    /// The optimiser's settings.
+    pub sgd: Sgd,
+    /// The parameters.
+    pub parameters: &'a mut [f32],
+    /// Their momentum.
+    pub momentum: &'a mut [f32],
+    /// Their gradient.
+    pub gradient: &'a [f32],
+}
+
+impl Kernel for Step<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let parameters = self.parameters.as_chunks_mut::<PANEL>().0.iter_mut();
+        let momentum = self.momentum.as_chunks_mut::<PANEL>().0.iter_mut();
+        let gradient = self.gradient.as_chunks::<PANEL>().0;
+        for ((parameters, momentum), gradient) in parameters.zip(momentum).zip(gradient) {
+            for v in 0..PANEL / S::LANES {
+                step_vector(simd, &self.sgd, parameters, momentum, v, simd.load(gradient, v));
+            }
+        }
+    }
+}
+
+/// [`Sgd::update`] of vector number `index`.
+#[inline(always)]
+fn step_vector<S: Simd>(
+    simd: S,
+    sgd: &Sgd,
+    parameters: &mut [f32],
+    momentum: &mut [f32],
+    index: usize,
+    gradient: S::Vector,
+) {
+    let parameter = simd.load(parameters, index);
+    let gradient = simd.add_product(gradient, simd.splat(sgd.weight_decay), parameter);
+    let velocity = simd.add(simd.mul(simd.splat(sgd.momentum), simd.load(momentum, index)), gradient);
+    let parameter = simd.sub(parameter, simd.mul(simd.splat(sgd.learning_rate), velocity));
+    simd.store(parameters, index, parameter);
+    simd.store(momentum, index, velocity);
+}
+
+/// A sample that has a gradient at an output of fc1.
+#[derive(Debug, Clone, Copy, Default)]
+struct Term {
+    /// Its number in the segment.
+    sample: u32,
+    gradient: f32,
+}
+
+/// Of every output of fc1, the samples of a segment that have a gradient there, in their order. Where ReLU is off there
+/// is none: from a third to half of all.
+pub struct Fc1Terms {
+    terms: Vec<[Term; SEGMENT]>,
+    lens: [usize; HIDDEN],
+}
+
+impl Default for Fc1Terms {
+    fn default() -> Self {
+        Self { terms: vec![[Term::default(); SEGMENT]; HIDDEN], lens: [0; HIDDEN] }
+    }
+}
+
+impl Fc1Terms {
+    /// Forgets all samples.
+    pub fn clear(&mut self) {
+        self.lens = [0; HIDDEN];
+    }
+
+    /// Takes the gradient of fc1's output before ReLU for sample number `sample` of the segment, the one after those
+    /// before.
+    pub fn push(&mut self, sample: usize, gradient: &Hidden) {
+        for ((terms, len), &gradient) in self.terms.iter_mut().zip(&mut self.lens).zip(&gradient[..]) {
+            // Written without a branch: whether there is a gradient cannot be foreseen.
+            terms[*len] = Term { sample: sample as u32, gradient };
+            *len += usize::from(gradient != 0.0);
+        }
+    }
+
+    fn of_output(&self, output: usize) -> &[Term] {
+        &self.terms[output][..self.lens[output]]
+    }
+}
+
+/// fc1's weights of one block of inputs, `cnn_core::linear::linear_backward_parameters`, and the optimiser's step. The
+/// lanes are inputs.
+pub struct Fc1Update<'a> {
+    /// Whether the sums start from +0.0 rather than from what the segments before have added up.
     pub first: bool,
     /// The optimiser's step follows, with these settings; else the sums are kept for the next segment.
     pub last: Option<Sgd>,
-}
-
-/// Parameters, their momentum, and their gradient where it outlives a segment: corresponding parts of all three.
-pub struct Updated<'a, T: ?Sized> {
-    /// The parameters.
-    pub parameters: &'a mut T,
-    /// Their momentum.
-    pub momentum: &'a mut T,
-    /// Their gradient so far.
-    pub gradient: &'a mut T,
-}
-
-impl<T: ?Sized> Updated<'_, T> {
-    /// Corresponding parts of the three.
-    #[inline(always)]
-    fn part<U: ?Sized>(&mut self, part: impl Fn(&mut T) -> &mut U) -> Updated<'_, U> {
-        Updated { parameters: part(self.parameters), momentum: part(self.momentum), gradient: part(self.gradient) }
-    }
-}
-
-impl Updated<'_, [f32]> {
-    /// Where the sums of vector number `index` start.
-    #[inline(always)]
-    fn start<S: Simd>(&self, simd: S, segment: Segment, index: usize) -> S::Vector {
-        if segment.first { simd.splat(0.0) } else { simd.load(self.gradient, index) }
-    }
-
-    /// Takes the sums of vector number `index`: [`Sgd::update`], or keeps them.
-    #[inline(always)]
-    fn finish<S: Simd>(&mut self, simd: S, segment: Segment, index: usize, gradient: S::Vector) {
-        let Some(sgd) = segment.last else {
-            return simd.store(self.gradient, index, gradient);
-        };
-        let parameter = simd.load(self.parameters, index);
-        let momentum = simd.load(self.momentum, index);
-        let gradient = simd.add_product(gradient, simd.splat(sgd.weight_decay), parameter);
-        let momentum = simd.add(simd.mul(simd.splat(sgd.momentum), momentum), gradient);
-        let parameter = simd.sub(parameter, simd.mul(simd.splat(sgd.learning_rate), momentum));
-        simd.store(self.parameters, index, parameter);
-        simd.store(self.momentum, index, momentum);
-    }
-}
-
-/// fc1's weights of one block of inputs, `cnn_core::linear::linear_backward_parameters`. The lanes are inputs.
-pub struct Fc1Update<'a> {
-    /// Where the samples stand within the batch.
-    pub segment: Segment,
-    /// fc1's input, one entry for each sample.
+    /// fc1's input, one entry for each sample of the segment.
     pub input: &'a [Pool2],
-    /// As many as inputs.
-    pub output_gradient: &'a [Hidden],
+    /// The gradient of its output.
+    pub terms: &'a Fc1Terms,
     /// Which block of inputs.
     pub block: usize,
     /// The block's weights.
-    pub weight: Updated<'a, Fc1Block>,
+    pub weight: &'a mut Fc1Block,
+    /// Their momentum.
+    pub momentum: &'a mut Fc1Block,
+    /// Their gradient, where it outlives a segment.
+    pub gradient: &'a mut Fc1Block,
 }
 
 impl Kernel for Fc1Update<'_> {
@@ -81,157 +200,38 @@ impl Kernel for Fc1Update<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if S::REGISTERS >= 32 { self.run_tiled::<S, 4, 5>(simd) } else { self.run_tiled::<S, 5, 2>(simd) }
+        if S::LANES == 16 { self.run_tiled::<S, 5>(simd) } else { self.run_tiled::<S, 10>(simd) }
     }
 }
 
 impl Fc1Update<'_> {
-    /// `ROWS` outputs and `VECTORS` vectors of inputs at a time.
+    /// `VECTORS` vectors of inputs at a time.
     #[inline(always)]
-    fn run_tiled<S: Simd, const ROWS: usize, const VECTORS: usize>(mut self, simd: S) {
-        assert!(HIDDEN.is_multiple_of(ROWS) && (FC1_BLOCK / S::LANES).is_multiple_of(VECTORS));
+    fn run_tiled<S: Simd, const VECTORS: usize>(self, simd: S) {
+        assert!((FC1_BLOCK / S::LANES).is_multiple_of(VECTORS));
         for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
-            for row in (0..HIDDEN).step_by(ROWS) {
-                let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
-                for r in 0..ROWS {
-                    for v in 0..VECTORS {
-                        sums[r][v] =
-                            self.weight.part(|weight| &mut weight[row + r][..]).start(simd, self.segment, first + v);
-                    }
+            for output in 0..HIDDEN {
+                let mut sums: [_; VECTORS] = [simd.splat(0.0); VECTORS];
+                if !self.first {
+                    sums = simd.load_all(&self.gradient[output], first);
                 }
-                for (input, gradient) in self.input.iter().zip(self.output_gradient) {
-                    let input: &[f32; POOL2_LEN] = input;
+                for term in self.terms.of_output(output) {
+                    let input: &[f32; POOL2_LEN] = &self.input[term.sample as usize];
                     let input = &input.as_chunks::<FC1_BLOCK>().0[self.block];
-                    let gradient: &[f32; ROWS] = gradient[row..].first_chunk().expect("the rows are padded");
-                    let x: [_; VECTORS] = simd.load_all(input, first);
-                    for r in 0..ROWS {
-                        let gradient = simd.splat(gradient[r]);
-                        for v in 0..VECTORS {
-                            sums[r][v] = simd.add_product(sums[r][v], gradient, x[v]);
-                        }
-                    }
-                }
-                for r in 0..ROWS {
-                    let mut weight = self.weight.part(|weight| &mut weight[row + r][..]);
+                    let gradient = simd.splat(term.gradient);
                     for v in 0..VECTORS {
-                        weight.finish(simd, self.segment, first + v, sums[r][v]);
+                        sums[v] = simd.add_product(sums[v], gradient, simd.load(input, first + v));
                     }
                 }
-            }
-        }
-    }
-}
-
-/// fc1's biases and all of fc2, `cnn_core::linear::linear_backward_parameters`. The lanes are hidden outputs, and
-/// classes for fc2's biases.
-pub struct HeadUpdate<'a> {
-    /// Where the samples stand within the batch.
-    pub segment: Segment,
-    /// fc1's output, one entry for each sample.
-    pub hidden: &'a [Hidden],
-    /// The gradient of fc1's output before ReLU.
-    pub hidden_gradient: &'a [Hidden],
-    /// The gradient of fc2's output.
-    pub logits_gradient: &'a [PaddedLogits],
-    /// The parameters.
-    pub head: Updated<'a, HeadParameters>,
-}
-
-/// Vectors whose sums run side by side.
-const VECTORS: usize = 4;
-
-impl Kernel for HeadUpdate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        const { assert!((HIDDEN_PADDED / S::LANES).is_multiple_of(VECTORS)) };
-        let segment = self.segment;
-        for first in (0..HIDDEN_PADDED / S::LANES).step_by(VECTORS) {
-            for class in 0..CLASSES {
-                let weight = self.head.part(|head| &mut head.fc2_weight[class][..]);
-                let samples = self.logits_gradient.iter().zip(self.hidden);
-                sum_vectors(simd, segment, weight, first, samples, |sum, (gradient, hidden), index| {
-                    simd.add_product(sum, simd.splat(gradient[class]), simd.load(&hidden[..], index))
-                });
-            }
-            let bias = self.head.part(|head| &mut head.fc1_bias[..]);
-            let samples = self.hidden_gradient.iter();
-            sum_vectors(simd, segment, bias, first, samples, |sum, gradient, index| {
-                simd.add(sum, simd.load(&gradient[..], index))
-            });
-        }
-        for index in 0..CLASSES.div_ceil(S::LANES) {
-            let mut bias = self.head.part(|head| &mut head.fc2_bias[..]);
-            let mut sum = bias.start(simd, segment, index);
-            for gradient in self.logits_gradient {
-                sum = simd.add(sum, simd.load(&gradient[..], index));
-            }
-            bias.finish(simd, segment, index, sum);
-        }
-    }
-}
-
-/// Sums [`VECTORS`] vectors from number `first` on over the samples, and finishes them.
-#[inline(always)]
-fn sum_vectors<S: Simd, Sample: Copy>(
-    simd: S,
-    segment: Segment,
-    mut updated: Updated<'_, [f32]>,
-    first: usize,
-    samples: impl Iterator<Item = Sample>,
-    add_term: impl Fn(S::Vector, Sample, usize) -> S::Vector,
-) {
-    let mut sums = [simd.splat(0.0); VECTORS];
-    for v in 0..VECTORS {
-        sums[v] = updated.start(simd, segment, first + v);
-    }
-    for sample in samples {
-        for v in 0..VECTORS {
-            sums[v] = add_term(sums[v], sample, first + v);
-        }
-    }
-    for v in 0..VECTORS {
-        updated.finish(simd, segment, first + v, sums[v]);
-    }
-}
-
-/// Vectors of convolution parameters whose sums run side by side.
-const CONV_VECTORS: usize = 6;
-/// Values of [`ConvParameters`] that are a unit of work.
-pub const CONV_PART: usize = CONV_LEN / 10;
-
-/// A part of the convolutions' parameters: the samples' gradients, added in batch order.
-pub struct ConvUpdate<'a> {
-    /// Where the samples stand within the batch.
-    pub segment: Segment,
-    /// One entry for each sample.
-    pub gradients: &'a [ConvParameters],
-    /// Which part of [`CONV_PART`] values.
-    pub part: usize,
-    /// The parameters of this part.
-    pub conv: Updated<'a, [f32]>,
-}
-
-impl Kernel for ConvUpdate<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        const { assert!(CONV_LEN.is_multiple_of(CONV_PART) && (CONV_PART / S::LANES).is_multiple_of(CONV_VECTORS)) };
-        for first in (0..CONV_PART / S::LANES).step_by(CONV_VECTORS) {
-            let mut sums = [simd.splat(0.0); CONV_VECTORS];
-            for v in 0..CONV_VECTORS {
-                sums[v] = self.conv.start(simd, self.segment, first + v);
-            }
-            for gradient in self.gradients {
-                let gradient = &gradient.values().as_chunks::<CONV_PART>().0[self.part];
-                for v in 0..CONV_VECTORS {
-                    sums[v] = simd.add(sums[v], simd.load(gradient, first + v));
+                for v in 0..VECTORS {
+                    match &self.last {
+                        Some(sgd) => {
+                            let (weight, momentum) = (&mut self.weight[output], &mut self.momentum[output]);
+                            step_vector(simd, sgd, weight, momentum, first + v, sums[v]);
+                        }
+                        None => simd.store(&mut self.gradient[output], first + v, sums[v]),
+                    }
                 }
-            }
-            for v in 0..CONV_VECTORS {
-                self.conv.finish(simd, self.segment, first + v, sums[v]);
             }
         }
     }

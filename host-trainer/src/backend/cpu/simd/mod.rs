@@ -63,6 +63,9 @@ pub trait Simd: Copy + Send + Sync {
     /// `a == b`
     fn equal(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
 
+    /// The mask as an integer: lane i is bit i.
+    fn bits(self, mask: Self::Mask) -> u32;
+
     /// `if mask { yes } else { no }`
     fn select(self, mask: Self::Mask, yes: Self::Vector, no: Self::Vector) -> Self::Vector;
 

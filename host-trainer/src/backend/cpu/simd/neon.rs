@@ -80,6 +80,12 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn bits(self, mask: uint32x4_t) -> u32 {
+        // SAFETY: `self` exists, so the machine has NEON; the array has the four readable values.
+        unsafe { vaddvq_u32(vandq_u32(mask, vld1q_u32([1, 2, 4, 8].as_ptr()))) }
+    }
+
+    #[inline(always)]
     fn select(self, mask: uint32x4_t, yes: float32x4_t, no: float32x4_t) -> float32x4_t {
         // SAFETY: `self` exists, so the machine has NEON.
         unsafe { vbslq_f32(mask, yes, no) }

@@ -59,6 +59,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn bits(self, mask: [bool; 4]) -> u32 {
+        u32::from(mask[0]) | u32::from(mask[1]) << 1 | u32::from(mask[2]) << 2 | u32::from(mask[3]) << 3
+    }
+
+    #[inline(always)]
     fn select(self, mask: [bool; 4], yes: [f32; 4], no: [f32; 4]) -> [f32; 4] {
         let pick = |lane: usize| if mask[lane] { yes[lane] } else { no[lane] };
         [pick(0), pick(1), pick(2), pick(3)]

@@ -81,6 +81,12 @@ impl Simd for Sse2 {
     }
 
     #[inline(always)]
+    fn bits(self, mask: __m128) -> u32 {
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe { _mm_movemask_ps(mask) as u32 }
+    }
+
+    #[inline(always)]
     fn select(self, mask: __m128, yes: __m128, no: __m128) -> __m128 {
         // SAFETY: `self` exists, so the machine has SSE2.
         unsafe { _mm_or_ps(_mm_and_ps(mask, yes), _mm_andnot_ps(mask, no)) }

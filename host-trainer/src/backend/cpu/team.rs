@@ -1,0 +1,160 @@
+//! Threads that work through an epoch side by side.
+//!
+//! Every thread runs the same function. Work is handed out by a counter, threads wait for each other at meetings, and
+//! what must happen in the order of the samples takes turns. All waits are short and many thousand a second, so threads
+//! spin before they give way to others: to be woken takes the system longer than a whole phase of a step.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Looks at the awaited value before a waiting thread gives way: some ten microseconds.
+const SPINS: u32 = 2_000;
+
+/// The meeting point of a team, and the order of its turns.
+pub struct Team {
+    threads: usize,
+    /// Looks before giving way; none if the team has more threads than there are processors to run them.
+    spins: u32,
+    arrived: AtomicUsize,
+    meetings: AtomicUsize,
+    /// The next item of work.
+    next: AtomicUsize,
+    /// Whose turn it is.
+    turn: AtomicUsize,
+    /// A thread panicked: nobody must wait for it.
+    broken: AtomicBool,
+}
+
+impl Team {
+    /// A team of `threads` threads, none of which has arrived.
+    pub fn new(threads: usize) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            threads,
+            spins: if threads <= processors { SPINS } else { 0 },
+            arrived: AtomicUsize::new(0),
+            meetings: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            turn: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    /// A thread's membership, which tells the others if it panics.
+    pub fn join(&self) -> Member<'_> {
+        Member { team: self }
+    }
+
+    fn wait_until(&self, holds: impl Fn() -> bool) {
+        let mut looks = 0;
+        while !holds() {
+            assert!(!self.broken.load(Ordering::Relaxed), "another thread of the team panicked");
+            if looks < self.spins {
+                looks += 1;
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// A thread of a team.
+pub struct Member<'a> {
+    team: &'a Team,
+}
+
+impl Member<'_> {
+    /// The next item of work, if there are more than have been taken since the last meeting. Items are handed out in
+    /// order.
+    pub fn take(&self, items: usize) -> Option<usize> {
+        Some(self.team.next.fetch_add(1, Ordering::Relaxed)).filter(|&item| item < items)
+    }
+
+    /// Whether it is the turn of `item`.
+    pub fn is_turn(&self, item: usize) -> bool {
+        self.team.turn.load(Ordering::Acquire) == item
+    }
+
+    /// Waits for the turn of `item`. Whoever holds an earlier item is at work on it, so the turn does come.
+    pub fn wait_for_turn(&self, item: usize) {
+        self.team.wait_until(|| self.is_turn(item));
+    }
+
+    /// Ends the turn that this thread has.
+    pub fn end_turn(&self) {
+        self.team.turn.fetch_add(1, Ordering::Release);
+    }
+
+    /// Waits until every thread has arrived. The last one to arrive calls `before_parting`; then work is handed out
+    /// from the start again, and turns begin anew.
+    pub fn meet(&self, before_parting: impl FnOnce()) {
+        let Team { threads, arrived, meetings, next, turn, .. } = self.team;
+        let meeting = meetings.load(Ordering::Relaxed);
+        if arrived.fetch_add(1, Ordering::AcqRel) + 1 < *threads {
+            return self.team.wait_until(|| meetings.load(Ordering::Acquire) != meeting);
+        }
+        before_parting();
+        arrived.store(0, Ordering::Relaxed);
+        next.store(0, Ordering::Relaxed);
+        turn.store(0, Ordering::Relaxed);
+        meetings.store(meeting.wrapping_add(1), Ordering::Release);
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.team.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Runs `work` on every thread of a team; whether none of them panicked.
+    fn run(threads: usize, work: impl Fn(&Member<'_>) + Sync) -> bool {
+        let team = Team::new(threads);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| work(&team.join()))).collect();
+            threads.into_iter().map(|thread| thread.join().is_ok()).fold(true, |all, ok| all && ok)
+        })
+    }
+
+    #[test]
+    fn items_are_all_taken_once_and_turns_are_in_their_order_at_every_meeting() {
+        for threads in [1, 2, 3, 17] {
+            let order = Mutex::new(Vec::new());
+            let meetings = AtomicUsize::new(0);
+            let ended = run(threads, |member| {
+                for _ in 0..50 {
+                    while let Some(item) = member.take(20) {
+                        member.wait_for_turn(item);
+                        order.lock().unwrap().push(item);
+                        member.end_turn();
+                    }
+                    member.meet(|| {
+                        meetings.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
+                        order.lock().unwrap().clear();
+                    });
+                }
+            });
+            assert!(ended);
+            assert_eq!(meetings.into_inner(), 50, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_panicked() {
+        let first = AtomicBool::new(true);
+        let ended = run(3, |member| {
+            assert!(!first.swap(false, Ordering::Relaxed), "this one is meant");
+            member.meet(|| {});
+        });
+        assert!(!ended);
+    }
+}
