@@ -12,21 +12,21 @@ use cnn_core::sgd::Sgd;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use host_trainer::backend::cpu::forward::unpadded;
+use host_trainer::backend::cpu::kernels::conv1::{self, Marks};
+use host_trainer::backend::cpu::kernels::conv2;
 use host_trainer::backend::cpu::kernels::linear::{Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES};
-use host_trainer::backend::cpu::kernels::update::{CONV_PART, ConvUpdate, Fc1Update, HeadUpdate, Segment, Updated};
-use host_trainer::backend::cpu::kernels::{conv1, conv2};
+use host_trainer::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, Step};
 use host_trainer::backend::cpu::layout::{
-    ConvParameters, Hidden, Image, PaddedLogits, Parameters, Pool1, Pool2, Winners2, fill_panels,
+    ConvParameters, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
+use host_trainer::backend::cpu::network::{ConvPiece, Fc1Piece, HeadPiece, Network, read, write};
 use host_trainer::backend::cpu::simd::dispatch::Dispatch;
-use host_trainer::backend::cpu::step::Network;
 use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState};
 use host_trainer::dataset::{Dataset, Split, synthetic};
 use host_trainer::random::{initial_parameters, shuffled};
 
 const BATCH: usize = 100;
-const SEGMENT: Segment = Segment { first: true, last: Some(Sgd::RECIPE) };
 
 /// The built-in digits, as many as MNIST has.
 static DIGITS: LazyLock<Arc<Dataset>> = LazyLock::new(|| Arc::new(synthetic::standard()));
@@ -47,6 +47,7 @@ struct Fixture {
     labels: Vec<u8>,
     image: Vec<Image>,
     pool1: Vec<Pool1>,
+    marks: Vec<Marks>,
     winners1: Vec<Pool1>,
     pool2: Vec<Pool2>,
     winners2: Vec<Winners2>,
@@ -57,18 +58,16 @@ struct Fixture {
     pool2_gradient: Vec<Pool2>,
     pool1_gradient: Vec<Pool1>,
     conv_gradient: Vec<ConvParameters>,
-    parameters: Parameters,
-    momentum: Parameters,
-    gradient: Parameters,
+    conv_sums: Box<ConvParameters>,
+    head_sums: Box<HeadParameters>,
+    fc1_terms: Fc1Terms,
 }
 
 impl Fixture {
     fn new(level: SimdLevel) -> Self {
         let dispatch = Dispatch::new(level).expect("only levels of this machine are measured");
-        let mut network = Network::new(dispatch, 1);
+        let mut network = Network::new(dispatch);
         network.load(&TrainingState::new(initial_parameters(0)));
-        let mut parameters = Parameters::zeros();
-        parameters.read(&initial_parameters(0));
         let mut fixture = Self {
             dispatch,
             network,
@@ -76,6 +75,7 @@ impl Fixture {
             labels: DIGITS.train.labels()[..BATCH].to_vec(),
             image: vec![Image::default(); BATCH],
             pool1: vec![Pool1::default(); BATCH],
+            marks: vec![Marks::default(); BATCH],
             winners1: vec![Pool1::default(); BATCH],
             pool2: vec![Pool2::default(); BATCH],
             winners2: vec![Winners2::default(); BATCH],
@@ -85,10 +85,10 @@ impl Fixture {
             hidden_gradient: vec![Hidden::default(); BATCH],
             pool2_gradient: vec![Pool2::default(); BATCH],
             pool1_gradient: vec![Pool1::default(); BATCH],
-            conv_gradient: vec![*Parameters::zeros().conv; BATCH],
-            parameters,
-            momentum: Parameters::zeros(),
-            gradient: Parameters::zeros(),
+            conv_gradient: vec![ConvParameters::default(); BATCH],
+            conv_sums: Box::default(),
+            head_sums: Box::default(),
+            fc1_terms: Fc1Terms::default(),
         };
         fixture.normalize();
         fixture.conv1_forward();
@@ -100,6 +100,7 @@ impl Fixture {
         fixture.fc1_backward_input();
         fixture.conv2_backward();
         fixture.conv1_backward();
+        fixture.fc1_terms();
         fixture
     }
 
@@ -110,25 +111,29 @@ impl Fixture {
     }
 
     fn conv1_forward(&mut self) {
-        let conv = &self.network.parameters.conv;
+        let ConvPiece { parameters, .. } = &**read(&self.network.conv);
         for n in 0..BATCH {
             self.dispatch.run(conv1::Forward {
                 pixels: &self.pixels[n],
                 image: &self.image[n],
-                weight: &conv.conv1_weight,
-                bias: &conv.conv1_bias,
+                weight: &parameters.conv1_weight,
+                bias: &parameters.conv1_bias,
                 pool1: &mut self.pool1[n],
                 winners: Some(&mut self.winners1[n]),
+                marks: &mut self.marks[n],
             });
         }
     }
 
     fn conv2_forward(&mut self) {
+        let ConvPiece { parameters, conv2_forward, background, .. } = &**read(&self.network.conv);
         for n in 0..BATCH {
             self.dispatch.run(conv2::Forward {
                 pool1: &self.pool1[n],
-                weight: &self.network.forward.conv2,
-                bias: &self.network.parameters.conv.conv2_bias,
+                marks: &self.marks[n],
+                weight: conv2_forward,
+                bias: &parameters.conv2_bias,
+                background,
                 pool2: &mut self.pool2[n],
                 winners: Some(&mut self.winners2[n]),
             });
@@ -136,16 +141,19 @@ impl Fixture {
     }
 
     fn fc1_forward(&mut self) {
+        let network = self.network.read();
+        let forward = self.network.forward(&network);
         for (input, output) in self.pool2.chunks(IMAGES).zip(self.hidden.chunks_mut(IMAGES)) {
-            let bias = &self.network.parameters.head.fc1_bias;
-            self.dispatch.run(Fc1Forward { weight: &self.network.forward.fc1, bias, input, output });
+            let bias = &forward.head.parameters.fc1_bias;
+            self.dispatch.run(Fc1Forward { weight: forward.fc1, bias, input, output });
         }
     }
 
     fn fc2_forward(&mut self) {
+        let HeadPiece { parameters, fc2_forward, .. } = &**read(&self.network.head);
         for (input, output) in self.hidden.chunks(IMAGES).zip(self.logits.chunks_mut(IMAGES)) {
-            let bias = &self.network.parameters.head.fc2_bias;
-            self.dispatch.run(Fc2Forward { weight: &self.network.forward.fc2, bias, input, output });
+            let bias = &parameters.fc2_bias;
+            self.dispatch.run(Fc2Forward { weight: fc2_forward, bias, input, output });
         }
     }
 
@@ -158,9 +166,10 @@ impl Fixture {
     }
 
     fn fc2_backward_input(&mut self) {
+        let HeadPiece { parameters, .. } = &**read(&self.network.head);
         for n in 0..BATCH {
             self.dispatch.run(Fc2BackwardInput {
-                head: &self.network.parameters.head,
+                head: parameters,
                 logits_gradient: &self.logits_gradient[n],
                 hidden: &self.hidden[n],
                 hidden_gradient: &mut self.hidden_gradient[n],
@@ -169,21 +178,23 @@ impl Fixture {
     }
 
     fn fc1_backward_input(&mut self) {
+        let network = self.network.read();
+        let weight = network.fc1_weight();
         let images = self.hidden_gradient.chunks(IMAGES).zip(self.pool2_gradient.chunks_mut(IMAGES));
         for (output_gradient, input_gradient) in images {
-            let weight = &self.network.parameters.fc1;
             self.dispatch.run(Fc1BackwardInput { weight, output_gradient, input_gradient });
         }
     }
 
     fn conv2_backward(&mut self) {
+        let ConvPiece { parameters, .. } = &**read(&self.network.conv);
         for n in 0..BATCH {
             let gradient = &mut self.conv_gradient[n];
             self.dispatch.run(conv2::Backward {
                 pool1: &self.pool1[n],
                 winners: &self.winners2[n],
                 pool2_gradient: &self.pool2_gradient[n],
-                weight: &self.network.parameters.conv.conv2_weight,
+                weight: &parameters.conv2_weight,
                 weight_gradient: &mut gradient.conv2_weight,
                 bias_gradient: &mut gradient.conv2_bias,
                 pool1_gradient: &mut self.pool1_gradient[n],
@@ -195,7 +206,6 @@ impl Fixture {
         for n in 0..BATCH {
             let gradient = &mut self.conv_gradient[n];
             self.dispatch.run(conv1::Backward {
-                pixels: &self.pixels[n],
                 image: &self.image[n],
                 winners: &self.winners1[n],
                 pool1_gradient: &self.pool1_gradient[n],
@@ -205,51 +215,49 @@ impl Fixture {
         }
     }
 
-    fn fc1_update(&mut self) {
-        let blocks = self.parameters.fc1.iter_mut().zip(&mut self.momentum.fc1).zip(&mut self.gradient.fc1);
-        for (block, ((parameters, momentum), gradient)) in blocks.enumerate() {
-            self.dispatch.run(Fc1Update {
-                segment: SEGMENT,
-                input: &self.pool2,
-                output_gradient: &self.hidden_gradient,
-                block,
-                weight: Updated { parameters, momentum, gradient },
-            });
+    fn conv_sums(&mut self) {
+        for gradient in &self.conv_gradient {
+            self.dispatch.run(Accumulate { sums: self.conv_sums.values_mut(), gradient: gradient.values() });
         }
     }
 
-    fn fc1_panels(&mut self) {
-        for (block, panels) in self.parameters.fc1.iter().zip(&mut self.network.forward.fc1) {
-            fill_panels(block, panels);
-        }
-    }
-
-    fn head_update(&mut self) {
-        self.dispatch.run(HeadUpdate {
-            segment: SEGMENT,
+    fn head_sums(&mut self) {
+        self.dispatch.run(HeadGradient {
             hidden: &self.hidden,
             hidden_gradient: &self.hidden_gradient,
             logits_gradient: &self.logits_gradient,
-            head: Updated {
-                parameters: &mut *self.parameters.head,
-                momentum: &mut *self.momentum.head,
-                gradient: &mut *self.gradient.head,
-            },
+            sums: &mut self.head_sums,
         });
     }
 
-    fn conv_update(&mut self) {
-        let parameters = self.parameters.conv.values_mut().chunks_mut(CONV_PART);
-        let momentum = self.momentum.conv.values_mut().chunks_mut(CONV_PART);
-        let gradient = self.gradient.conv.values_mut().chunks_mut(CONV_PART);
-        for (part, ((parameters, momentum), gradient)) in parameters.zip(momentum).zip(gradient).enumerate() {
-            self.dispatch.run(ConvUpdate {
-                segment: SEGMENT,
-                gradients: &self.conv_gradient,
-                part,
-                conv: Updated { parameters, momentum, gradient },
-            });
+    fn fc1_terms(&mut self) {
+        self.fc1_terms.clear();
+        for (sample, gradient) in self.hidden_gradient.iter().enumerate() {
+            self.fc1_terms.push(sample, gradient);
         }
+    }
+
+    fn fc1_update(&mut self) {
+        for (block, piece) in self.network.fc1.iter().enumerate() {
+            let Fc1Piece { weight, momentum, gradient, .. } = &mut *write(piece);
+            let (first, last) = (true, Some(Sgd::RECIPE));
+            let (input, terms) = (&self.pool2, &self.fc1_terms);
+            self.dispatch.run(Fc1Update { first, last, input, terms, block, weight, momentum, gradient });
+        }
+    }
+
+    fn fc1_refresh(&mut self) {
+        self.network.fc1.iter().for_each(|piece| write(piece).refresh());
+    }
+
+    fn conv_update(&mut self) {
+        let piece = &mut **write(&self.network.conv);
+        let (parameters, momentum) = (piece.parameters.values_mut(), piece.momentum.values_mut());
+        self.dispatch.run(Step { sgd: Sgd::RECIPE, parameters, momentum, gradient: self.conv_sums.values() });
+    }
+
+    fn conv_refresh(&mut self) {
+        write(&self.network.conv).refresh(self.dispatch, &self.network.pixel_table);
     }
 }
 
@@ -281,10 +289,13 @@ operations!(
     fc1_backward_input,
     conv2_backward,
     conv1_backward,
+    conv_sums,
+    head_sums,
+    fc1_terms,
     fc1_update,
-    fc1_panels,
-    head_update,
+    fc1_refresh,
     conv_update,
+    conv_refresh,
 );
 
 /// A backend at the start of training.

@@ -61,8 +61,14 @@ impl<T> DerefMut for Aligned<T> {
 pub type Image = Aligned<[[f32; IMAGE_SIDE]; IMAGE_SIDE]>;
 /// conv1's pooled map, `[row][column][channel]`.
 pub type Pool1 = Aligned<[[[f32; CONV1_CHANNELS]; POOL1_SIDE]; POOL1_SIDE]>;
-/// The winners of conv2's pooled map, `[place][channel]`.
-pub type Winners2 = Aligned<[[u32; CONV2_CHANNELS]; POOL2_PLACES]>;
+/// The winners of conv2's pooled map.
+#[derive(Debug, Clone, Default)]
+pub struct Winners2 {
+    /// Of every place the channels that have one: channel c is bit c.
+    pub on: [u32; POOL2_PLACES],
+    /// `[place][channel]`: the first place of the input that the winner's sum reads, where there is a winner.
+    pub places: Aligned<[[u32; CONV2_CHANNELS]; POOL2_PLACES]>,
+}
 /// conv2's pooled map as fc1 reads it: channel · 25 + row · 5 + column.
 pub type Pool2 = Aligned<[f32; POOL2_LEN]>;
 /// fc1's outputs after ReLU, or their gradient; +0.0 in the padding.

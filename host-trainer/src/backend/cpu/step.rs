@@ -17,6 +17,7 @@ use super::layout::{
     Aligned, ConvParameters, FC1_BLOCKS, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
 use super::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Reading, read, write};
+use super::simd::dispatch::Dispatch;
 use super::team::Member;
 use crate::backend::{BackendError, Epoch};
 use crate::dataset::Samples;
@@ -63,20 +64,53 @@ impl BatchSums {
             *self.head = Zeroable::zeroed();
         }
     }
+
+    /// Takes the block after those before.
+    fn add(&mut self, dispatch: Dispatch, block: &BlockResults) {
+        let &BlockResults { number, count, ref pool2, ref hidden, ref hidden_gradient, ref logits_gradient, .. } = block;
+        for gradient in &block.conv_gradient[..count] {
+            dispatch.run(Accumulate { sums: self.conv.values_mut(), gradient: gradient.values() });
+        }
+        dispatch.run(HeadGradient {
+            hidden: &hidden[..count],
+            hidden_gradient: &hidden_gradient[..count],
+            logits_gradient: &logits_gradient[..count],
+            sums: &mut self.head,
+        });
+        let start = number * IMAGES;
+        for (i, gradient) in hidden_gradient[..count].iter().enumerate() {
+            self.fc1_terms.push(start + i, gradient);
+        }
+        self.fc1_inputs[start..start + count].copy_from_slice(&pool2[..count]);
+    }
 }
 
-/// What a thread needs for a few samples at a time and then no more.
+/// What a thread needs for a few samples at a time.
 #[derive(Default)]
 pub struct Scratch {
     images: Box<[ImageScratch; IMAGES]>,
-    pool2: Box<[Pool2; IMAGES]>,
-    hidden: [Hidden; IMAGES],
     logits: [PaddedLogits; IMAGES],
-    logits_gradient: [PaddedLogits; IMAGES],
-    hidden_gradient: [Hidden; IMAGES],
     pool2_gradient: Box<[Pool2; IMAGES]>,
     pool1_gradient: Box<Pool1>,
-    conv_gradient: Box<[ConvParameters; IMAGES]>,
+    /// Blocks that are worked through, or are about to be; those that wait for their turn in its order.
+    blocks: [Box<BlockResults>; PENDING],
+}
+
+/// Blocks that a thread keeps until their turn comes, the one it works at included: threads need not wait for each
+/// other where one block takes longer than another.
+const PENDING: usize = 3;
+
+/// What the samples of a block have for the batch's sums.
+#[derive(Default)]
+struct BlockResults {
+    /// The block's number in the segment.
+    number: usize,
+    count: usize,
+    pool2: [Pool2; IMAGES],
+    hidden: [Hidden; IMAGES],
+    hidden_gradient: [Hidden; IMAGES],
+    logits_gradient: [PaddedLogits; IMAGES],
+    conv_gradient: [ConvParameters; IMAGES],
 }
 
 #[derive(Default)]
@@ -87,18 +121,6 @@ struct ImageScratch {
     marks: Marks,
     winners1: Pool1,
     winners2: Winners2,
-}
-
-/// Some samples that are worked through together.
-#[derive(Clone, Copy)]
-struct Block<'a> {
-    /// Its number in the segment.
-    number: usize,
-    /// The segment's number in the batch.
-    segment: usize,
-    /// The samples' places in the training split.
-    indices: &'a [u32],
-    batch_length: usize,
 }
 
 /// Parameters that are updated by one thread: a block of fc1's inputs, or one of the rest.
@@ -156,33 +178,51 @@ impl<'a> Training<'a> {
         batch_length: usize,
     ) {
         let network = self.network.read();
+        let mut pending = 0;
         while let Some(number) = member.take(indices.len().div_ceil(IMAGES)) {
             let start = number * IMAGES;
             let indices = &indices[start..indices.len().min(start + IMAGES)];
-            let block = Block { number, segment, indices, batch_length };
-            self.forward_and_backward(&network, scratch, block);
-            self.convolution_gradients(&network, member, scratch, block);
+            (scratch.blocks[pending].number, scratch.blocks[pending].count) = (number, indices.len());
+            self.forward_and_backward(&network, scratch, pending, indices, batch_length);
+            self.convolution_gradients(&network, scratch, pending);
+            pending += 1;
+            if pending == PENDING {
+                member.wait_for_turn(scratch.blocks[0].number);
+            }
+            pending = self.add_pending(member, &mut scratch.blocks, pending, segment);
+        }
+        while pending > 0 {
+            member.wait_for_turn(scratch.blocks[0].number);
+            pending = self.add_pending(member, &mut scratch.blocks, pending, segment);
         }
     }
 
     /// From the pixels to the gradient of conv2's pooled map.
-    fn forward_and_backward(&self, network: &Reading<'_>, scratch: &mut Scratch, block: Block<'_>) {
+    fn forward_and_backward(
+        &self,
+        network: &Reading<'_>,
+        scratch: &mut Scratch,
+        block: usize,
+        indices: &[u32],
+        batch_length: usize,
+    ) {
         let dispatch = self.network.dispatch;
         let forward = self.network.forward(network);
-        let count = block.indices.len();
-        let Scratch { images, pool2, hidden, logits, logits_gradient, hidden_gradient, pool2_gradient, .. } = scratch;
+        let Scratch { images, logits, pool2_gradient, blocks, .. } = scratch;
+        let BlockResults { count, pool2, hidden, hidden_gradient, logits_gradient, .. } = &mut *blocks[block];
+        let count = *count;
         // Copied first, so that the block's images, scattered over memory as they are, are waited for together.
-        for (&index, image) in block.indices.iter().zip(&mut **images) {
+        for (&index, image) in indices.iter().zip(&mut **images) {
             *image.pixels = self.samples.images()[index as usize];
         }
-        for (image, pool2) in images[..count].iter_mut().zip(&mut **pool2) {
+        for (image, pool2) in images[..count].iter_mut().zip(&mut *pool2) {
             let ImageScratch { pixels, image, pool1, marks, winners1, winners2 } = image;
             forward.convolutions(pixels, image, pool1, marks, Some(winners1), pool2, Some(winners2));
         }
         forward.head(&pool2[..count], &mut hidden[..count], &mut logits[..count]);
-        for (i, &index) in block.indices.iter().enumerate() {
+        for (i, &index) in indices.iter().enumerate() {
             let label = self.samples.labels()[index as usize];
-            let (loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, block.batch_length);
+            let (loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, batch_length);
             if !loss.is_finite() {
                 self.non_finite.store(true, Ordering::Relaxed);
             }
@@ -201,71 +241,54 @@ impl<'a> Training<'a> {
         });
     }
 
-    /// The gradients of both convolutions' parameters, and the block's turn to add all that it has to the batch's sums.
-    fn convolution_gradients(
-        &self,
-        network: &Reading<'_>,
-        member: &Member<'_>,
-        scratch: &mut Scratch,
-        block: Block<'_>,
-    ) {
+    /// The gradients of both convolutions' parameters, sample by sample.
+    fn convolution_gradients(&self, network: &Reading<'_>, scratch: &mut Scratch, block: usize) {
         let dispatch = self.network.dispatch;
-        let count = block.indices.len();
-        let Scratch { images, pool2_gradient, pool1_gradient, conv_gradient, .. } = scratch;
-        // Samples whose gradients have been added up. If it is the block's turn, that is done while they are at hand.
-        let mut added = 0;
-        for i in 0..count {
-            let ImageScratch { pixels, image, pool1, winners1, winners2, .. } = &images[i];
-            let gradient = &mut conv_gradient[i];
+        let Scratch { images, pool2_gradient, pool1_gradient, blocks, .. } = scratch;
+        let BlockResults { count, conv_gradient, .. } = &mut *blocks[block];
+        for ((image, pool2_gradient), gradient) in images[..*count].iter().zip(&**pool2_gradient).zip(conv_gradient) {
+            let ImageScratch { image, pool1, winners1, winners2, .. } = image;
             dispatch.run(conv2::Backward {
                 pool1,
                 winners: winners2,
-                pool2_gradient: &pool2_gradient[i],
+                pool2_gradient,
                 weight: &network.conv().parameters.conv2_weight,
                 weight_gradient: &mut gradient.conv2_weight,
                 bias_gradient: &mut gradient.conv2_bias,
                 pool1_gradient,
             });
             dispatch.run(conv1::Backward {
-                pixels,
                 image,
                 winners: winners1,
                 pool1_gradient,
                 weight_gradient: &mut gradient.conv1_weight,
                 bias_gradient: &mut gradient.conv1_bias,
             });
-            if i + 1 == count {
-                member.wait_for_turn(block.number);
-            }
-            if member.is_turn(block.number) {
-                let sums = &mut *write(self.sums);
-                if added == 0 && block.number == 0 {
-                    sums.begin_segment(block.segment);
-                }
-                for gradient in &conv_gradient[added..=i] {
-                    dispatch.run(Accumulate { sums: sums.conv.values_mut(), gradient: gradient.values() });
-                }
-                added = i + 1;
-            }
         }
-        self.add_to_sums(scratch, block);
-        member.end_turn();
     }
 
-    /// Adds what the fully connected layers of the block's samples have to the batch's sums.
-    fn add_to_sums(&self, scratch: &Scratch, block: Block<'_>) {
-        let BatchSums { head, fc1_terms, fc1_inputs, .. } = &mut *write(self.sums);
-        let (start, count) = (block.number * IMAGES, block.indices.len());
-        self.network.dispatch.run(HeadGradient {
-            hidden: &scratch.hidden[..count],
-            hidden_gradient: &scratch.hidden_gradient[..count],
-            logits_gradient: &scratch.logits_gradient[..count],
-            sums: head,
-        });
-        for (i, gradient) in scratch.hidden_gradient[..count].iter().enumerate() {
-            fc1_terms.push(start + i, gradient);
+    /// Adds the first `pending` blocks to the batch's sums as far as it is their turn. Returns how many are left; they
+    /// are then the first ones.
+    fn add_pending(
+        &self,
+        member: &Member<'_>,
+        blocks: &mut [Box<BlockResults>; PENDING],
+        pending: usize,
+        segment: usize,
+    ) -> usize {
+        let mut added = 0;
+        while added < pending && member.is_turn(blocks[added].number) {
+            let sums = &mut *write(self.sums);
+            if blocks[added].number == 0 {
+                sums.begin_segment(segment);
+            }
+            sums.add(self.network.dispatch, &blocks[added]);
+            member.end_turn();
+            added += 1;
         }
-        fc1_inputs[start..start + count].copy_from_slice(&scratch.pool2[..count]);
+        // The places of those that were added come next, and are at hand.
+        blocks[..pending].rotate_left(added);
+        pending - added
     }
 
     /// The second phase: the rest of the sums over the samples, and the optimiser's step, threads sharing the

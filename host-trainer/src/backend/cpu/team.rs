@@ -75,7 +75,7 @@ impl Member<'_> {
         self.team.turn.load(Ordering::Acquire) == item
     }
 
-    /// Waits for the turn of `item`. Whoever holds an earlier item is at work on it, so the turn does come.
+    /// Waits for the turn of `item`. Every thread ends the turns of its items in their order, so the turn does come.
     pub fn wait_for_turn(&self, item: usize) {
         self.team.wait_until(|| self.is_turn(item));
     }

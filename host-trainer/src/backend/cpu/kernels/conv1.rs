@@ -4,7 +4,7 @@ use cnn_core::image::{Pixels, normalize_pixel};
 use cnn_core::network::{CONV1_CHANNELS, IMAGE_SIDE, KERNEL_LEN};
 
 use super::pool::{relu_pool, relu_pool_winner};
-use crate::backend::cpu::layout::{Image, POOL1_SIDE, Pool1};
+use crate::backend::cpu::layout::{Image, POOL1_PLACES, POOL1_SIDE, Pool1};
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;
 
@@ -18,17 +18,33 @@ fn patch_at(image: &Image, row: usize, column: usize) -> [&[f32; 4]; 4] {
     rows.each_ref().map(|pixels| pixels[2 * column..].first_chunk().expect("windows lie inside the image"))
 }
 
-/// Whether the pooling window at (`row`, `column`) reads nothing but background. Every other window of MNIST's digits
-/// does, and they all have the same inputs, hence the same sums.
+/// Of each pooled row, the windows that read nothing but background: column c is bit c. Every other window of MNIST's
+/// digits does, and they all have the same inputs, hence the same sums.
 #[inline(always)]
-fn is_blank(pixels: &Pixels, row: usize, column: usize) -> bool {
-    let rows: &[_; 4] =
-        pixels.as_chunks::<IMAGE_SIDE>().0[2 * row..].first_chunk().expect("windows lie inside the image");
-    let patch = rows.map(|pixels| {
-        let pixels: &[u8; 4] = pixels[2 * column..].first_chunk().expect("windows lie inside the image");
-        u32::from_ne_bytes(*pixels)
-    });
-    patch == [0; 4]
+fn blank_windows(pixels: &Pixels) -> [u16; POOL1_SIDE] {
+    let rows = pixels.as_chunks::<IMAGE_SIDE>().0;
+    std::array::from_fn(|row| {
+        let rows: &[_; 4] = rows[2 * row..].first_chunk().expect("windows lie inside the image");
+        let ink: [u8; IMAGE_SIDE] = std::array::from_fn(|c| rows[0][c] | rows[1][c] | rows[2][c] | rows[3][c]);
+        (0..POOL1_SIDE).fold(0, |blank, column| {
+            let ink: &[u8; 4] = ink[2 * column..].first_chunk().expect("windows lie inside the image");
+            blank | u16::from(u32::from_ne_bytes(*ink) == 0) << column
+        })
+    })
+}
+
+/// The windows that are not blank, in raster order.
+#[inline(always)]
+fn inked_windows<'w>(blank: &[u16; POOL1_SIDE], windows: &'w mut [u8; POOL1_PLACES]) -> &'w [u8] {
+    let mut count = 0;
+    for (row, blank) in blank.iter().enumerate() {
+        for column in 0..POOL1_SIDE {
+            // Written without a branch: where a digit begins and ends cannot be foreseen.
+            windows[count] = (row * POOL1_SIDE + column) as u8;
+            count += usize::from(blank >> column & 1 == 0);
+        }
+    }
+    &windows[..count]
 }
 
 /// `cnn_core::conv::convolve_relu_pool`, of what conv2 reads.
@@ -63,6 +79,9 @@ impl Kernel for Forward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        self.marks.blank = blank_windows(self.pixels);
+        let mut windows = [0; POOL1_PLACES];
+        let windows = inked_windows(&self.marks.blank, &mut windows);
         for vector in 0..CONV1_CHANNELS / S::LANES {
             let bias = simd.load(self.bias, vector);
             let mut weight = [bias; KERNEL_LEN];
@@ -70,33 +89,37 @@ impl Kernel for Forward<'_> {
                 weight[k] = simd.load(&self.weight[k], vector);
             }
             let background = [normalize_pixel(0); 4];
-            let blank = convolve_window(simd, [&background; 4], &weight, bias);
-            let (blank_value, blank_winner) = relu_pool_winner(simd, blank, LABELS);
-            for row in 0..POOL1_SIDE {
-                let mut blank = 0;
-                for column in 0..POOL1_SIDE {
-                    let (value, winner) = if is_blank(self.pixels, row, column) {
-                        blank |= 1 << column;
-                        (blank_value, blank_winner)
-                    } else {
-                        let window = convolve_window(simd, patch_at(self.image, row, column), &weight, bias);
-                        match self.winners {
-                            Some(_) => relu_pool_winner(simd, window, LABELS),
-                            // No winner is wanted: this one is never stored.
-                            None => (relu_pool(simd, window), blank_winner),
-                        }
-                    };
-                    simd.store(&mut self.pool1[row][column], vector, value);
-                    let on = simd.bits(simd.greater(value, simd.splat(0.0))) << (vector * S::LANES);
-                    let of_place = &mut self.marks.on[row][column];
-                    *of_place = if vector == 0 { on as u16 } else { *of_place | on as u16 };
-                    if let Some(winners) = &mut self.winners {
-                        simd.store(&mut winners[row][column], vector, winner);
-                    }
-                }
-                self.marks.blank[row] = blank;
+            let window = convolve_window(simd, [&background; 4], &weight, bias);
+            for place in 0..POOL1_PLACES {
+                self.finish(simd, vector, place, window);
+            }
+            for &place in windows {
+                let (row, column) = (usize::from(place) / POOL1_SIDE, usize::from(place) % POOL1_SIDE);
+                let window = convolve_window(simd, patch_at(self.image, row, column), &weight, bias);
+                self.finish(simd, vector, place.into(), window);
             }
         }
+    }
+}
+
+impl Forward<'_> {
+    /// ReLU and pooling of the window at `place`.
+    #[inline(always)]
+    fn finish<S: Simd>(&mut self, simd: S, vector: usize, place: usize, window: [S::Vector; 4]) {
+        let (value, on) = if let Some(winners) = &mut self.winners {
+            let (value, winner, on) = relu_pool_winner(simd, window, LABELS);
+            simd.store(&mut winners.as_flattened_mut()[place], vector, winner);
+            (value, on)
+        } else {
+            let value = relu_pool(simd, window);
+            (value, simd.greater(value, simd.splat(0.0)))
+        };
+        simd.store(&mut self.pool1.as_flattened_mut()[place], vector, value);
+        let on = (simd.bits(on) << (vector * S::LANES)) as u16;
+        let of_place = &mut self.marks.on.as_flattened_mut()[place];
+        // The first vector's bits replace those of the image before, and keep none of a blank window's of this one.
+        let others = if vector == 0 { 0 } else { *of_place & !(((1u32 << S::LANES) - 1) << (vector * S::LANES)) as u16 };
+        *of_place = others | on;
     }
 }
 
@@ -122,8 +145,6 @@ fn convolve_window<S: Simd>(
 
 /// One sample's gradient of conv1's parameters, `cnn_core::conv::convolve_backward_parameters`.
 pub struct Backward<'a> {
-    /// The image as the data set has it.
-    pub pixels: &'a Pixels,
     /// The pixels, normalised.
     pub image: &'a Image,
     /// What the forward pass kept.
@@ -152,13 +173,6 @@ impl Kernel for Backward<'_> {
                     let gradient = simd.load(&self.pool1_gradient[row][column], vector);
                     let gradient = simd.select(simd.equal(winner, simd.splat(LABELS[4])), zero, gradient);
                     bias_gradient = simd.add(bias_gradient, gradient);
-                    if is_blank(self.pixels, row, column) {
-                        let product = simd.mul(gradient, simd.splat(normalize_pixel(0)));
-                        for sum in &mut weight_gradient {
-                            *sum = simd.add(*sum, product);
-                        }
-                        continue;
-                    }
                     let won = [LABELS[1], LABELS[2], LABELS[3]].map(|place| simd.equal(winner, simd.splat(place)));
                     for k in 0..KERNEL_LEN {
                         let place = |place: usize| simd.splat(patch[k / 3 + place / 2][k % 3 + place % 2]);

@@ -60,9 +60,11 @@ impl Forward<'_> {
                 for v in 0..VECTORS {
                     let window = [window[0][v], window[1][v], window[2][v], window[3][v]];
                     if let Some(winners) = &mut self.winners {
-                        let (value, winner) = relu_pool_winner(simd, window, labels);
+                        let (value, winner, on) = relu_pool_winner(simd, window, labels);
                         simd.store(&mut pooled[place], first + v, value);
-                        simd.store(bytemuck::must_cast_slice_mut(&mut winners[place]), first + v, winner);
+                        simd.store(bytemuck::must_cast_slice_mut(&mut winners.places[place]), first + v, winner);
+                        let others = if first + v == 0 { 0 } else { winners.on[place] };
+                        winners.on[place] = others | simd.bits(on) << ((first + v) * S::LANES);
                     } else {
                         simd.store(&mut pooled[place], first + v, relu_pool(simd, window));
                     }
@@ -198,10 +200,11 @@ impl Kernel for Backward<'_> {
         let pool1_gradient: &mut [[f32; CONV1_CHANNELS]; POOL1_PLACES] =
             self.pool1_gradient.as_flattened_mut().try_into().expect("the map has 12·12 places");
         *pool1_gradient = [[0.0; CONV1_CHANNELS]; POOL1_PLACES];
-        let mut terms = [Term { place: 0, gradient: 0.0 }; POOL2_PLACES];
+        let pool2_gradient: &[f32; POOL2_LEN] = self.pool2_gradient;
+        let pool2_gradient = pool2_gradient.as_chunks::<POOL2_PLACES>().0;
+        let on = windows_of_channels(&self.winners.on);
         let mut bias_gradient = [0.0; CONV1_CHANNELS];
         for output in 0..CONV2_CHANNELS {
-            let terms = winners_of(output, self.winners, self.pool2_gradient, &mut terms);
             for vector in 0..CONV1_CHANNELS / S::LANES {
                 let zero = simd.splat(0.0);
                 let mut weight = [zero; KERNEL_LEN];
@@ -210,9 +213,12 @@ impl Kernel for Backward<'_> {
                 }
                 let mut weight_gradient = [zero; KERNEL_LEN];
                 let mut bias = zero;
-                for term in terms {
-                    let place = term.place as usize;
-                    let gradient = simd.splat(term.gradient);
+                let mut left = on[output];
+                while left != 0 {
+                    let window = left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    let place = self.winners.places[window][output] as usize;
+                    let gradient = simd.splat(pool2_gradient[output][window]);
                     bias = simd.add(bias, gradient);
                     let x: &[_; SPAN] = pool1[place..].first_chunk().expect("a kernel lies inside the map");
                     let dx: &mut [_; SPAN] =
@@ -235,41 +241,23 @@ impl Kernel for Backward<'_> {
     }
 }
 
-/// How the winner of the window at (`row`, `column`) is stored: as the first place of the input that its sum reads, or
-/// [`NO_WINNER`].
+/// How the winner of the window at (`row`, `column`) is stored: as the first place of the input that its sum reads. The
+/// last label is of no meaning.
 #[inline(always)]
 fn winner_labels(row: usize, column: usize) -> [f32; 5] {
     let place = row * POOL1_SIDE + column;
-    let places = [place, place + 1, place + POOL1_SIDE, place + POOL1_SIDE + 1, NO_WINNER as usize];
+    let places = [place, place + 1, place + POOL1_SIDE, place + POOL1_SIDE + 1, 0];
     places.map(|place| f32::from_bits(place as u32))
 }
 
-/// ReLU is off over the whole window.
-const NO_WINNER: u32 = 0xffff;
-
-/// The gradient of one winner.
-#[derive(Clone, Copy)]
-struct Term {
-    /// The first place of the input that the winner's sum reads.
-    place: u32,
-    gradient: f32,
-}
-
-/// The winners of a channel in raster order.
+/// Of every channel the windows that have a winner, as bits, from the channels of every window.
 #[inline(always)]
-fn winners_of<'t>(
-    channel: usize,
-    winners: &Winners2,
-    pool2_gradient: &[f32; POOL2_LEN],
-    terms: &'t mut [Term; POOL2_PLACES],
-) -> &'t [Term] {
-    let gradients = &pool2_gradient.as_chunks::<POOL2_PLACES>().0[channel];
-    let mut count = 0;
-    for (place, gradient) in gradients.iter().enumerate() {
-        let winner = winners[place][channel];
-        // Written without a branch: whether a window has a winner cannot be foreseen.
-        terms[count] = Term { place: winner, gradient: *gradient };
-        count += usize::from(winner != NO_WINNER);
+fn windows_of_channels(channels: &[u32; POOL2_PLACES]) -> [u32; CONV2_CHANNELS] {
+    let mut windows = [0; CONV2_CHANNELS];
+    for (window, on) in channels.iter().enumerate() {
+        for (channel, windows) in windows.iter_mut().enumerate() {
+            *windows |= (on >> channel & 1) << window;
+        }
     }
-    &terms[..count]
+    windows
 }

@@ -170,10 +170,29 @@ impl Kernel for Fc2BackwardInput<'_> {
 pub struct Fc1BackwardInput<'a> {
     /// One entry for each block of inputs.
     pub weight: [&'a Fc1Block; FC1_BLOCKS],
-    /// One entry for each image.
+    /// One entry for each image, at most [`IMAGES`].
     pub output_gradient: &'a [Hidden],
     /// As many as output gradients.
     pub input_gradient: &'a mut [Pool2],
+}
+
+/// An output that has a gradient.
+#[derive(Clone, Copy, Default)]
+struct Term {
+    output: u32,
+    gradient: f32,
+}
+
+/// The outputs of fc1 that have a gradient, in their order: where ReLU is off there is none.
+#[inline(always)]
+fn terms_of<'t>(gradient: &Hidden, terms: &'t mut [Term; HIDDEN_PADDED]) -> &'t [Term] {
+    let mut count = 0;
+    for (output, &gradient) in gradient[..HIDDEN].iter().enumerate() {
+        // Written without a branch: whether there is a gradient cannot be foreseen.
+        terms[count % HIDDEN_PADDED] = Term { output: output as u32, gradient };
+        count += usize::from(gradient != 0.0);
+    }
+    &terms[..count]
 }
 
 impl Kernel for Fc1BackwardInput<'_> {
@@ -181,54 +200,38 @@ impl Kernel for Fc1BackwardInput<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if S::REGISTERS >= 32 { self.run_tiled::<S, 5>(simd) } else { self.run_tiled::<S, 2>(simd) }
+        if S::LANES == 16 { self.run_tiled::<S, 5>(simd) } else { self.run_tiled::<S, 10>(simd) }
     }
 }
 
 impl Fc1BackwardInput<'_> {
-    /// `VECTORS` vectors of inputs at a time.
+    /// `VECTORS` vectors of inputs at a time. A block of weights stays in the nearest cache for all images.
     #[inline(always)]
     fn run_tiled<S: Simd, const VECTORS: usize>(self, simd: S) {
         assert!((FC1_BLOCK / S::LANES).is_multiple_of(VECTORS));
-        let (gradients, gradient_rest) = self.output_gradient.as_chunks::<IMAGES>();
-        let (outputs, output_rest) = self.input_gradient.as_chunks_mut::<IMAGES>();
-        for (block, weight) in self.weight.iter().enumerate() {
-            for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
-                for (gradient, output) in gradients.iter().zip(&mut *outputs) {
-                    fc1_backward_tile::<S, VECTORS, IMAGES>(simd, weight, block, first, gradient, output);
-                }
-                for (gradient, output) in gradient_rest.iter().zip(&mut *output_rest) {
-                    let (gradient, output) = (std::array::from_ref(gradient), std::array::from_mut(output));
-                    fc1_backward_tile::<S, VECTORS, 1>(simd, weight, block, first, gradient, output);
+        let mut room = [[Term::default(); HIDDEN_PADDED]; IMAGES];
+        let mut terms: [&[Term]; IMAGES] = [&[]; IMAGES];
+        for ((terms, room), gradient) in terms.iter_mut().zip(&mut room).zip(self.output_gradient) {
+            *terms = terms_of(gradient, room);
+        }
+        for (block, weight) in self.weight.into_iter().enumerate() {
+            for (terms, output) in terms.iter().zip(&mut *self.input_gradient) {
+                let output: &mut [f32; POOL2_LEN] = output;
+                let output = &mut output.as_chunks_mut::<FC1_BLOCK>().0[block];
+                for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
+                    let mut sums = [simd.splat(0.0); VECTORS];
+                    for term in *terms {
+                        let weight = &weight[term.output as usize];
+                        let gradient = simd.splat(term.gradient);
+                        for v in 0..VECTORS {
+                            sums[v] = simd.add_product(sums[v], gradient, simd.load(weight, first + v));
+                        }
+                    }
+                    for v in 0..VECTORS {
+                        simd.store(output, first + v, sums[v]);
+                    }
                 }
             }
-        }
-    }
-}
-
-#[inline(always)]
-fn fc1_backward_tile<S: Simd, const VECTORS: usize, const IMAGES: usize>(
-    simd: S,
-    weight: &Fc1Block,
-    block: usize,
-    first: usize,
-    gradient: &[Hidden; IMAGES],
-    output: &mut [Pool2; IMAGES],
-) {
-    let mut sums = [[simd.splat(0.0); VECTORS]; IMAGES];
-    for (o, weight) in weight.iter().enumerate() {
-        for v in 0..VECTORS {
-            let w = simd.load(weight, first + v);
-            for (sums, gradient) in sums.iter_mut().zip(gradient) {
-                sums[v] = simd.add_product(sums[v], simd.splat(gradient[o]), w);
-            }
-        }
-    }
-    for (sums, output) in sums.iter().zip(output) {
-        let output: &mut [f32; POOL2_LEN] = output;
-        let output = &mut output.as_chunks_mut::<FC1_BLOCK>().0[block];
-        for v in 0..VECTORS {
-            simd.store(output, first + v, sums[v]);
         }
     }
 }
