@@ -37,7 +37,7 @@ pub enum FileError {
     /// A temporary file could not be removed.
     #[error("cannot remove what an earlier run left unfinished: {}: {cause}", path.display())]
     Remove {
-        /// The file, or the folder that could not be listed.
+        /// The file.
         path: PathBuf,
         /// What the operating system said.
         cause: io::Error,
@@ -100,9 +100,15 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(path).map_err(|cause| FileError::Write { path: path.into(), cause })?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    synchronize(parent).map_err(|cause| FileError::Unsynchronized { path: path.into(), cause })
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), create_folder)?;
+    match fs::create_dir(path) {
+        // Somebody else was faster.
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        result => result.map_err(|cause| FileError::Write { path: path.into(), cause })?,
+    }
+    synchronize(parent.unwrap_or(Path::new(".")))
+        .map_err(|cause| FileError::Unsynchronized { path: path.into(), cause })
 }
 
 /// What the name of a temporary file of [`write_whole`] starts and ends with; letters and digits stand between.
@@ -116,18 +122,16 @@ const RANDOM_LEN: usize = 6;
 /// # Errors
 /// If the folder cannot be listed or a file cannot be removed.
 pub fn remove_temporary(folder: &Path) -> Result<(), FileError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        |cause| FileError::Remove { path, cause }
-    };
+    let failed = |cause| FileError::Read { path: folder.into(), cause };
     let entries = match fs::read_dir(folder) {
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(failed(folder))?,
+        entries => entries.map_err(failed)?,
     };
     for entry in entries {
-        let entry = entry.map_err(failed(folder))?;
+        let entry = entry.map_err(failed)?;
         if is_temporary(&entry.file_name().to_string_lossy()) {
-            fs::remove_file(entry.path()).map_err(failed(&entry.path()))?;
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|cause| FileError::Remove { path, cause })?;
         }
     }
     Ok(())
@@ -239,6 +243,19 @@ mod tests {
             [".abc-ef.partial", ".abc.partial", ".abcdef.part", ".partial", "a.partial", "file"]
         );
         remove_temporary(&folder.path().join("missing")).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_above_it_unless_a_file_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        for _ in 0..2 {
+            create_folder(&path).unwrap();
+            assert!(path.is_dir());
+        }
+        fs::write(path.join("file"), b"").unwrap();
+        let message = create_folder(&path.join("file/below")).unwrap_err().to_string();
+        assert!(message.contains("a/b/c/file"), "{message}");
     }
 
     #[test]

@@ -295,8 +295,12 @@ fn check_finite(parameters: &FlatParameters, epoch: u32, step: usize) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::backend::Reference;
     use crate::dataset::Samples;
+    use crate::files::FileError;
 
     const SETTINGS: Settings = Settings { epochs: 3, batch_length: 2, ..Settings::RECIPE };
 
@@ -411,6 +415,59 @@ mod tests {
             assert_eq!((run.epochs.len(), run.state.parameters[0]), (1, 1.0));
             assert_eq!(run.epochs[0].fingerprint, Fingerprint::of(&run.state.parameters));
         }
+    }
+
+    /// Keeps the state of every epoch until `limit` of them are kept.
+    struct Keeper {
+        kept: Vec<(u32, TrainingState)>,
+        limit: usize,
+    }
+
+    impl Observer for Keeper {
+        fn advance(&mut self, _samples: usize) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+
+        fn epoch(&mut self, _report: &EpochReport) {}
+
+        fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), WriteError> {
+            if self.kept.len() == self.limit {
+                let cause = FileError::NotAFile { path: "there".into() };
+                return Err(WriteError { cause, saved: None });
+            }
+            self.kept.push((report.metrics.epoch, state.clone()));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_is_one_that_never_paused() {
+        let images = (0..5u8).map(|i| std::array::from_fn(|pixel| (pixel as u8).wrapping_mul(i + 1))).collect();
+        let samples = Samples::new(images, (0..5).collect());
+        let dataset = Arc::new(Dataset { train: samples.clone(), test: samples, ..dataset() });
+        let backend = || Reference::new(dataset.clone());
+        let mut keeper = Keeper { kept: Vec::new(), limit: 3 };
+        let whole = train(&mut backend(), &dataset, &SETTINGS, &mut keeper);
+        assert_eq!(keeper.kept.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [1, 2, 3]);
+        for (epoch, state) in keeper.kept {
+            let epochs = whole.epochs[..epoch as usize].to_vec();
+            assert_eq!(epochs[epochs.len() - 1].fingerprint, Fingerprint::of(&state.parameters));
+            let part = Run { epochs, state, ..Run::new(&SETTINGS) };
+            let part = part.go_on(&mut backend(), &dataset, &SETTINGS, &mut Counter::until(usize::MAX));
+            assert!(part.stopped.is_none(), "{:?}", part.stopped);
+            assert_eq!(part.state, whole.state);
+            let results = |run: &Run| run.epochs.iter().map(|it| (it.metrics, it.fingerprint)).collect::<Vec<_>>();
+            assert_eq!(results(&part), results(&whole));
+        }
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_kept_ends_the_run_after_its_epoch() {
+        let mut keeper = Keeper { kept: Vec::new(), limit: 1 };
+        let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut keeper);
+        assert_eq!(run.epochs.len(), 2);
+        let message = run.stopped.expect("it stops").to_string();
+        assert!(message.starts_with("after epoch 2: there is not a regular file"), "{message}");
     }
 
     #[test]

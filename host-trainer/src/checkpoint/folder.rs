@@ -291,7 +291,8 @@ mod tests {
     #[test]
     fn every_setting_is_compared_by_bits() {
         let folder = folder_of(&[&checkpoint()]);
-        let changes: [(fn(&mut Checkpoint), &str); 8] = [
+        type Change = fn(&mut Checkpoint);
+        let changes: [(Change, &str); 8] = [
             (|it| it.settings.batch_size = 3, "--batch-size is 2 there and 3 here"),
             (|it| it.settings.learning_rate = 1e-4f32.next_up(), "--lr is 0.0001 there and 0.000100000"),
             (|it| it.settings.momentum = 0.9f32.next_down(), "--momentum is 0.9 there and 0.8999"),

@@ -13,7 +13,7 @@ use anyhow::Context;
 use host_trainer::backend::TrainingState;
 use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::dataset::Dataset;
-use host_trainer::files::remove_temporary;
+use host_trainer::files::{create_folder, remove_temporary};
 use host_trainer::lock::FolderLock;
 use host_trainer::report::{self, ReportError, RunContext};
 use host_trainer::trainer::{EpochReport, Observer, Run, Settings, Stop};
@@ -62,7 +62,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 /// Makes sure, before hours are spent, that the run's files can be written.
 fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
     let cannot = || format!("{}: the output folder (--out) cannot be written", folder.display());
-    std::fs::create_dir_all(folder).with_context(cannot)?;
+    create_folder(folder).with_context(cannot)?;
     tempfile::tempfile_in(folder).with_context(cannot)?;
     Ok(())
 }
