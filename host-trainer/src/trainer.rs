@@ -81,8 +81,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// If it, or that of an earlier epoch, cannot be kept: that ends the run.
-    fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), WriteError> {
-        let _ = (report, state);
+    fn keep(&mut self, _report: &EpochReport, _state: &TrainingState) -> Result<(), WriteError> {
         Ok(())
     }
 }

@@ -329,6 +329,10 @@ mod tests {
     #[test]
     fn lists_longer_than_the_file_are_refused_before_memory_is_reserved() {
         let checkpoint = checkpoint();
+        let mut name = Vec::new();
+        write(&mut name, &checkpoint.settings);
+        write(&mut name, &usize::MAX);
+        assert_eq!(Checkpoint::parse(&file_of(&name)), Err(CheckpointError::Malformed));
         let mut backends = start_of_head();
         write(&mut backends, &usize::MAX);
         assert_eq!(Checkpoint::parse(&file_of(&backends)), Err(CheckpointError::Malformed));

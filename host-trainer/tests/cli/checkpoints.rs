@@ -181,6 +181,12 @@ fn checkpoints_are_written_as_often_as_asked_and_after_the_last_epoch() {
 }
 
 #[test]
+fn a_run_longer_than_a_checkpoint_holds_is_refused_before_training() {
+    let folder = folder_with_data();
+    fail(folder.path(), &recipe("600000", "o", &[]), 1, &["--epochs", "--checkpoint-every 0"]);
+}
+
+#[test]
 fn what_a_killed_run_left_unfinished_is_removed() {
     let folder = folder_with_data();
     fs::create_dir_all(folder.path().join("o/checkpoints")).expect("created");
