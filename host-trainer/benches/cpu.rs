@@ -19,7 +19,7 @@ use host_trainer::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Updat
 use host_trainer::backend::cpu::layout::{
     ConvParameters, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use host_trainer::backend::cpu::network::{ConvPiece, Fc1Piece, HeadPiece, Network, read, write};
+use host_trainer::backend::cpu::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Panels, read, write};
 use host_trainer::backend::cpu::simd::dispatch::Dispatch;
 use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState};
@@ -43,6 +43,7 @@ fn levels() -> Vec<SimdLevel> {
 struct Fixture {
     dispatch: Dispatch,
     network: Network,
+    panels: Box<Panels>,
     pixels: Vec<Pixels>,
     labels: Vec<u8>,
     image: Vec<Image>,
@@ -71,6 +72,7 @@ impl Fixture {
         let mut fixture = Self {
             dispatch,
             network,
+            panels: Box::default(),
             pixels: DIGITS.train.images()[..BATCH].to_vec(),
             labels: DIGITS.train.labels()[..BATCH].to_vec(),
             image: vec![Image::default(); BATCH],
@@ -142,7 +144,7 @@ impl Fixture {
 
     fn fc1_forward(&mut self) {
         let network = self.network.read();
-        let forward = self.network.forward(&network);
+        let forward = self.network.forward(&network, &mut self.panels);
         for (input, output) in self.pool2.chunks(IMAGES).zip(self.hidden.chunks_mut(IMAGES)) {
             let bias = &forward.head.parameters.fc1_bias;
             self.dispatch.run(Fc1Forward { weight: forward.fc1, bias, input, output });
@@ -239,15 +241,15 @@ impl Fixture {
 
     fn fc1_update(&mut self) {
         for (block, piece) in self.network.fc1.iter().enumerate() {
-            let Fc1Piece { weight, momentum, gradient, .. } = &mut *write(piece);
+            let Fc1Piece { weight, momentum, gradient } = &mut *write(piece);
             let (first, last) = (true, Some(Sgd::RECIPE));
             let (input, terms) = (&self.pool2, &self.fc1_terms);
             self.dispatch.run(Fc1Update { first, last, input, terms, block, weight, momentum, gradient });
         }
     }
 
-    fn fc1_refresh(&mut self) {
-        self.network.fc1.iter().for_each(|piece| write(piece).refresh());
+    fn fc1_panels(&mut self) {
+        black_box(self.network.forward(&self.network.read(), &mut self.panels));
     }
 
     fn conv_update(&mut self) {
@@ -293,7 +295,7 @@ operations!(
     head_sums,
     fc1_terms,
     fc1_update,
-    fc1_refresh,
+    fc1_panels,
     conv_update,
     conv_refresh,
 );

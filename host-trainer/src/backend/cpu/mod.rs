@@ -30,7 +30,7 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::forward::{EvaluationScratch, IMAGES_OF_EVALUATION};
-use self::network::Network;
+use self::network::{Network, Panels};
 use self::simd::dispatch::Dispatch;
 pub use self::simd::dispatch::{SimdLevel, UnknownSimdLevel};
 use self::step::{BatchSums, Scratch, Training};
@@ -89,6 +89,7 @@ pub struct Cpu {
 /// What a thread needs beside the network.
 #[derive(Default)]
 struct ThreadScratch {
+    panels: Box<Panels>,
     training: Scratch,
     evaluation: EvaluationScratch,
 }
@@ -153,7 +154,8 @@ impl Backend for Cpu {
         self.sums.get_mut().unwrap_or_else(PoisonError::into_inner).reserve(batch_length);
         let training = Training::new(&self.network, &self.dataset.train, epoch, &self.sums);
         self.run_reporting(progress, |member, scratch, watch| {
-            training.run(member, &mut scratch.training, |samples| watch.add(samples))
+            let ThreadScratch { panels, training: scratch, .. } = scratch;
+            training.run(member, scratch, panels, |samples| watch.add(samples))
         })
     }
 
@@ -164,8 +166,8 @@ impl Backend for Cpu {
         let labels = samples.labels().chunks(IMAGES_OF_EVALUATION);
         let work = Mutex::new(images.zip(labels).zip(outcomes.chunks_mut(IMAGES_OF_EVALUATION)));
         let network = self.network.read();
-        let forward = self.network.forward(&network);
         self.run_reporting(progress, |_, scratch, watch| {
+            let forward = self.network.forward(&network, &mut scratch.panels);
             loop {
                 let next = lock(&work).next();
                 let Some(((images, labels), outcomes)) = next else { return Ok(()) };

@@ -55,9 +55,11 @@ pub struct Fc1Piece {
     pub momentum: Fc1Block,
     /// The gradient so far of a batch of several segments.
     pub gradient: Fc1Block,
-    /// The weights for the forward pass.
-    pub panels: Fc1Panels,
 }
+
+/// fc1's weights as the forward pass reads them. Every thread has a copy of its own: on some processors two cores that
+/// read the same memory over and over, though nobody writes to it, take half as long again.
+pub type Panels = [Fc1Panels; FC1_BLOCKS];
 
 /// fc1's biases and fc2.
 #[derive(Zeroable)]
@@ -117,7 +119,6 @@ impl Network {
 
     fn refresh(&mut self) {
         exclusive(&mut self.conv).refresh(self.dispatch, &self.pixel_table);
-        self.fc1.iter_mut().for_each(|piece| exclusive(piece).refresh());
         exclusive(&mut self.head).refresh();
     }
 
@@ -126,13 +127,16 @@ impl Network {
         Reading { conv: read(&self.conv), fc1: self.fc1.each_ref().map(read), head: read(&self.head) }
     }
 
-    /// The forward pass of these pieces.
-    pub fn forward<'a>(&'a self, reading: &'a Reading<'_>) -> Forward<'a> {
+    /// The forward pass of these pieces; fills a thread's `panels` for it.
+    pub fn forward<'a>(&'a self, reading: &'a Reading<'_>, panels: &'a mut Panels) -> Forward<'a> {
+        for (piece, panels) in reading.fc1.iter().zip(&mut *panels) {
+            fill_panels(&piece.weight, panels);
+        }
         Forward {
             dispatch: self.dispatch,
             pixel_table: &self.pixel_table,
             conv: &reading.conv,
-            fc1: reading.fc1.each_ref().map(|piece| &piece.panels),
+            fc1: panels.each_ref(),
             head: &reading.head,
         }
     }
@@ -178,13 +182,6 @@ impl ConvPiece {
             bias: &parameters.conv2_bias,
             sums: background,
         });
-    }
-}
-
-impl Fc1Piece {
-    /// Computes anew what depends on the parameters.
-    pub fn refresh(&mut self) {
-        fill_panels(&self.weight, &mut self.panels);
     }
 }
 

@@ -8,7 +8,7 @@ use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_backward;
 use cnn_core::sgd::Sgd;
 
-use super::forward::unpadded;
+use super::forward::{Forward, unpadded};
 use super::kernels::conv1::{self, Marks};
 use super::kernels::conv2;
 use super::kernels::linear::{Fc1BackwardInput, Fc2BackwardInput, IMAGES};
@@ -16,7 +16,7 @@ use super::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, SEGM
 use super::layout::{
     Aligned, ConvParameters, FC1_BLOCKS, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use super::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Reading, read, write};
+use super::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Panels, Reading, read, write};
 use super::simd::dispatch::Dispatch;
 use super::team::Member;
 use crate::backend::{BackendError, Epoch};
@@ -143,12 +143,13 @@ impl<'a> Training<'a> {
         &self,
         member: &Member<'_>,
         scratch: &mut Scratch,
+        panels: &mut Panels,
         done: impl Fn(usize) -> Result<(), BackendError>,
     ) -> Result<(), BackendError> {
         for (step, batch) in self.epoch.order.chunks(self.epoch.batch_length).enumerate() {
             let segments = batch.len().div_ceil(SEGMENT);
             for (segment, indices) in batch.chunks(SEGMENT).enumerate() {
-                self.work_through_samples(member, scratch, segment, indices, batch.len());
+                self.work_through_samples(member, scratch, panels, segment, indices, batch.len());
                 member.meet(|| {});
                 if self.non_finite.load(Ordering::Relaxed) {
                     return Err(BackendError::NonFiniteLoss { step });
@@ -173,17 +174,19 @@ impl<'a> Training<'a> {
         &self,
         member: &Member<'_>,
         scratch: &mut Scratch,
+        panels: &mut Panels,
         segment: usize,
         indices: &[u32],
         batch_length: usize,
     ) {
         let network = self.network.read();
+        let forward = self.network.forward(&network, panels);
         let mut pending = 0;
         while let Some(number) = member.take(indices.len().div_ceil(IMAGES)) {
             let start = number * IMAGES;
             let indices = &indices[start..indices.len().min(start + IMAGES)];
             (scratch.blocks[pending].number, scratch.blocks[pending].count) = (number, indices.len());
-            self.forward_and_backward(&network, scratch, pending, indices, batch_length);
+            self.forward_and_backward(&network, &forward, scratch, pending, indices, batch_length);
             self.convolution_gradients(&network, scratch, pending);
             pending += 1;
             if pending == PENDING {
@@ -201,13 +204,13 @@ impl<'a> Training<'a> {
     fn forward_and_backward(
         &self,
         network: &Reading<'_>,
+        forward: &Forward<'_>,
         scratch: &mut Scratch,
         block: usize,
         indices: &[u32],
         batch_length: usize,
     ) {
         let dispatch = self.network.dispatch;
-        let forward = self.network.forward(network);
         let Scratch { images, logits, pool2_gradient, blocks, .. } = scratch;
         let BlockResults { count, pool2, hidden, hidden_gradient, logits_gradient, .. } = &mut *blocks[block];
         let count = *count;
@@ -298,13 +301,9 @@ impl<'a> Training<'a> {
         let sums = read(self.sums);
         while let Some(update) = member.take(UPDATES) {
             if let Some(piece) = self.network.fc1.get(update) {
-                let piece = &mut *write(piece);
-                let Fc1Piece { weight, momentum, gradient, .. } = piece;
+                let Fc1Piece { weight, momentum, gradient } = &mut *write(piece);
                 let (input, terms) = (&sums.fc1_inputs[..samples], &sums.fc1_terms);
                 dispatch.run(Fc1Update { first, last, input, terms, block: update, weight, momentum, gradient });
-                if last.is_some() {
-                    piece.refresh();
-                }
             } else if let Some(sgd) = last {
                 if update == FC1_BLOCKS { self.update_conv(sgd, &sums) } else { self.update_head(sgd, &sums) }
             }
