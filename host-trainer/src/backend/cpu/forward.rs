@@ -120,12 +120,7 @@ impl Forward<'_> {
     /// Both fully connected layers of some images; the slices have one length.
     pub fn head(&self, pool2: &[Pool2], hidden: &mut [Hidden], logits: &mut [PaddedLogits]) {
         let HeadPiece { parameters, fc2_forward, .. } = self.head;
-        self.dispatch.run(Fc1Forward {
-            weight: self.fc1,
-            bias: &parameters.fc1_bias,
-            input: pool2,
-            output: hidden,
-        });
+        self.dispatch.run(Fc1Forward { weight: self.fc1, bias: &parameters.fc1_bias, input: pool2, output: hidden });
         self.dispatch.run(Fc2Forward {
             weight: fc2_forward,
             bias: &parameters.fc2_bias,

@@ -1,7 +1,7 @@
 //! Training steps: first every image by itself, then every parameter by itself.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytemuck::Zeroable;
 use cnn_core::image::Pixels;
@@ -67,7 +67,8 @@ impl BatchSums {
 
     /// Takes the block after those before.
     fn add(&mut self, dispatch: Dispatch, block: &BlockResults) {
-        let &BlockResults { number, count, ref pool2, ref hidden, ref hidden_gradient, ref logits_gradient, .. } = block;
+        let &BlockResults { number, count, ref pool2, ref hidden, ref hidden_gradient, ref logits_gradient, .. } =
+            block;
         for gradient in &block.conv_gradient[..count] {
             dispatch.run(Accumulate { sums: self.conv.values_mut(), gradient: gradient.values() });
         }

@@ -2,24 +2,27 @@
 //!
 //! Every thread runs the same function. Work is handed out by a counter, threads wait for each other at meetings, and
 //! what must happen in the order of the samples takes turns. All waits are short and many thousand a second, so threads
-//! spin before they give way to others: to be woken takes the system longer than a whole phase of a step.
+//! spin before they sleep: to be woken takes the system longer than a whole phase of a step.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Looks at the awaited value before a waiting thread gives way: some ten microseconds.
-const SPINS: u32 = 2_000;
+/// Looks at the awaited value before a waiting thread sleeps: some ten microseconds.
+const SPINS: u32 = 1_000;
 
 /// The meeting point of a team, and the order of its turns.
 pub struct Team {
     threads: usize,
-    /// Looks before giving way; none if the team has more threads than there are processors to run them.
+    /// Looks before sleeping; none if the team has more threads than there are processors to run them.
     spins: u32,
     arrived: AtomicUsize,
     meetings: AtomicUsize,
+    meeting_ended: Bell,
     /// The next item of work.
     next: AtomicUsize,
     /// Whose turn it is.
     turn: AtomicUsize,
+    turn_ended: Bell,
     /// A thread panicked: nobody must wait for it.
     broken: AtomicBool,
 }
@@ -33,8 +36,10 @@ impl Team {
             spins: if threads <= processors { SPINS } else { 0 },
             arrived: AtomicUsize::new(0),
             meetings: AtomicUsize::new(0),
+            meeting_ended: Bell::default(),
             next: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
+            turn_ended: Bell::default(),
             broken: AtomicBool::new(false),
         }
     }
@@ -44,16 +49,46 @@ impl Team {
         Member { team: self }
     }
 
-    fn wait_until(&self, holds: impl Fn() -> bool) {
-        let mut looks = 0;
-        while !holds() {
-            assert!(!self.broken.load(Ordering::Relaxed), "another thread of the team panicked");
-            if looks < self.spins {
-                looks += 1;
+    /// Waits for `holds`, which becomes true before `bell` rings.
+    fn wait_until(&self, bell: &Bell, holds: impl Fn() -> bool) {
+        let is_over = || holds() || self.broken.load(Ordering::Relaxed);
+        if !(0..self.spins).any(|_| {
+            is_over() || {
                 std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
+                false
             }
+        }) {
+            bell.sleep_until(is_over);
+        }
+        assert!(!self.broken.load(Ordering::Relaxed), "another thread of the team panicked");
+    }
+}
+
+/// Wakes those who sleep, and costs next to nothing if nobody does.
+#[derive(Default)]
+struct Bell {
+    sleepers: AtomicUsize,
+    lock: Mutex<()>,
+    rung: Condvar,
+}
+
+impl Bell {
+    fn sleep_until(&self, holds: impl Fn() -> bool) {
+        self.sleepers.fetch_add(1, Ordering::Relaxed);
+        // With the fence in `ring`: either the ringer sees the sleeper, or the sleeper sees what the ringer changed.
+        fence(Ordering::SeqCst);
+        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.rung.wait_while(guard, |()| !holds()).unwrap_or_else(PoisonError::into_inner));
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// To be called after the change that others wait for.
+    fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if self.sleepers.load(Ordering::Relaxed) > 0 {
+            // A sleeper that is about to wait holds the lock: taken once, it lets the sleeper get there first.
+            drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+            self.rung.notify_all();
         }
     }
 }
@@ -77,27 +112,29 @@ impl Member<'_> {
 
     /// Waits for the turn of `item`. Every thread ends the turns of its items in their order, so the turn does come.
     pub fn wait_for_turn(&self, item: usize) {
-        self.team.wait_until(|| self.is_turn(item));
+        self.team.wait_until(&self.team.turn_ended, || self.is_turn(item));
     }
 
     /// Ends the turn that this thread has.
     pub fn end_turn(&self) {
         self.team.turn.fetch_add(1, Ordering::Release);
+        self.team.turn_ended.ring();
     }
 
     /// Waits until every thread has arrived. The last one to arrive calls `before_parting`; then work is handed out
     /// from the start again, and turns begin anew.
     pub fn meet(&self, before_parting: impl FnOnce()) {
-        let Team { threads, arrived, meetings, next, turn, .. } = self.team;
+        let Team { threads, arrived, meetings, meeting_ended, next, turn, .. } = self.team;
         let meeting = meetings.load(Ordering::Relaxed);
         if arrived.fetch_add(1, Ordering::AcqRel) + 1 < *threads {
-            return self.team.wait_until(|| meetings.load(Ordering::Acquire) != meeting);
+            return self.team.wait_until(meeting_ended, || meetings.load(Ordering::Acquire) != meeting);
         }
         before_parting();
         arrived.store(0, Ordering::Relaxed);
         next.store(0, Ordering::Relaxed);
         turn.store(0, Ordering::Relaxed);
         meetings.store(meeting.wrapping_add(1), Ordering::Release);
+        meeting_ended.ring();
     }
 }
 
@@ -105,6 +142,8 @@ impl Drop for Member<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.team.broken.store(true, Ordering::Relaxed);
+            self.team.turn_ended.ring();
+            self.team.meeting_ended.ring();
         }
     }
 }

@@ -118,7 +118,8 @@ impl Forward<'_> {
         let on = (simd.bits(on) << (vector * S::LANES)) as u16;
         let of_place = &mut self.marks.on.as_flattened_mut()[place];
         // The first vector's bits replace those of the image before, and keep none of a blank window's of this one.
-        let others = if vector == 0 { 0 } else { *of_place & !(((1u32 << S::LANES) - 1) << (vector * S::LANES)) as u16 };
+        let others =
+            if vector == 0 { 0 } else { *of_place & !(((1u32 << S::LANES) - 1) << (vector * S::LANES)) as u16 };
         *of_place = others | on;
     }
 }

@@ -4,7 +4,8 @@
 use cnn_core::network::{CLASSES, HIDDEN, POOL2_LEN};
 
 use crate::backend::cpu::layout::{
-    CLASSES_PADDED, FC1_BLOCK, FC1_BLOCKS, Fc1Block, Fc1Panels, HIDDEN_PADDED, HeadParameters, Hidden, PANEL, PaddedLogits, Pool2,
+    CLASSES_PADDED, FC1_BLOCK, FC1_BLOCKS, Fc1Block, Fc1Panels, HIDDEN_PADDED, HeadParameters, Hidden, PANEL,
+    PaddedLogits, Pool2,
 };
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;

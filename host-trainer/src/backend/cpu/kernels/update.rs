@@ -64,7 +64,8 @@ impl Kernel for HeadGradient<'_> {
                 weights[class] = simd.load(&sums.fc2_weight[class], vector);
             }
             let mut bias = simd.load(&sums.fc1_bias, vector);
-            for ((hidden, hidden_gradient), logits_gradient) in hidden.iter().zip(hidden_gradient).zip(logits_gradient) {
+            for ((hidden, hidden_gradient), logits_gradient) in hidden.iter().zip(hidden_gradient).zip(logits_gradient)
+            {
                 bias = simd.add(bias, simd.load(&hidden_gradient[..], vector));
                 let hidden = simd.load(&hidden[..], vector);
                 for class in 0..CLASSES {
