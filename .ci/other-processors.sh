@@ -19,6 +19,6 @@ for processor in aarch64 s390x; do
     name=$(tr 'a-z-' 'A-Z_' <<<"CARGO_TARGET_$target")
     export "${name}_LINKER=$processor-linux-gnu-gcc" "${name}_RUNNER=qemu-$processor -L /usr/$processor-linux-gnu"
     echo "── $processor"
-    .ci/cross.sh "$target" std,panic_abort test --locked --release --package tests --test backend_equality \
-        --target-dir target/other-processors
+    .ci/cross.sh "$target" std,panic_abort test --locked --target-dir target/other-processors \
+        --release --package tests --test golden_run --test equality_matrix --test backend_equality
 done

@@ -8,14 +8,14 @@ use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference};
 use host_trainer::dataset::Split;
 use host_trainer::random::shuffled;
 use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
-use tests::mnist_dir;
+use tests::{is_emulated, mnist_dir};
 
 const THREADS: [usize; 6] = [1, 2, 3, 5, 8, 100];
 const BATCH_LENGTHS: [usize; 5] = [1, 7, 100, 128, usize::MAX];
 
-/// Enough for a batch of several segments; fewer where an emulator says that a second here takes it minutes.
+/// Enough for a batch of several segments.
 fn sizes() -> Sizes {
-    if std::env::var_os("EMULATED").is_some() { Sizes { train: 17, test: 6 } } else { Sizes { train: 523, test: 101 } }
+    if is_emulated() { Sizes { train: 17, test: 6 } } else { Sizes { train: 523, test: 101 } }
 }
 
 fn assert_equal_to_reference(case: &Case) {

@@ -7,29 +7,13 @@ use cnn_core::conv::{
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::linear::{linear, linear_backward_input, linear_backward_parameters, linear_relu, relu_backward};
 use cnn_core::loss::{cross_entropy, cross_entropy_backward, softmax};
-use cnn_core::network::{
-    Activations, CLASSES, FlatParameters, KERNEL_LEN, Logits, PARAMETER_COUNT, Parameters, TENSORS, forward,
-};
+use cnn_core::network::{Activations, CLASSES, KERNEL_LEN, Logits, Parameters, forward};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
+use host_trainer::backend::boxed_zeros;
 use tests::bits::{assert_same_bits, assert_same_parameters};
 use tests::oracle;
-use tests::values::{Kind, Values};
-
-/// Draws of every pair of kinds, for each size of an operation.
-const DRAWS: u64 = 4;
-
-/// Calls `check(seed, values, kind of the inputs, kind of the weights)` for every draw of every pair of kinds.
-fn for_every_draw(mut check: impl FnMut(&str, &mut Values, Kind, Kind)) {
-    for seed in 0..DRAWS {
-        for inputs in Kind::ALL {
-            for weights in Kind::ALL {
-                let draw = format!("seed {seed}, {inputs:?} inputs, {weights:?} weights");
-                check(&draw, &mut Values::new(seed), inputs, weights);
-            }
-        }
-    }
-}
+use tests::values::{Values, for_every_draw};
 
 /// One convolution, forward and backward, `UNPOOLED` = `SIDE` − 2, `POOLED` = `UNPOOLED` / 2.
 fn check_convolution<
@@ -207,7 +191,7 @@ fn sgd_equals_the_loop_over_several_steps() {
 fn the_forward_pass_equals_the_loops() {
     for seed in 0..20 {
         let mut values = Values::new(seed);
-        let parameters = network_parameters(&mut values);
+        let parameters = values.initial_parameters();
         let parameters = Parameters::of(&parameters);
         let pixels = values.pixels();
         let mut activations = Activations::new();
@@ -237,8 +221,8 @@ fn training_steps_equal_the_loops_for_batches_of_any_length() {
 fn check_steps(run: &str, seed: u64, sgd: Sgd, batch_length: usize, steps: usize) {
     let mut values = Values::new(seed);
     let mut trainer = Box::new(Trainer::new());
-    let mut parameters = network_parameters(&mut values);
-    let mut momentum = zeros();
+    let mut parameters = values.initial_parameters();
+    let mut momentum = boxed_zeros();
     let (mut expected_parameters, mut expected_momentum) = (parameters.clone(), momentum.clone());
     for step in 1..=steps {
         let batch: Vec<(Pixels, u8)> =
@@ -254,22 +238,6 @@ fn check_steps(run: &str, seed: u64, sgd: Sgd, batch_length: usize, steps: usize
         assert_same_parameters(&format!("{run}: parameters"), &parameters, &expected_parameters);
         assert_same_parameters(&format!("{run}: momentum"), &momentum, &expected_momentum);
     }
-}
-
-/// Parameters of the size that training starts from: uniform in ±1/√fan_in.
-fn network_parameters(values: &mut Values) -> Box<FlatParameters> {
-    let mut parameters = zeros();
-    for layer in TENSORS.chunks_exact(2) {
-        let fan_in: usize = layer[0].shape[1..].iter().product();
-        for parameter in &mut parameters[layer[0].offset..layer[1].range().end] {
-            *parameter = values.unit() / (fan_in as f32).sqrt();
-        }
-    }
-    parameters
-}
-
-fn zeros() -> Box<FlatParameters> {
-    vec![0.0; PARAMETER_COUNT].try_into().expect("the length is PARAMETER_COUNT")
 }
 
 fn flat<const A: usize, const B: usize, const C: usize>(map: &[[[f32; A]; B]; C]) -> &[f32] {
