@@ -12,7 +12,7 @@ else
 fi
 
 export PATH=$PWD/target/tools/bin:$PATH
-command -v cargo-deny >/dev/null || cargo install --quiet --locked --root target/tools cargo-deny@0.18
+command -v cargo-deny >/dev/null || cargo install --quiet --locked --root target/tools cargo-deny@0.20.2
 
 for manifest in Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml; do
     [ -f "$manifest" ] || continue

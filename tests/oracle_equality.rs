@@ -3,17 +3,50 @@
 
 use cnn_core::conv::{
     NO_WINNER, convolve_backward_input, convolve_backward_parameters, convolve_relu_pool, convolve_relu_pool_winners,
+    relu_pool,
 };
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::linear::{linear, linear_backward_input, linear_backward_parameters, linear_relu, relu_backward};
 use cnn_core::loss::{cross_entropy, cross_entropy_backward, softmax};
-use cnn_core::network::{Activations, CLASSES, KERNEL_LEN, Logits, Parameters, forward};
+use cnn_core::network::{Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, Parameters, forward};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
 use host_trainer::backend::boxed_zeros;
 use tests::bits::{assert_same_bits, assert_same_parameters};
 use tests::oracle;
-use tests::values::{Values, for_every_draw};
+use tests::values::{Values, for_every_draw, for_every_kind};
+
+#[test]
+fn every_pixel_is_normalised_as_the_formula_says() {
+    let pixels: [Pixels; 2] = std::array::from_fn(|half| std::array::from_fn(|i| (i % 128 + 128 * half) as u8));
+    for pixels in pixels {
+        let mut image = [[[f32::NAN; IMAGE_SIDE]; IMAGE_SIDE]];
+        normalize(&pixels, &mut image);
+        assert_same_bits("image", flat(&image), flat(&oracle::normalize(&pixels)));
+    }
+}
+
+#[test]
+fn relu_and_pooling_of_a_window_equal_one_after_the_other() {
+    for_every_kind(|draw, values, kind| {
+        for _ in 0..1000 {
+            let mut window = [0.0; 4];
+            values.fill(kind, &mut window);
+            let before = [[[window[0], window[1]], [window[2], window[3]]]];
+            let mut activated = before;
+            oracle::relu(activated.as_flattened_mut().as_flattened_mut());
+            let expected: [[[f32; 1]; 1]; 1] = oracle::max_pool(&activated);
+            let (value, winner) = relu_pool(window);
+            assert_same_bits(draw, &[value], flat(&expected));
+
+            // The winner is where a gradient of 1 goes.
+            let mut gradient = oracle::max_pool_backward(&activated, &[[[1.0]]]);
+            oracle::relu_backward(flat(&before), gradient.as_flattened_mut().as_flattened_mut());
+            let expected = flat(&gradient).iter().position(|&gradient| gradient == 1.0);
+            assert_eq!(winner, expected.map_or(NO_WINNER, |place| place as u8), "{draw}: winner of {window:?}");
+        }
+    });
+}
 
 /// One convolution, forward and backward, `UNPOOLED` = `SIDE` − 2, `POOLED` = `UNPOOLED` / 2.
 fn check_convolution<

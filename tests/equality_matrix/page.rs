@@ -18,14 +18,14 @@ const HEAD: &str = "\
 
 Which test compares which operation of which backend. This page is written by `UPDATE_PAGES=1 cargo test -p tests --test equality_matrix` from the table in `tests/equality_matrix/table.rs`. The same test without the variable fails when the page is another, and when the code has a public function of `cnn-core`, a kernel of the CPU backend, a CUDA kernel, a function in assembly, a backend, a SIMD level, a build profile or an emulated processor that the table does not know, or the table a test that does not exist.
 
-Every comparison is one of bits (`to_bits()`), never within a tolerance: of `cnn-core` with the obvious loops of `tests/src/oracle.rs`, of everything else with `cnn-core`. The numbers are ordinary ones, exact ties, zeros of both signs, subnormals, and exponents so far apart that most additions lose bits (`tests/src/values.rs`, `tests/src/cases.rs`). `exp` and `ln` of `cnn-core` alone have an oracle with an error bound, the f64 functions, over every float that they are specified for.
+Every comparison is one of bits (`to_bits()`), never within a tolerance: of `cnn-core` with the obvious loops of `tests/src/oracle.rs`, of everything else with `cnn-core`. The numbers are ordinary ones, exact ties, zeros of both signs, subnormals, and exponents so far apart that most additions lose bits (`tests/src/values.rs`, `tests/src/cases.rs`). `exp` and `ln` of `cnn-core` alone have an oracle with an error bound, the f64 functions, over every float that they are specified for; a prediction has values written down.
 
 ";
 
 const KEY: &str = "
 **●** compared by itself · **○** compared as a part of a larger operation · **=** `cnn-core`'s own code, called or compiled · **–** the backend does not have it
 
-The CUDA kernels are those of the real sources, on a GPU where there is one and behind a simulated driver elsewhere; a kernel is a phase of a step, so that most operations are compared as parts of whole steps. The firmware is its ELF file in QEMU, which replies with logits.
+The CUDA kernels are those of the real sources, on a GPU where there is one and behind a simulated driver elsewhere; a kernel is a phase of a step, so that most operations are compared as parts of whole steps. The CPU backend normalises by one table at all levels. The firmware is its ELF file in QEMU, which replies with logits.
 ";
 
 /// A command of CI that compares bits.

@@ -189,13 +189,13 @@ fn core(operation: Operation) -> Cell {
     const FC2: Cell =
         Cell::Alone(&[Test::In(ORACLE, "fc2_equals_the_loops_with_outputs_left_over_after_whole_blocks")]);
     match operation {
-        Operation::Normalize => {
-            Cell::Alone(&[Test::In("tests/pytorch_parity.rs", "pixels_are_normalised_to_the_same_bits")])
-        }
-        Operation::ReluPool => Cell::Alone(&[
-            Test::In("cnn-core/src/conv.rs", "the_first_of_equal_values_wins_the_window"),
-            Test::In("cnn-core/src/conv.rs", "a_window_without_a_positive_value_gives_plus_zero_and_no_winner"),
+        Operation::Normalize => Cell::Alone(&[
+            Test::In(ORACLE, "every_pixel_is_normalised_as_the_formula_says"),
+            Test::In("tests/pytorch_parity.rs", "pixels_are_normalised_to_the_same_bits"),
         ]),
+        Operation::ReluPool => {
+            Cell::Alone(&[Test::In(ORACLE, "relu_and_pooling_of_a_window_equal_one_after_the_other")])
+        }
         Operation::Conv1Forward | Operation::Conv1BackwardParameters => CONV1,
         Operation::Conv2Forward | Operation::Conv2BackwardInput | Operation::Conv2BackwardParameters => CONV2,
         Operation::Fc1Forward | Operation::Fc1BackwardInput | Operation::Fc1BackwardParameters => FC1,
