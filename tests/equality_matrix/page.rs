@@ -39,7 +39,7 @@ struct Run {
     compares: &'static str,
 }
 
-const RUNS: [Run; 6] = [
+const RUNS: [Run; 7] = [
     Run {
         processor: "x86-64",
         profile: "dev",
@@ -60,6 +60,13 @@ const RUNS: [Run; 6] = [
         script: ".ci/run",
         command: "cargo test -p tests --test golden_run --test equality_matrix --release --locked",
         compares: "the golden run; every operation of the CPU backend at every level",
+    },
+    Run {
+        processor: "x86-64",
+        profile: "dev",
+        script: ".ci/sanitizers.sh",
+        command: "--test equality_matrix -- --test-threads 1 cpu::",
+        compares: "every operation of the CPU backend at the levels avx2, sse2 and portable, its memory watched by valgrind",
     },
     Run {
         processor: "aarch64",
