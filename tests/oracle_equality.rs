@@ -3,32 +3,49 @@
 
 use cnn_core::conv::{
     NO_WINNER, convolve_backward_input, convolve_backward_parameters, convolve_relu_pool, convolve_relu_pool_winners,
+    relu_pool,
 };
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::linear::{linear, linear_backward_input, linear_backward_parameters, linear_relu, relu_backward};
 use cnn_core::loss::{cross_entropy, cross_entropy_backward, softmax};
-use cnn_core::network::{
-    Activations, CLASSES, FlatParameters, KERNEL_LEN, Logits, PARAMETER_COUNT, Parameters, TENSORS, forward,
-};
+use cnn_core::network::{Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, Parameters, forward};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
+use host_trainer::backend::boxed_zeros;
 use tests::bits::{assert_same_bits, assert_same_parameters};
 use tests::oracle;
-use tests::values::{Kind, Values};
+use tests::values::{Values, for_every_draw, for_every_kind};
 
-/// Draws of every pair of kinds, for each size of an operation.
-const DRAWS: u64 = 4;
-
-/// Calls `check(seed, values, kind of the inputs, kind of the weights)` for every draw of every pair of kinds.
-fn for_every_draw(mut check: impl FnMut(&str, &mut Values, Kind, Kind)) {
-    for seed in 0..DRAWS {
-        for inputs in Kind::ALL {
-            for weights in Kind::ALL {
-                let draw = format!("seed {seed}, {inputs:?} inputs, {weights:?} weights");
-                check(&draw, &mut Values::new(seed), inputs, weights);
-            }
-        }
+#[test]
+fn every_pixel_is_normalised_as_the_formula_says() {
+    let pixels: [Pixels; 2] = std::array::from_fn(|half| std::array::from_fn(|i| (i % 128 + 128 * half) as u8));
+    for pixels in pixels {
+        let mut image = [[[f32::NAN; IMAGE_SIDE]; IMAGE_SIDE]];
+        normalize(&pixels, &mut image);
+        assert_same_bits("image", flat(&image), flat(&oracle::normalize(&pixels)));
     }
+}
+
+#[test]
+fn relu_and_pooling_of_a_window_equal_one_after_the_other() {
+    for_every_kind(|draw, values, kind| {
+        for _ in 0..1000 {
+            let mut window = [0.0; 4];
+            values.fill(kind, &mut window);
+            let before = [[[window[0], window[1]], [window[2], window[3]]]];
+            let mut activated = before;
+            oracle::relu(activated.as_flattened_mut().as_flattened_mut());
+            let expected: [[[f32; 1]; 1]; 1] = oracle::max_pool(&activated);
+            let (value, winner) = relu_pool(window);
+            assert_same_bits(draw, &[value], flat(&expected));
+
+            // The winner is where a gradient of 1 goes.
+            let mut gradient = oracle::max_pool_backward(&activated, &[[[1.0]]]);
+            oracle::relu_backward(flat(&before), gradient.as_flattened_mut().as_flattened_mut());
+            let expected = flat(&gradient).iter().position(|&gradient| gradient == 1.0);
+            assert_eq!(winner, expected.map_or(NO_WINNER, |place| place as u8), "{draw}: winner of {window:?}");
+        }
+    });
 }
 
 /// One convolution, forward and backward, `UNPOOLED` = `SIDE` − 2, `POOLED` = `UNPOOLED` / 2.
@@ -207,7 +224,7 @@ fn sgd_equals_the_loop_over_several_steps() {
 fn the_forward_pass_equals_the_loops() {
     for seed in 0..20 {
         let mut values = Values::new(seed);
-        let parameters = network_parameters(&mut values);
+        let parameters = values.initial_parameters();
         let parameters = Parameters::of(&parameters);
         let pixels = values.pixels();
         let mut activations = Activations::new();
@@ -237,8 +254,8 @@ fn training_steps_equal_the_loops_for_batches_of_any_length() {
 fn check_steps(run: &str, seed: u64, sgd: Sgd, batch_length: usize, steps: usize) {
     let mut values = Values::new(seed);
     let mut trainer = Box::new(Trainer::new());
-    let mut parameters = network_parameters(&mut values);
-    let mut momentum = zeros();
+    let mut parameters = values.initial_parameters();
+    let mut momentum = boxed_zeros();
     let (mut expected_parameters, mut expected_momentum) = (parameters.clone(), momentum.clone());
     for step in 1..=steps {
         let batch: Vec<(Pixels, u8)> =
@@ -254,22 +271,6 @@ fn check_steps(run: &str, seed: u64, sgd: Sgd, batch_length: usize, steps: usize
         assert_same_parameters(&format!("{run}: parameters"), &parameters, &expected_parameters);
         assert_same_parameters(&format!("{run}: momentum"), &momentum, &expected_momentum);
     }
-}
-
-/// Parameters of the size that training starts from: uniform in ±1/√fan_in.
-fn network_parameters(values: &mut Values) -> Box<FlatParameters> {
-    let mut parameters = zeros();
-    for layer in TENSORS.chunks_exact(2) {
-        let fan_in: usize = layer[0].shape[1..].iter().product();
-        for parameter in &mut parameters[layer[0].offset..layer[1].range().end] {
-            *parameter = values.unit() / (fan_in as f32).sqrt();
-        }
-    }
-    parameters
-}
-
-fn zeros() -> Box<FlatParameters> {
-    vec![0.0; PARAMETER_COUNT].try_into().expect("the length is PARAMETER_COUNT")
 }
 
 fn flat<const A: usize, const B: usize, const C: usize>(map: &[[[f32; A]; B]; C]) -> &[f32] {

@@ -19,3 +19,9 @@ pub fn mnist_dir() -> Option<PathBuf> {
     }
     folder
 }
+
+/// Whether an emulator runs this (the variable EMULATED is set), for which a second here is minutes: tests then take
+/// fewer and smaller cases, but leave out no dimension.
+pub fn is_emulated() -> bool {
+    env::var_os("EMULATED").is_some()
+}

@@ -1,8 +1,12 @@
 //! Numbers to test with, drawn from a seed: each kind tries a part of binary32 on its own.
 
 use cnn_core::image::Pixels;
+use cnn_core::network::{FlatParameters, TENSORS};
+use host_trainer::backend::boxed_zeros;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::is_emulated;
 
 /// Which numbers are drawn. All are so small that no operation of the network overflows on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,32 @@ pub enum Kind {
 impl Kind {
     /// Every kind.
     pub const ALL: [Kind; 4] = [Kind::Ordinary, Kind::Ties, Kind::Subnormal, Kind::Wide];
+}
+
+/// Draws of every kind, or pair of kinds: one where an emulator says that a second here takes it minutes.
+fn draws() -> u64 {
+    if is_emulated() { 1 } else { 4 }
+}
+
+/// Calls `check(what is drawn, values, kind)` for every draw of every kind.
+pub fn for_every_kind(mut check: impl FnMut(&str, &mut Values, Kind)) {
+    for seed in 0..draws() {
+        for kind in Kind::ALL {
+            check(&format!("seed {seed}, {kind:?}"), &mut Values::new(seed), kind);
+        }
+    }
+}
+
+/// Calls `check(what is drawn, values, kind of the inputs, kind of the weights)` for every draw of every pair of kinds.
+pub fn for_every_draw(mut check: impl FnMut(&str, &mut Values, Kind, Kind)) {
+    for seed in 0..draws() {
+        for inputs in Kind::ALL {
+            for weights in Kind::ALL {
+                let draw = format!("seed {seed}, {inputs:?} inputs, {weights:?} weights");
+                check(&draw, &mut Values::new(seed), inputs, weights);
+            }
+        }
+    }
 }
 
 /// A generator of test numbers: the same seed gives the same numbers on every machine.
@@ -66,6 +96,25 @@ impl Values {
         for value in values {
             *value = self.number(kind);
         }
+    }
+
+    /// Parameters of one kind.
+    pub fn parameters(&mut self, kind: Kind) -> Box<FlatParameters> {
+        let mut parameters = boxed_zeros();
+        self.fill(kind, &mut parameters[..]);
+        parameters
+    }
+
+    /// Parameters of the size that training starts from: uniform in ±1/√fan_in.
+    pub fn initial_parameters(&mut self) -> Box<FlatParameters> {
+        let mut parameters = boxed_zeros();
+        for layer in TENSORS.chunks_exact(2) {
+            let fan_in: usize = layer[0].shape[1..].iter().product();
+            for parameter in &mut parameters[layer[0].offset..layer[1].range().end] {
+                *parameter = self.unit() / (fan_in as f32).sqrt();
+            }
+        }
+        parameters
     }
 
     /// An image: all black, all white, noise, or a bright disc on black, whose background makes many pooling ties.
