@@ -2,8 +2,9 @@
 //! good request whatever came before.
 
 use cnn_core::image::normalize;
+use cnn_core::loss::softmax;
 use cnn_core::model::ModelError;
-use cnn_core::network::{Activations, Parameters, forward};
+use cnn_core::network::{Activations, Parameters, forward, predict};
 use cnn_core::protocol::{self, DELIMITER, MAX_CHUNK, MAX_FRAME, Refusal, Request};
 use host_trainer::board::{BoardError, verify};
 use host_trainer::fingerprint::Fingerprint;
@@ -56,6 +57,21 @@ fn a_board_gives_the_bits_of_the_host() {
     let result = verify(&mut board.client(), &initial_parameters(1), images.iter().map(|image| (image, 0)), |_| {});
     let verification = result.expect("the board answers");
     assert_eq!((verification.images, verification.differences), (50, vec![]));
+}
+
+#[test]
+fn the_percentage_in_the_log_is_the_softmax_within_its_promise() {
+    let mut values = Values::new(21);
+    let mut worst = 0;
+    for _ in 0..100_000 {
+        let spread = values.below(300) as f32 / 10.0;
+        let logits: [f32; 10] = std::array::from_fn(|_| (values.below(20_001) as f32 / 10_000.0 - 1.0) * spread);
+        let class = predict(&logits);
+        let exact = (softmax(&logits)[class] * 1000.0) as u16;
+        worst = worst.max(exact.abs_diff(application::permille(&logits, class)));
+    }
+    assert!(worst <= application::PERMILLE_ERROR, "off by {worst}");
+    assert_eq!(application::permille(&[-50.0, 50.0, -50.0, -50.0, -50.0, -50.0, -50.0, -50.0, -50.0, -50.0], 1), 1000);
 }
 
 #[test]

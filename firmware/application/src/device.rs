@@ -1,11 +1,11 @@
 //! What requests do: everything behind the line.
 
-use cnn_core::loss::softmax;
 use cnn_core::network::{Activations, predict};
 use cnn_core::protocol::{Classified, Info, LineCounters, Refusal, Reply, Request};
 use embedded_hal::digital::OutputPin;
 
 use crate::area::{ModelArea, ModelFlash};
+use crate::confidence::permille;
 use crate::engine::Engine;
 use crate::light::Pattern;
 use crate::{Event, Next, System, VERSION};
@@ -73,7 +73,7 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
     pub fn report(&mut self, reply: &Reply<'_>) {
         match *reply {
             Reply::Classified(Classified { logits, class, cycles }) => {
-                let permille = (softmax(&logits)[usize::from(class)] * 1000.0) as u16;
+                let permille = permille(&logits, class.into());
                 self.system.log(Event::Classified { class, permille, cycles });
                 self.start(Pattern::Digit(class));
             }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod area;
+mod confidence;
 mod device;
 mod engine;
 mod light;
@@ -21,6 +22,7 @@ use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, ReadReady, Write};
 
 pub use area::ModelFlash;
+pub use confidence::{PERMILLE_ERROR, permille};
 use device::Device;
 
 /// The firmware's version, as [`protocol::Info`] gives it.
