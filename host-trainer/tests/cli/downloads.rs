@@ -35,7 +35,8 @@ fn folder_with_downloads() -> TempDir {
 
 #[test]
 fn half_a_download_is_named_with_what_to_do() {
-    let cases: [(&str, fn(&mut Vec<u8>), &str); 5] = [
+    type Damage = fn(&mut Vec<u8>);
+    let cases: [(&str, Damage, &str); 5] = [
         ("train-images-idx3-ubyte.gz", |bytes| bytes.truncate(bytes.len() / 2), "is a damaged .gz archive"),
         ("train-labels-idx1-ubyte.gz", |bytes| bytes.truncate(bytes.len() - 1), "is a damaged .gz archive"),
         ("train-labels-idx1-ubyte.gz", |bytes| bytes.clear(), "is cut"),

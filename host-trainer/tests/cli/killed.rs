@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::runs::{assert_same_run, assert_whole, names, recipe, send};
+use super::runs::{Program, assert_same_run, assert_whole, names, recipe};
 use super::*;
 
 /// Starts that must have been killed.
@@ -33,7 +33,7 @@ const BACKENDS: [&[&str]; 4] = [
 enum Moment {
     /// After so long.
     Delay(Duration),
-    /// As soon as the nth temporary file is seen in the output folder or its checkpoints.
+    /// As soon as the nth new name is seen in the output folder or its checkpoints.
     Write { folder: &'static str, nth: usize },
 }
 
@@ -41,7 +41,7 @@ impl Moment {
     /// Two of three are delays of up to a little more than an uninterrupted run takes with that backend, so that some starts
     /// end by themselves.
     fn draw(random: &mut ChaCha8Rng, whole: Duration) -> Self {
-        let nth = random.next_u32() as usize % 4 + 1;
+        let nth = random.next_u32() as usize % 8 + 1;
         match random.next_u32() % 6 {
             0 => Self::Write { folder: "o", nth },
             1 => Self::Write { folder: "o/checkpoints", nth },
@@ -51,22 +51,19 @@ impl Moment {
 
     /// Waits for it; false if the program ended before.
     fn wait(&self, child: &mut Child, folder: &Path) -> bool {
+        let names_in = |name| fs::read_dir(folder.join(name)).into_iter().flatten().flatten().map(|it| it.file_name());
         let start = Instant::now();
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeSet<_> = ["o", "o/checkpoints"].into_iter().flat_map(names_in).collect();
+        let old = seen.len();
         loop {
             let reached = match *self {
                 Self::Delay(delay) => {
-                    std::thread::sleep((delay.saturating_sub(start.elapsed())).min(Duration::from_millis(1)));
+                    std::thread::sleep(delay.saturating_sub(start.elapsed()).min(Duration::from_millis(1)));
                     start.elapsed() >= delay
                 }
-                Self::Write { folder: name, nth } => {
-                    let temporary = fs::read_dir(folder.join(name)).into_iter().flatten().flatten();
-                    seen.extend(
-                        temporary
-                            .map(|entry| entry.file_name())
-                            .filter(|name| name.to_string_lossy().ends_with(".partial")),
-                    );
-                    seen.len() >= nth
+                Self::Write { folder, nth } => {
+                    seen.extend(names_in(folder));
+                    seen.len() >= old + nth
                 }
             };
             if reached {
@@ -132,21 +129,21 @@ fn run_to_its_end(folder: &Path, random: &mut ChaCha8Rng, whole: &[Duration], ki
         let turn = killed.starts % BACKENDS.len();
         killed.starts += 1;
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| folder.join(name));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_host-trainer"))
-            .args(recipe(EPOCHS, "o", &[BACKENDS[turn], &["--resume"]].concat()))
-            .current_dir(folder)
-            .stdout(Stdio::from(File::create(&stdout).expect("created")))
-            .stderr(Stdio::from(File::create(&stderr).expect("created")))
-            .spawn()
-            .expect("the program was built");
-        if Moment::draw(random, whole[turn]).wait(&mut child, folder) {
+        let mut program = Program::start(
+            Command::new(env!("CARGO_BIN_EXE_host-trainer"))
+                .args(recipe(EPOCHS, "o", &[BACKENDS[turn], &["--resume"]].concat()))
+                .current_dir(folder)
+                .stdout(Stdio::from(File::create(&stdout).expect("created")))
+                .stderr(Stdio::from(File::create(&stderr).expect("created"))),
+        );
+        if Moment::draw(random, whole[turn]).wait(program.child(), folder) {
             // Some are asked to end, so that there are files of a part of the run for later ones to replace.
             match random.next_u32() % 6 {
-                0 => send(&child, "-INT"),
-                _ => child.kill().expect("killed"),
+                0 => program.send("-INT"),
+                _ => program.child().kill().expect("killed"),
             }
         }
-        let status = child.wait().expect("it ends");
+        let status = program.end().status;
         let [printed, errors] = [stdout, stderr].map(|path| fs::read_to_string(path).expect("UTF-8"));
         if let Some(start) = printed.lines().find(|line| line.starts_with("start ")) {
             let expected = match newest {

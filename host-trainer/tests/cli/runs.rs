@@ -40,7 +40,8 @@ pub fn names(folder: &Path) -> Vec<String> {
 }
 
 pub fn checkpoints(folder: &Path, out: &str) -> Vec<String> {
-    names(&folder.join(out).join("checkpoints"))
+    let folder = folder.join(out).join("checkpoints");
+    if folder.is_dir() { names(&folder) } else { Vec::new() }
 }
 
 /// The names of the checkpoints after these epochs.
@@ -101,10 +102,47 @@ pub fn assert_whole(out: &Path, expected: &Path) -> (u32, BTreeSet<PathBuf>) {
     (newest, temporary)
 }
 
+/// A program that was started and does not outlive its test.
+#[cfg(unix)]
+pub struct Program(Option<Child>);
+
+#[cfg(unix)]
+impl Program {
+    pub fn start(command: &mut Command) -> Self {
+        Self(Some(command.spawn().expect("the program was built")))
+    }
+
+    pub fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it is there until it ends")
+    }
+
+    /// Sends a signal, say `-INT`.
+    pub fn send(&mut self, signal: &str) {
+        let kill = Command::new("kill").args([signal, &self.child().id().to_string()]).status().expect("kill runs");
+        assert!(kill.success());
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Output {
+        self.0.take().expect("it is there until it ends").wait_with_output().expect("it ends")
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A run that was started and has printed its second epoch.
 #[cfg(unix)]
 pub struct Started {
-    pub child: Child,
+    pub program: Program,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -117,27 +155,19 @@ impl Started {
     }
 
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program was built");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut program = Program::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let mut lines = BufReader::new(program.child().stdout.take().expect("piped")).lines();
         assert!(lines.any(|line| line.expect("UTF-8") == "epoch 2"), "a second epoch");
-        Self { child, lines }
+        Self { program, lines }
     }
 
-    pub fn end_with(self, signal: &str) -> Output {
-        send(&self.child, signal);
+    pub fn end_with(mut self, signal: &str) -> Output {
+        self.program.send(signal);
         self.end()
     }
 
-    /// Waits for its end.
     pub fn end(mut self) -> Output {
         self.lines.by_ref().for_each(drop);
-        self.child.wait_with_output().expect("it ends")
+        self.program.end()
     }
-}
-
-/// Sends a signal, say `-INT`.
-#[cfg(unix)]
-pub fn send(child: &Child, signal: &str) {
-    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
-    assert!(kill.success());
 }
