@@ -159,6 +159,24 @@ fn a_folder_that_is_gone_in_mid_run_is_made_again() {
 }
 
 #[test]
+fn a_record_never_lies_beside_files_of_another_run() {
+    let folder = folder_with_data();
+    succeed(folder.path(), &recipe("1", "o", &[]));
+    succeed(folder.path(), &recipe("2", "whole", &[]));
+    let path = |name: &str| folder.path().join("o").join(name);
+    fs::remove_file(path("metrics.csv")).expect("removed");
+    fs::create_dir(path("metrics.csv")).expect("created");
+    let words = ["o/metrics.csv is not a regular file", "the 2 complete epochs are saved in a checkpoint", "--resume"];
+    fail(folder.path(), &recipe("2", "o", &["--resume"]), 1, &words);
+    let model = fs::read(folder.path().join("whole/weights.postcard")).expect("a model");
+    assert!(fs::read(path("weights.postcard")).expect("a model") == model, "the model is the new one");
+    assert!(!path("run.json").exists(), "the record of the old one is gone");
+    fs::remove_dir(path("metrics.csv")).expect("removed");
+    succeed(folder.path(), &recipe("2", "o", &["--resume"]));
+    assert_same_run(folder.path(), "o", "whole");
+}
+
+#[test]
 fn checkpoints_that_are_no_folder_are_refused_before_training() {
     let folder = folder_with_data();
     fs::create_dir(folder.path().join("o")).expect("created");

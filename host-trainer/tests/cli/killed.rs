@@ -138,7 +138,7 @@ fn run_to_its_end(folder: &Path, random: &mut ChaCha8Rng, whole: &[Duration], ki
         );
         if Moment::draw(random, whole[turn]).wait(program.child(), folder) {
             // Some are asked to end, so that there are files of a part of the run for later ones to replace.
-            match random.next_u32() % 6 {
+            match random.next_u32() % 4 {
                 0 => program.send("-INT"),
                 _ => program.child().kill().expect("killed"),
             }
