@@ -93,10 +93,10 @@ pub fn write(
     Ok(stage(path, training, parameters, golden)?.publish()?)
 }
 
-/// As [`write`], but the file does not have its name yet.
+/// As [`write()`], but the file does not have its name yet.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn stage(
     path: &Path,
     training: Option<Training<'_>>,

@@ -13,9 +13,9 @@ use super::runs::{Program, assert_same_run, assert_whole, names, recipe};
 use super::*;
 
 /// Starts that must have been killed.
-const KILLS: usize = 60;
+const KILLS: usize = 50;
 /// Kills that must have hit while a checkpoint was being written, and while a file of the end was.
-const KILLS_IN_WRITES: usize = 5;
+const KILLS_IN_WRITES: usize = 3;
 /// Starts after which the above must be reached.
 const MAX_STARTS: usize = 1000;
 const EPOCHS: &str = "6";
