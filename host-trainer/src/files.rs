@@ -76,20 +76,61 @@ fn advice(kind: ErrorKind) -> &'static str {
 /// If the folder is missing or not writable, the disk is full, or the path names something other than a regular file.
 /// Unless the error is [`FileError::Unsynchronized`], the old file is untouched and the temporary one is gone.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let failed = |cause| FileError::Write { path: path.into(), cause };
-    let target = match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAFile { path: path.into() }),
-        Ok(_) => fs::canonicalize(path).map_err(failed)?,
-        Err(_) => path.into(),
-    };
-    let folder = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = temporary_file(folder).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(&target).map_err(|error| failed(error.error))?;
-    synchronize(folder).map_err(|cause| FileError::Unsynchronized { path: path.into(), cause })
+    Staged::write(path, bytes)?.publish()
+}
+
+/// A file that is on the disk, but does not have its name yet. It is removed unless it gets it.
+#[derive(Debug)]
+pub struct Staged {
+    path: PathBuf,
+    target: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Staged {
+    /// The first half of [`write_whole`]: all that needs room on the disk.
+    ///
+    /// # Errors
+    /// As [`write_whole`].
+    pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, FileError> {
+        let failed = |cause| FileError::Write { path: path.into(), cause };
+        let target = match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAFile { path: path.into() }),
+            Ok(_) => fs::canonicalize(path).map_err(failed)?,
+            Err(_) => path.into(),
+        };
+        let mut file = temporary_file(folder_of(&target)).map_err(failed)?;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+        Ok(Self { path: path.into(), target, file })
+    }
+
+    /// The second half: the file gets its name.
+    ///
+    /// # Errors
+    /// As [`write_whole`].
+    pub fn publish(self) -> Result<(), FileError> {
+        let Self { path, target, file } = self;
+        if let Err(error) = file.persist(&target) {
+            return Err(FileError::Write { path, cause: error.error });
+        }
+        synchronize(folder_of(&target)).map_err(|cause| FileError::Unsynchronized { path, cause })
+    }
+}
+
+/// Removes a file, if it is there, so that it stays removed after a power failure. A link goes, its target stays.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(FileError::Write { path: path.into(), cause }),
+        Ok(()) => synchronize(folder_of(path)).map_err(|cause| FileError::Unsynchronized { path: path.into(), cause }),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes a folder and those above it, if they are not there, so that they outlive a power failure.

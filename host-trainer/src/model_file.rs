@@ -7,7 +7,7 @@ use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelE
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
 
 use crate::backend::boxed_zeros;
-use crate::files::{FileError, read_limited, write_whole};
+use crate::files::{FileError, Staged, read_limited};
 use crate::fingerprint::Fingerprint;
 
 /// Why a model file could not be read or written.
@@ -90,6 +90,19 @@ pub fn write(
     parameters: &FlatParameters,
     golden: &Pixels,
 ) -> Result<(), ModelFileError> {
+    Ok(stage(path, training, parameters, golden)?.publish()?)
+}
+
+/// As [`write()`], but the file does not have its name yet.
+///
+/// # Errors
+/// As [`write()`].
+pub fn stage(
+    path: &Path,
+    training: Option<Training<'_>>,
+    parameters: &FlatParameters,
+    golden: &Pixels,
+) -> Result<Staged, ModelFileError> {
     let mut activations = Box::new(Activations::new());
     normalize(golden, &mut activations.image);
     let logits = forward(&Parameters::of(parameters), &mut activations);
@@ -102,7 +115,7 @@ pub fn write(
     let mut bytes = vec![0; MAX_LEN];
     let len = encode(&metadata, parameters, &mut bytes)
         .map_err(|error| ModelFileError::Contents { path: path.into(), error })?;
-    Ok(write_whole(path, &bytes[..len])?)
+    Ok(Staged::write(path, &bytes[..len])?)
 }
 
 fn name_that_fits(name: &str) -> &str {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
@@ -19,7 +19,7 @@ use host_trainer::report::{self, ReportError, RunContext};
 use host_trainer::trainer::{EpochReport, Observer, Run, Settings, Stop};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::interrupt::{self, INTERRUPTED};
+use super::interrupt::{self, Interruption};
 use super::start::Start;
 use super::{data, open_backend, table};
 use crate::cli::TrainArgs;
@@ -32,7 +32,11 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let dataset = Arc::new(data::open(&args.data)?);
     let _lock = FolderLock::acquire(&args.out)?;
     remove_temporary(&args.out)?;
-    remove_temporary(&args.out.join(checkpoint::FOLDER))?;
+    let checkpoints = args.out.join(checkpoint::FOLDER);
+    remove_temporary(&checkpoints)?;
+    if args.checkpoint_every > 0 && checkpoints.exists() {
+        check_writable(&checkpoints, "the checkpoints of the output folder (--out)")?;
+    }
     let mut start = Start::find(args, &settings, &dataset)?;
     let (mut backend, backend_title) = open_backend(&args.backend, &dataset)?;
     print_start(&settings, &dataset, &backend_title, start.note.as_deref(), args);
@@ -48,6 +52,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
     observer.terminal.bar.finish_and_clear();
 
+    let interruption = observer.terminal.interruption;
     let kept = observer.writer.map_or(Ok(()), |writer| writer.finish(&run));
     let context = RunContext {
         settings: &settings,
@@ -56,15 +61,23 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         seconds: earlier + begin.elapsed().as_secs_f64(),
     };
     let reported = if run.epochs.is_empty() { Ok(()) } else { report::write(&args.out, &run, &context) };
-    finish(&Ended { run, resumed, kept, reported }, args, begin.elapsed())
+    finish(&Ended { run, resumed, interruption, kept, reported }, args, begin.elapsed())
 }
 
 /// Makes sure, before hours are spent, that the run's files can be written.
 fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("{}: the output folder (--out) cannot be written", folder.display());
-    create_folder(folder).with_context(cannot)?;
-    tempfile::tempfile_in(folder).with_context(cannot)?;
+    let what = "the output folder (--out)";
+    create_folder(folder).with_context(|| cannot_be_written(folder, what))?;
+    check_writable(folder, what)
+}
+
+fn check_writable(folder: &Path, what: &str) -> anyhow::Result<()> {
+    tempfile::tempfile_in(folder).with_context(|| cannot_be_written(folder, what))?;
     Ok(())
+}
+
+fn cannot_be_written(folder: &Path, what: &str) -> String {
+    format!("{}: {what} cannot be written", folder.display())
 }
 
 fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Option<&str>, args: &TrainArgs) {
@@ -96,6 +109,8 @@ struct Ended {
     run: Run,
     /// Its epochs that an earlier run had trained.
     resumed: usize,
+    /// What may have interrupted it.
+    interruption: Interruption,
     /// Whether its checkpoints are written.
     kept: Result<(), WriteError>,
     /// Whether its other files are written.
@@ -103,7 +118,7 @@ struct Ended {
 }
 
 fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<ExitCode> {
-    let Ended { run, resumed, kept, reported } = ended;
+    let Ended { run, resumed, interruption, kept, reported } = ended;
     let complete = run.epochs.len();
     let saved = match run.epochs.last() {
         Some(last) => {
@@ -120,12 +135,21 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
     ];
     let failures: Vec<String> = failures.into_iter().flatten().collect();
     if !failures.is_empty() {
-        let saved = if reported.is_ok() { format!(" ({saved})") } else { String::new() };
+        let saved = match (reported, kept) {
+            (Ok(()), _) => format!(" ({saved})"),
+            (Err(_), Ok(())) if args.checkpoint_every > 0 => {
+                format!(
+                    " (the {complete} complete {} are saved in a checkpoint: --resume writes the files again)",
+                    epochs(complete)
+                )
+            }
+            (Err(_), _) => String::new(),
+        };
         anyhow::bail!("{}{saved}", failures.join("; "));
     }
     if let Some(Stop::Interrupted { epoch }) = run.stopped {
         eprintln!("interrupted in epoch {epoch}: {saved}");
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(interruption.exit_code());
     }
     let now = if *resumed > 0 { format!(", {} of them now,", complete - resumed) } else { String::new() };
     println!(
@@ -161,17 +185,17 @@ impl Observer for Attended {
     }
 }
 
-/// Epoch lines on stdout, a progress bar on stderr, an ear for Ctrl-C.
+/// Epoch lines on stdout, a progress bar on stderr, an ear for Ctrl-C and SIGTERM.
 struct Terminal {
     bar: ProgressBar,
-    interrupted: Arc<AtomicBool>,
+    interruption: Interruption,
     epochs: u32,
 }
 
 impl Terminal {
-    /// The first Ctrl-C ends the run after the current step, the second one the program.
+    /// The first Ctrl-C or SIGTERM ends the run after the current step, the second one the program.
     fn new(settings: &Settings, dataset: &Dataset, resumed: usize) -> anyhow::Result<Self> {
-        let interrupted = interrupt::listen()?;
+        let interruption = interrupt::listen()?;
         let samples_per_epoch = (2 * dataset.train.len() + dataset.test.len()) as u64;
         let bar = ProgressBar::new(u64::from(settings.epochs) * samples_per_epoch);
         bar.set_position(resumed as u64 * samples_per_epoch);
@@ -179,7 +203,7 @@ impl Terminal {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}%, {eta} left");
         bar.set_style(style.expect("the template is well-formed").progress_chars("━╸ "));
         bar.enable_steady_tick(Duration::from_millis(200));
-        let terminal = Self { bar, interrupted, epochs: settings.epochs };
+        let terminal = Self { bar, interruption, epochs: settings.epochs };
         terminal.show_epoch(resumed as u32 + 1);
         Ok(terminal)
     }
@@ -192,7 +216,7 @@ impl Terminal {
 impl Terminal {
     fn advance(&mut self, samples: usize) -> ControlFlow<()> {
         self.bar.inc(samples as u64);
-        if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.interruption.flag.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn epoch(&mut self, report: &EpochReport) {

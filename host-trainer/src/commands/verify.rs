@@ -18,7 +18,7 @@ use host_trainer::report::record::MAX_RECORD_BYTES;
 use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
 
-use super::interrupt::{self, INTERRUPTED};
+use super::interrupt;
 use super::{data, open_backend, warn_of_skipped};
 use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
 
@@ -33,16 +33,16 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     };
     let dataset = Arc::new(data::open(&args.data)?);
     println!("data     {}", dataset.name);
-    let interrupted = interrupt::listen()?;
+    let interruption = interrupt::listen()?;
     let result = match compared {
-        Compared::Record(path) => with_record(args, path, &dataset, &interrupted)?,
-        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interrupted)?,
+        Compared::Record(path) => with_record(args, path, &dataset, &interruption.flag)?,
+        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag)?,
     };
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(VerifyError::Stopped(Stop::Interrupted { epoch })) => {
             eprintln!("interrupted in epoch {epoch}");
-            Ok(ExitCode::from(INTERRUPTED))
+            Ok(interruption.exit_code())
         }
         Err(error) => Err(error.into()),
     }

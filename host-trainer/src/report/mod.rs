@@ -13,7 +13,7 @@ pub use plot::PlotError;
 pub use record::RunRecord;
 
 use crate::dataset::Dataset;
-use crate::files::{FileError, write_whole};
+use crate::files::{FileError, create_folder, remove, write_whole};
 use crate::model_file::{self, ModelFileError};
 use crate::trainer::{Run, Settings};
 use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions};
@@ -59,8 +59,9 @@ pub enum ReportError {
     Record(#[from] RecordError),
 }
 
-/// Writes all that a run leaves, each file whole or not at all. The record comes last: where it lies, the files that
-/// it describes are there.
+/// Writes all that a run leaves, each file whole or not at all. At every moment the files that a record describes lie
+/// beside it: that of an earlier run goes before the first of them is replaced, the new one comes last. The folder is
+/// made again if somebody removed it.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -71,7 +72,10 @@ pub fn write(folder: &Path, run: &Run, context: &RunContext<'_>) -> Result<(), R
     let metrics: Vec<EpochMetrics> = run.epochs.iter().map(|report| report.metrics).collect();
     let last = metrics.last().expect("a run that is reported has a complete epoch");
     let golden = &context.dataset.test.images()[0];
-    model_file::write(&folder.join(MODEL), Some(training(context, last)), &run.state.parameters, golden)?;
+    create_folder(folder)?;
+    let model = model_file::stage(&folder.join(MODEL), Some(training(context, last)), &run.state.parameters, golden)?;
+    remove(&folder.join(RECORD))?;
+    model.publish()?;
     write_whole(&folder.join(LOSS_PLOT), &plot::loss_image(&metrics)?)?;
     write_whole(&folder.join(ACCURACY_PLOT), &plot::accuracy_image(&metrics)?)?;
     write_whole(&folder.join(METRICS), metrics::to_csv(&metrics).as_bytes())?;

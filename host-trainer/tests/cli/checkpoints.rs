@@ -1,44 +1,7 @@
 //! Checkpoints, `--resume` and what `verify` makes of them.
 
+use super::runs::{RESULTS, after, assert_same_run, checkpoints, names, recipe};
 use super::*;
-
-/// All that a run leaves and that does not depend on where and how long it ran.
-const RESULTS: [&str; 4] = ["weights.postcard", "metrics.csv", "loss_image.png", "accuracy_image.png"];
-
-/// The recipe of [`train`] with so many epochs, into `out`.
-fn recipe<'a>(epochs: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["train", "--data", "data", "--lr", "0.01", "--epochs", epochs, "--out", out], more].concat()
-}
-
-#[track_caller]
-fn assert_same_run(folder: &Path, found: &str, expected: &str) {
-    for name in RESULTS {
-        let [found, expected] = [found, expected].map(|out| fs::read(folder.join(out).join(name)).expect("a result"));
-        assert!(found == expected, "{name} is the same, byte for byte");
-    }
-    let [found, expected] = [found, expected].map(|out| {
-        let mut record = record(&folder.join(out));
-        for field in ["seconds", "backend"] {
-            record.as_object_mut().expect("an object").remove(field).expect("the field is there");
-        }
-        record
-    });
-    assert_eq!(found, expected);
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
-    entries(folder).iter().map(name).collect()
-}
-
-fn checkpoints(folder: &Path, out: &str) -> Vec<String> {
-    names(&folder.join(out).join("checkpoints"))
-}
-
-/// The names of the checkpoints after these epochs.
-fn after(epochs: impl IntoIterator<Item = u32>) -> Vec<String> {
-    epochs.into_iter().map(|epoch| format!("epoch-{epoch:06}.checkpoint")).collect()
-}
 
 #[test]
 fn a_resumed_run_is_an_uninterrupted_one_whatever_the_backends() {
@@ -222,72 +185,6 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run_and_says_what_is_saved() {
     fs::remove_dir_all(folder.path().join("o/checkpoints/epoch-000003.checkpoint")).expect("removed");
     succeed(folder.path(), &recipe("5", "o", &["--resume"]));
     succeed(folder.path(), &recipe("5", "whole", &[]));
-    assert_same_run(folder.path(), "o", "whole");
-}
-
-/// A run that was started and has printed its second epoch.
-#[cfg(unix)]
-struct Started {
-    child: std::process::Child,
-    lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
-}
-
-#[cfg(unix)]
-impl Started {
-    fn new(folder: &Path, more: &[&str]) -> Self {
-        use std::io::{BufRead, BufReader};
-        use std::process::Stdio;
-
-        let mut child = Command::new(env!("CARGO_BIN_EXE_host-trainer"))
-            .args(recipe("100000", "o", more))
-            .current_dir(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program was built");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        assert!(lines.any(|line| line.expect("UTF-8") == "epoch 2"), "a second epoch");
-        Self { child, lines }
-    }
-
-    fn end_with(mut self, signal: &str) -> Output {
-        let kill = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(kill.success());
-        self.lines.by_ref().for_each(drop);
-        self.child.wait_with_output().expect("it ends")
-    }
-}
-
-#[test]
-#[cfg(unix)]
-fn after_ctrl_c_the_last_complete_epoch_is_a_checkpoint() {
-    let folder = folder_with_data();
-    let output = Started::new(folder.path(), &["--checkpoint-every", "1000"]).end_with("-INT");
-    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    let complete = fingerprints(&record(&folder.path().join("o"))).len() as u32;
-    assert_eq!(checkpoints(folder.path(), "o"), after([complete]));
-    let epochs = (complete + 2).to_string();
-    let out = succeed(folder.path(), &recipe(&epochs, "o", &["--resume", "--backend", "reference"]));
-    assert!(out.contains(&format!("resuming after epoch {complete} of")), "{out}");
-    succeed(folder.path(), &recipe(&epochs, "whole", &[]));
-    assert_same_run(folder.path(), "o", "whole");
-}
-
-#[test]
-#[cfg(unix)]
-fn a_second_run_into_the_folder_is_refused_until_the_first_has_ended_however_it_ended() {
-    let folder = folder_with_data();
-    let started = Started::new(folder.path(), &["--backend", "reference"]);
-    let process = format!("process {}", started.child.id());
-    fail(folder.path(), &recipe("3", "o", &[]), 1, &["o: another run", &process, "--out"]);
-    fail(folder.path(), &recipe("3", "o", &["--resume"]), 1, &[&process]);
-    started.end_with("-KILL");
-    let newest = checkpoints(folder.path(), "o").last().expect("a checkpoint").clone();
-    let newest: u32 = newest["epoch-".len()..][..6].parse().expect("a number");
-    let epochs = (newest + 1).to_string();
-    let out = succeed(folder.path(), &recipe(&epochs, "o", &["--resume"]));
-    assert!(out.contains(&format!("resuming after epoch {newest} of")), "{out}");
-    succeed(folder.path(), &recipe(&epochs, "whole", &[]));
     assert_same_run(folder.path(), "o", "whole");
 }
 

@@ -7,6 +7,16 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 mod checkpoints;
+mod downloads;
+#[cfg(unix)]
+mod folders;
+#[cfg(target_os = "linux")]
+mod full_disk;
+#[cfg(unix)]
+mod killed;
+mod runs;
+#[cfg(unix)]
+mod signals;
 
 /// Sizes of the small data set that most tests train on.
 const TRAIN: usize = 230;
@@ -80,14 +90,19 @@ fn idx_labels(count: usize) -> Vec<u8> {
 
 /// A folder with a small data set in `data`.
 fn folder_with_data() -> TempDir {
+    folder_with(TRAIN, TEST)
+}
+
+/// A folder with so many training and test images in `data`.
+fn folder_with(train: usize, test: usize) -> TempDir {
     let folder = TempDir::new().expect("a temporary folder");
     let data = folder.path().join("data");
     fs::create_dir(&data).expect("created");
     for (name, bytes) in [
-        ("train-images-idx3-ubyte", idx_images(TRAIN)),
-        ("train-labels-idx1-ubyte", idx_labels(TRAIN)),
-        ("t10k-images-idx3-ubyte", idx_images(TEST)),
-        ("t10k-labels-idx1-ubyte", idx_labels(TEST)),
+        ("train-images-idx3-ubyte", idx_images(train)),
+        ("train-labels-idx1-ubyte", idx_labels(train)),
+        ("t10k-images-idx3-ubyte", idx_images(test)),
+        ("t10k-labels-idx1-ubyte", idx_labels(test)),
     ] {
         fs::write(data.join(name), bytes).expect("written");
     }
@@ -366,35 +381,6 @@ fn an_output_folder_that_cannot_be_written_is_refused_before_training() {
         fail(folder.path(), &["--data", "data", "--out", out], 1, &[out, "--out"]);
     }
     assert_eq!(fs::read(folder.path().join("file")).expect("still there"), b"in the way");
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_disk_that_fills_up_leaves_whole_files_or_none() {
-    let folder = folder_with_data();
-    fs::create_dir(folder.path().join("small")).expect("created");
-    // A disk of 300 KB in a mount namespace of its own: the plots fit, the model does not.
-    let script = format!(
-        "mount -t tmpfs -o size=300k none small && {{ {} --data data --epochs 1 --lr 0.01 --out small; echo code $?; \
-         ls -A small; }}",
-        env!("CARGO_BIN_EXE_host-trainer")
-    );
-    let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
-        .current_dir(folder.path())
-        .output();
-    let Some(output) = output.ok().filter(|output| stdout(output).contains("code")) else {
-        println!("skipped: this machine has no mount namespaces for a small disk");
-        return;
-    };
-    let (out, err) = (stdout(&output), stderr(&output));
-    assert!(out.contains("code 1"), "{out}{err}");
-    assert!(err.contains("weights.postcard") && err.contains("No space left"), "{err}");
-    let left: Vec<&str> = out.lines().skip_while(|line| !line.starts_with("code")).skip(1).collect();
-    assert!(
-        left.iter().all(|name| [".lock", "checkpoints", "loss_image.png", "metrics.csv", "run.json"].contains(name)),
-        "{left:?}"
-    );
 }
 
 #[test]
