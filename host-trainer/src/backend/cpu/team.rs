@@ -159,7 +159,8 @@ mod tests {
         let team = Team::new(threads);
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| work(&team.join()))).collect();
-            threads.into_iter().map(|thread| thread.join().is_ok()).fold(true, |all, ok| all && ok)
+            let panics = threads.into_iter().filter_map(|thread| thread.join().err()).count();
+            panics == 0
         })
     }
 
