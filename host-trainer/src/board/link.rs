@@ -17,11 +17,11 @@ const READ_TIMEOUT: Duration = Duration::from_millis(10);
 /// A port that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot open the board's port '{port}': {source}; give a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH"
+    "cannot open the board's port '{port}': {cause}; give a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH"
 )]
 pub struct LinkError {
     port: String,
-    source: io::Error,
+    cause: io::Error,
 }
 
 /// Opens `tcp:HOST:PORT`, `unix:PATH` or a serial port.
@@ -36,7 +36,7 @@ pub fn open(port: &str) -> Result<Box<dyn Link>, LinkError> {
     } else {
         open_serial(port)
     };
-    opened.map_err(|source| LinkError { port: port.to_owned(), source })
+    opened.map_err(|cause| LinkError { port: port.to_owned(), cause })
 }
 
 fn open_tcp(address: &str) -> io::Result<Box<dyn Link>> {

@@ -65,12 +65,12 @@ pub enum CpuError {
     #[error("0 threads cannot compute anything; ask for at least 1")]
     NoThreads,
     /// The system refuses the threads.
-    #[error("the system does not start {threads} threads: {source}; ask for fewer")]
+    #[error("the system does not start {threads} threads: {cause}; ask for fewer")]
     Threads {
         /// What was asked for.
         threads: usize,
         /// The reason that the system gives.
-        source: rayon::ThreadPoolBuildError,
+        cause: rayon::ThreadPoolBuildError,
     },
 }
 
@@ -116,7 +116,7 @@ impl Cpu {
             .num_threads(threads)
             .thread_name(|index| format!("cpu-{index}"))
             .build()
-            .map_err(|source| CpuError::Threads { threads, source })?;
+            .map_err(|cause| CpuError::Threads { threads, cause })?;
         Ok(Self {
             dataset,
             level,
