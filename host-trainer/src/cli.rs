@@ -1,5 +1,6 @@
 //! Commands and flags.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,7 +29,9 @@ const TRAIN_EXAMPLES: &str = "\
 Examples:
   host-trainer                                   the whole recipe, MNIST downloaded into data/mnist
   host-trainer --epochs 10 --seed 1 --out ten    ten epochs from another seed
-  host-trainer --data ~/fashion-mnist            any 28×28 set of ten classes in IDX files";
+  host-trainer --data ~/fashion-mnist            any 28×28 set of ten classes in IDX files
+  host-trainer --resume                          goes on where a run into the same folder ended, however it ended
+  host-trainer --resume --epochs 200             trains a finished run longer";
 
 /// A command and its flags.
 #[derive(Debug, Subcommand)]
@@ -44,7 +47,8 @@ pub enum Command {
 Examples:
   host-trainer verify                                        the backend of this machine against the plain form
   host-trainer verify --backend cuda --against cpu --epochs 5
-  host-trainer verify --record out/run.json                  repeats a run: every epoch must be the recorded one")]
+  host-trainer verify out/run.json                           repeats a run: every epoch must be the recorded one
+  host-trainer verify out/run.json --epochs 41..42           repeats two epochs of it, from the checkpoint before them")]
     Verify(VerifyArgs),
     /// What this machine offers: processor, GPU, data; and what would be chosen
     #[command(after_help = "Example:\n  host-trainer doctor")]
@@ -164,9 +168,18 @@ pub struct TrainArgs {
     /// The rest of the recipe.
     #[command(flatten)]
     pub recipe: RecipeArgs,
-    /// Folder for the model, the plots, metrics.csv and run.json
+    /// Folder for the model, the plots, metrics.csv, run.json and the checkpoints
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Go on after the newest checkpoint in the output folder, on any backend; from the beginning if there is none
+    #[arg(long, help_heading = "Checkpoints")]
+    pub resume: bool,
+    /// Write a checkpoint after every N epochs and after the last one; 0 writes none
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Checkpoints")]
+    pub checkpoint_every: u32,
+    /// Keep all checkpoints, 0.8 MB each, instead of the newest two: `verify --epochs` starts from any of them
+    #[arg(long, help_heading = "Checkpoints")]
+    pub keep_checkpoints: bool,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -201,26 +214,54 @@ pub struct EvaluateArgs {
 /// The flags of `verify`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
-    /// Epochs to train and compare
-    #[arg(long, value_name = "N", default_value_t = 3,
-          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
-    pub epochs: u32,
+    /// Repeat the run of this run.json, with its recipe, instead of comparing two backends
+    #[arg(conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle"])]
+    pub record: Option<PathBuf>,
+    /// Epochs to train and compare: the first N, or of a record those from A to B, both included [default: 3, or all of
+    /// the record]
+    #[arg(long, value_name = "N|A..B", value_parser = EpochsArg::parse, help_heading = "Recipe")]
+    pub epochs: Option<EpochsArg>,
+    /// Folder of the record's checkpoints, from which --epochs A..B starts [default: checkpoints beside the record]
+    #[arg(long, value_name = "DIR", requires = "record")]
+    pub checkpoints: Option<PathBuf>,
     /// The rest of the recipe.
     #[command(flatten)]
     pub recipe: RecipeArgs,
     /// The other backend
     #[arg(long, value_enum, default_value_t = BackendChoice::Reference, help_heading = "Backend")]
     pub against: BackendChoice,
-    /// Repeat the run of this run.json instead, with its recipe
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "epochs", "batch_size", "lr", "momentum",
-          "weight_decay", "seed", "no_shuffle"])]
-    pub record: Option<PathBuf>,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
     /// Where the arithmetic runs.
     #[command(flatten)]
     pub backend: BackendArgs,
+}
+
+/// Epochs, as a flag names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EpochsArg {
+    /// So many from the first on.
+    First(u32),
+    /// From one to another, both included.
+    Range(RangeInclusive<u32>),
+}
+
+impl EpochsArg {
+    fn parse(text: &str) -> Result<Self, String> {
+        let epoch = |text: &str| match text.parse() {
+            Ok(0) => Err("epochs count from 1".to_owned()),
+            Ok(epoch) => Ok(epoch),
+            Err(_) => Err("expected N or A..B, for example 3 or 41..42".to_owned()),
+        };
+        match text.split_once("..") {
+            None => epoch(text).map(Self::First),
+            Some((first, last)) => match (epoch(first)?, epoch(last)?) {
+                (first, last) if first <= last => Ok(Self::Range(first..=last)),
+                (first, last) => Err(format!("{first} comes after {last}")),
+            },
+        }
+    }
 }
 
 /// The flags of `doctor`.
@@ -333,6 +374,16 @@ mod tests {
         let cli = Cli::parse_from(["host-trainer"]);
         assert!(cli.command.is_none());
         assert_eq!(cli.train.settings(), Settings::RECIPE);
+    }
+
+    #[test]
+    fn epochs_are_a_count_or_a_range_with_both_ends() {
+        assert_eq!(EpochsArg::parse("3"), Ok(EpochsArg::First(3)));
+        assert_eq!(EpochsArg::parse("2..5"), Ok(EpochsArg::Range(2..=5)));
+        assert_eq!(EpochsArg::parse("7..7"), Ok(EpochsArg::Range(7..=7)));
+        for text in ["0", "-1", "", "..", "1..", "..2", "3..2", "0..2", "1..=2", "1...2", "x"] {
+            assert!(EpochsArg::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

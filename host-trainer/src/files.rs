@@ -34,6 +34,14 @@ pub enum FileError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// A temporary file could not be removed.
+    #[error("cannot remove what an earlier run left unfinished: {}: {cause}", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
     /// The path names a folder, a device or a pipe.
     #[error("{} is not a regular file; name a file instead", path.display())]
     NotAFile {
@@ -84,10 +92,60 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     synchronize(folder).map_err(|cause| FileError::Unsynchronized { path: path.into(), cause })
 }
 
+/// Makes a folder and those above it, if they are not there, so that they outlive a power failure.
+///
+/// # Errors
+/// If it cannot be made, or what stands there is no folder.
+pub fn create_folder(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), create_folder)?;
+    match fs::create_dir(path) {
+        // Somebody else was faster.
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        result => result.map_err(|cause| FileError::Write { path: path.into(), cause })?,
+    }
+    synchronize(parent.unwrap_or(Path::new(".")))
+        .map_err(|cause| FileError::Unsynchronized { path: path.into(), cause })
+}
+
+/// What the name of a temporary file of [`write_whole`] starts and ends with; letters and digits stand between.
+const TEMPORARY: (&str, &str) = (".", ".partial");
+/// How many letters and digits.
+const RANDOM_LEN: usize = 6;
+
+/// Removes the temporary files that killed programs left in `folder`, if there is such a folder. Nobody else may be
+/// writing there.
+///
+/// # Errors
+/// If the folder cannot be listed or a file cannot be removed.
+pub fn remove_temporary(folder: &Path) -> Result<(), FileError> {
+    let failed = |cause| FileError::Read { path: folder.into(), cause };
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if is_temporary(&entry.file_name().to_string_lossy()) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|cause| FileError::Remove { path, cause })?;
+        }
+    }
+    Ok(())
+}
+
+fn is_temporary(name: &str) -> bool {
+    let between = name.strip_prefix(TEMPORARY.0).and_then(|name| name.strip_suffix(TEMPORARY.1));
+    between.is_some_and(|random| random.len() == RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
 /// A file that removes itself unless it is persisted, with the permissions of any new file.
 fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
-    builder.prefix(".").suffix(".partial");
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1).rand_bytes(RANDOM_LEN);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)
@@ -169,6 +227,35 @@ mod tests {
         assert!(matches!(write_whole(&path, b"bytes"), Err(FileError::NotAFile { .. })));
         assert!(matches!(read_limited(&path, 100), Err(FileError::NotAFile { .. })));
         assert_eq!(names_in(folder.path()), ["inner"]);
+    }
+
+    #[test]
+    fn temporary_files_of_killed_programs_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, killed) = temporary_file(folder.path()).unwrap().keep().unwrap();
+        assert!(is_temporary(killed.file_name().unwrap().to_str().unwrap()), "{}", killed.display());
+        for name in [".partial", "a.partial", ".abc.partial", ".abcdef.part", ".abc-ef.partial", "file"] {
+            fs::write(folder.path().join(name), b"").unwrap();
+        }
+        remove_temporary(folder.path()).unwrap();
+        assert_eq!(
+            names_in(folder.path()),
+            [".abc-ef.partial", ".abc.partial", ".abcdef.part", ".partial", "a.partial", "file"]
+        );
+        remove_temporary(&folder.path().join("missing")).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_above_it_unless_a_file_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        for _ in 0..2 {
+            create_folder(&path).unwrap();
+            assert!(path.is_dir());
+        }
+        fs::write(path.join("file"), b"").unwrap();
+        let message = create_folder(&path.join("file/below")).unwrap_err().to_string();
+        assert!(message.contains("a/b/c/file"), "{message}");
     }
 
     #[test]

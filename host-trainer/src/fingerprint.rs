@@ -9,10 +9,31 @@ use sha2::{Digest, Sha256};
 
 /// SHA-256 of the parameters as little-endian f32, in the order of [`cnn_core::network::TENSORS`].
 ///
-/// Shown, parsed and saved as 64 hexadecimal digits.
+/// Shown, parsed and saved as 64 hexadecimal digits; in a binary format its 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Fingerprint(#[serde(with = "hex::serde")] [u8; 32]);
+pub struct Fingerprint(#[serde(with = "sha256")] [u8; 32]);
+
+/// How serde saves a SHA-256: 64 hexadecimal digits in a format that people read, its 32 bytes in one they do not.
+pub(crate) mod sha256 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(hash: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            hex::serde::serialize(hash, serializer)
+        } else {
+            hash.serialize(serializer)
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        if deserializer.is_human_readable() {
+            hex::serde::deserialize(deserializer)
+        } else {
+            Deserialize::deserialize(deserializer)
+        }
+    }
+}
 
 impl Fingerprint {
     /// The fingerprint of `parameters`; the same on hosts of either byte order.

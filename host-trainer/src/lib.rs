@@ -5,10 +5,12 @@
 
 pub mod backend;
 pub mod board;
+pub mod checkpoint;
 pub mod dataset;
 pub mod exchange;
 pub mod files;
 pub mod fingerprint;
+pub mod lock;
 pub mod model_file;
 pub mod picture;
 pub mod random;

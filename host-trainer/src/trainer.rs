@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use cnn_core::network::{FlatParameters, TENSORS};
 use cnn_core::sgd::Sgd;
+use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, BackendError, Epoch, Outcome, TrainingState};
+use crate::checkpoint::WriteError;
 use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
 use crate::random::{in_sequence, initial_parameters, shuffled};
@@ -55,7 +57,7 @@ impl From<&record::Settings> for Settings {
 }
 
 /// One trained and evaluated epoch.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// Loss and accuracy over both splits.
     pub metrics: EpochMetrics,
@@ -74,6 +76,14 @@ pub trait Observer {
 
     /// An epoch is complete.
     fn epoch(&mut self, report: &EpochReport);
+
+    /// May keep the state after that epoch.
+    ///
+    /// # Errors
+    /// If it, or that of an earlier epoch, cannot be kept: that ends the run.
+    fn keep(&mut self, _report: &EpochReport, _state: &TrainingState) -> Result<(), WriteError> {
+        Ok(())
+    }
 }
 
 /// Why a run ended before its last epoch. Epochs and steps count from 1.
@@ -123,6 +133,14 @@ pub enum Stop {
         /// What failed.
         message: String,
     },
+    /// A checkpoint could not be written.
+    #[error("after epoch {epoch}: {error}")]
+    Checkpoint {
+        /// The last complete epoch.
+        epoch: u32,
+        /// The checkpoint, the cause, what is saved.
+        error: WriteError,
+    },
 }
 
 impl Stop {
@@ -152,14 +170,30 @@ pub struct Run {
 ///
 /// The result depends on the data set and the settings alone, not on the backend.
 pub fn train(backend: &mut dyn Backend, dataset: &Dataset, settings: &Settings, observer: &mut dyn Observer) -> Run {
-    let state = TrainingState::new(initial_parameters(settings.seed));
-    let initial_fingerprint = Fingerprint::of(&state.parameters);
-    let mut run = Run { initial_fingerprint, epochs: Vec::new(), state, stopped: None };
-    run.stopped = run.train_epochs(backend, dataset, settings, observer).err();
-    run
+    Run::new(settings).go_on(backend, dataset, settings, observer)
 }
 
 impl Run {
+    /// A run before its first epoch.
+    pub fn new(settings: &Settings) -> Self {
+        let state = TrainingState::new(initial_parameters(settings.seed));
+        let initial_fingerprint = Fingerprint::of(&state.parameters);
+        Self { initial_fingerprint, epochs: Vec::new(), state, stopped: None }
+    }
+
+    /// Trains what is left of the epochs: the run becomes what it would be if it had never paused. Nothing is left if
+    /// it has all of them.
+    pub fn go_on(
+        mut self,
+        backend: &mut dyn Backend,
+        dataset: &Dataset,
+        settings: &Settings,
+        observer: &mut dyn Observer,
+    ) -> Self {
+        self.stopped = self.train_epochs(backend, dataset, settings, observer).err();
+        self
+    }
+
     fn train_epochs(
         &mut self,
         backend: &mut dyn Backend,
@@ -167,12 +201,16 @@ impl Run {
         settings: &Settings,
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
-        backend.load(&self.state).map_err(|error| Stop::from_backend(1, error))?;
+        let first = self.epochs.len() as u32 + 1;
+        if first > settings.epochs {
+            return Ok(());
+        }
+        backend.load(&self.state).map_err(|error| Stop::from_backend(first, error))?;
         let mut outcomes = vec![Outcome::default(); dataset.train.len().max(dataset.test.len())];
         let length = dataset.train.len();
         let steps = length.div_ceil(settings.batch_length as usize);
-        let mut order = settings.order(1, length);
-        for epoch in 1..=settings.epochs {
+        let mut order = settings.order(first, length);
+        for epoch in first..=settings.epochs {
             let start = Instant::now();
             // A device trains; meanwhile the host shuffles for the epoch after this one.
             let (trained, next_order) = std::thread::scope(|scope| {
@@ -204,6 +242,7 @@ impl Run {
             self.epochs.push(report);
             self.state = state;
             observer.epoch(&report);
+            observer.keep(&report, &self.state).map_err(|error| Stop::Checkpoint { epoch, error })?;
             order = next_order.unwrap_or_default();
         }
         Ok(())
@@ -255,8 +294,12 @@ fn check_finite(parameters: &FlatParameters, epoch: u32, step: usize) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::backend::Reference;
     use crate::dataset::Samples;
+    use crate::files::FileError;
 
     const SETTINGS: Settings = Settings { epochs: 3, batch_length: 2, ..Settings::RECIPE };
 
@@ -371,6 +414,59 @@ mod tests {
             assert_eq!((run.epochs.len(), run.state.parameters[0]), (1, 1.0));
             assert_eq!(run.epochs[0].fingerprint, Fingerprint::of(&run.state.parameters));
         }
+    }
+
+    /// Keeps the state of every epoch until `limit` of them are kept.
+    struct Keeper {
+        kept: Vec<(u32, TrainingState)>,
+        limit: usize,
+    }
+
+    impl Observer for Keeper {
+        fn advance(&mut self, _samples: usize) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+
+        fn epoch(&mut self, _report: &EpochReport) {}
+
+        fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), WriteError> {
+            if self.kept.len() == self.limit {
+                let cause = FileError::NotAFile { path: "there".into() };
+                return Err(WriteError { cause, saved: None });
+            }
+            self.kept.push((report.metrics.epoch, state.clone()));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_is_one_that_never_paused() {
+        let images = (0..5u8).map(|i| std::array::from_fn(|pixel| (pixel as u8).wrapping_mul(i + 1))).collect();
+        let samples = Samples::new(images, (0..5).collect());
+        let dataset = Arc::new(Dataset { train: samples.clone(), test: samples, ..dataset() });
+        let backend = || Reference::new(dataset.clone());
+        let mut keeper = Keeper { kept: Vec::new(), limit: 3 };
+        let whole = train(&mut backend(), &dataset, &SETTINGS, &mut keeper);
+        assert_eq!(keeper.kept.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [1, 2, 3]);
+        for (epoch, state) in keeper.kept {
+            let epochs = whole.epochs[..epoch as usize].to_vec();
+            assert_eq!(epochs[epochs.len() - 1].fingerprint, Fingerprint::of(&state.parameters));
+            let part = Run { epochs, state, ..Run::new(&SETTINGS) };
+            let part = part.go_on(&mut backend(), &dataset, &SETTINGS, &mut Counter::until(usize::MAX));
+            assert!(part.stopped.is_none(), "{:?}", part.stopped);
+            assert_eq!(part.state, whole.state);
+            let results = |run: &Run| run.epochs.iter().map(|it| (it.metrics, it.fingerprint)).collect::<Vec<_>>();
+            assert_eq!(results(&part), results(&whole));
+        }
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_kept_ends_the_run_after_its_epoch() {
+        let mut keeper = Keeper { kept: Vec::new(), limit: 1 };
+        let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut keeper);
+        assert_eq!(run.epochs.len(), 2);
+        let message = run.stopped.expect("it stops").to_string();
+        assert!(message.starts_with("after epoch 2: there is not a regular file"), "{message}");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::time::Instant;
 use cnn_core::network::{FlatParameters, TENSORS};
 
 use crate::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
+use crate::checkpoint::Checkpoint;
 use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
 use crate::random::initial_parameters;
 use crate::report::RunRecord;
 use crate::report::record::EpochRecord;
-use crate::trainer::{self, EpochReport, Observer, Settings, Stop};
+use crate::trainer::{EpochReport, Observer, Run, Settings, Stop};
 
 /// What was compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,23 +260,31 @@ fn flat_difference(
     Some((value(tensor.name, place - tensor.offset), [first[place], second[place]]))
 }
 
-/// Repeats a recorded run on a backend and compares fingerprint, losses and accuracies of every epoch with the record.
+/// Repeats a recorded run on a backend up to epoch `last`, from the beginning or from a checkpoint of it, and compares
+/// fingerprint, losses and accuracies of every epoch with the record.
 ///
 /// # Errors
 /// The first difference, or why the run ended early.
+///
+/// # Panics
+/// If the record does not have the epoch `last`.
 pub fn compare_with_record(
     backend: &mut dyn Backend,
     dataset: &Dataset,
     record: &RunRecord,
+    start: Option<Checkpoint>,
+    last: u32,
     observer: &mut dyn Observer,
 ) -> Result<(), VerifyError> {
+    assert!(last as usize <= record.epochs.len(), "the record has no epoch {last}");
     if record.dataset.sha256 != dataset.hash {
         let (recorded, found) = (record.dataset.name.clone(), dataset.name.clone());
         return Err(VerifyError::Dataset { recorded, found });
     }
-    let settings = Settings { epochs: record.epochs.len() as u32, ..Settings::from(&record.settings) };
+    let settings = Settings { epochs: last, ..Settings::from(&record.settings) };
+    let start = start.map_or_else(|| Run::new(&settings), Run::from);
     let mut checked = CheckedObserver { record, observer, difference: None };
-    let run = trainer::train(backend, dataset, &settings, &mut checked);
+    let run = start.go_on(backend, dataset, &settings, &mut checked);
     if let Some(difference) = checked.difference {
         return Err(difference);
     }
@@ -297,7 +306,7 @@ impl Observer for CheckedObserver<'_> {
 
     fn epoch(&mut self, report: &EpochReport) {
         self.observer.epoch(report);
-        let found = EpochRecord::new(&report.metrics, report.fingerprint);
+        let found = EpochRecord::from(report);
         let recorded = &self.record.epochs[found.epoch as usize - 1];
         self.difference = self.difference.take().or(epoch_difference(recorded, &found).err());
     }
@@ -453,7 +462,7 @@ mod tests {
     }
 
     fn record(dataset: &Arc<Dataset>) -> RunRecord {
-        let run = trainer::train(&mut Reference::new(dataset.clone()), dataset, &SETTINGS, &mut Silent);
+        let run = crate::trainer::train(&mut Reference::new(dataset.clone()), dataset, &SETTINGS, &mut Silent);
         RunRecord {
             versions: Versions::current(),
             status: Status::Complete,
@@ -463,15 +472,18 @@ mod tests {
             host: Host::current(),
             seconds: Seconds { training: 0.0, evaluation: 0.0, total: 0.0 },
             initial_fingerprint: run.initial_fingerprint,
-            epochs: run.epochs.iter().map(|report| EpochRecord::new(&report.metrics, report.fingerprint)).collect(),
+            epochs: run.epochs.iter().map(EpochRecord::from).collect(),
         }
+    }
+
+    fn repeated(dataset: &Arc<Dataset>, record: &RunRecord) -> Result<(), VerifyError> {
+        compare_with_record(&mut Reference::new(dataset.clone()), dataset, record, None, 2, &mut Silent)
     }
 
     #[test]
     fn a_run_equals_its_record() {
         let dataset = dataset();
-        let result =
-            compare_with_record(&mut Reference::new(dataset.clone()), &dataset, &record(&dataset), &mut Silent);
+        let result = repeated(&dataset, &record(&dataset));
         assert!(result.is_ok(), "{result:?}");
     }
 
@@ -480,7 +492,7 @@ mod tests {
         let dataset = dataset();
         let mut record = record(&dataset);
         record.epochs[1].test_loss = record.epochs[1].test_loss.next_up();
-        let result = compare_with_record(&mut Reference::new(dataset.clone()), &dataset, &record, &mut Silent);
+        let result = repeated(&dataset, &record);
         assert!(
             matches!(&result, Err(VerifyError::Recorded { epoch: 2, field: "the test loss", recorded, found })
                 if recorded != found),
@@ -493,7 +505,7 @@ mod tests {
         let dataset = dataset();
         let mut record = record(&dataset);
         record.dataset.sha256[0] = 1;
-        let result = compare_with_record(&mut Reference::new(dataset.clone()), &dataset, &record, &mut Silent);
+        let result = repeated(&dataset, &record);
         assert!(matches!(result, Err(VerifyError::Dataset { .. })), "{result:?}");
     }
 }

@@ -11,12 +11,15 @@ pub mod verify;
 
 mod data;
 mod interrupt;
+mod start;
 mod table;
 
 use std::sync::Arc;
 
+use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
+use host_trainer::checkpoint::Unfit;
 use host_trainer::dataset::Dataset;
 
 use crate::cli::BackendArgs;
@@ -37,5 +40,12 @@ fn described(backend: &dyn Backend, no_gpu: Option<&CudaError>) -> String {
     match no_gpu {
         None => backend.description(),
         Some(reason) => format!("{}\n         not the GPU: {reason}", backend.description()),
+    }
+}
+
+/// Names the checkpoints that were not taken, and why.
+fn warn_of_skipped(skipped: &[Unfit]) {
+    for unfit in skipped {
+        eprintln!("{RED}warning:{RED:#} {unfit}; it is not taken");
     }
 }

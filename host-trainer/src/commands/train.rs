@@ -10,49 +10,64 @@ use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
 use anyhow::Context;
+use host_trainer::backend::TrainingState;
+use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::dataset::Dataset;
-use host_trainer::report::{self, RunContext};
-use host_trainer::trainer::{self, EpochReport, Observer, Run, Settings, Stop};
+use host_trainer::files::{create_folder, remove_temporary};
+use host_trainer::lock::FolderLock;
+use host_trainer::report::{self, ReportError, RunContext};
+use host_trainer::trainer::{EpochReport, Observer, Run, Settings, Stop};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::interrupt::{self, INTERRUPTED};
+use super::start::Start;
 use super::{data, open_backend, table};
 use crate::cli::TrainArgs;
 
 /// Trains, shows how it goes, leaves the files.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
-    let start = Instant::now();
+    let begin = Instant::now();
     prepare_folder(&args.out)?;
     let settings = args.settings();
     let dataset = Arc::new(data::open(&args.data)?);
+    let _lock = FolderLock::acquire(&args.out)?;
+    remove_temporary(&args.out)?;
+    remove_temporary(&args.out.join(checkpoint::FOLDER))?;
+    let mut start = Start::find(args, &settings, &dataset)?;
     let (mut backend, backend_title) = open_backend(&args.backend, &dataset)?;
-    print_start(&settings, &dataset, &backend_title, args);
+    print_start(&settings, &dataset, &backend_title, start.note.as_deref(), args);
 
-    let mut observer = Terminal::new(&settings, &dataset)?;
-    let run = trainer::train(&mut *backend, &dataset, &settings, &mut observer);
-    observer.bar.finish_and_clear();
-
-    if !run.epochs.is_empty() {
-        let context = RunContext {
-            settings: &settings,
-            dataset: &dataset,
-            backend: backend.description(),
-            seconds: start.elapsed().as_secs_f64(),
-        };
-        report::write(&args.out, &run, &context)?;
+    let resumed = start.run.epochs.len();
+    let earlier: f64 = start.run.epochs.iter().map(|epoch| epoch.training_seconds + epoch.evaluation_seconds).sum();
+    let mut backends = start.backends.clone();
+    if resumed < settings.epochs as usize {
+        checkpoint::add_backend(&mut backends, &backend.description());
     }
-    finish(run, args, start.elapsed())
+    let writer = start.writer(args, &settings, &dataset, backends.clone());
+    let mut observer = Attended { terminal: Terminal::new(&settings, &dataset, resumed)?, writer };
+    let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
+    observer.terminal.bar.finish_and_clear();
+
+    let kept = observer.writer.map_or(Ok(()), |writer| writer.finish(&run));
+    let context = RunContext {
+        settings: &settings,
+        dataset: &dataset,
+        backend: if run.epochs.len() > resumed { backends } else { start.backends }.join("; "),
+        seconds: earlier + begin.elapsed().as_secs_f64(),
+    };
+    let reported = if run.epochs.is_empty() { Ok(()) } else { report::write(&args.out, &run, &context) };
+    finish(&Ended { run, resumed, kept, reported }, args, begin.elapsed())
 }
 
 /// Makes sure, before hours are spent, that the run's files can be written.
 fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
     let cannot = || format!("{}: the output folder (--out) cannot be written", folder.display());
-    std::fs::create_dir_all(folder).with_context(cannot)?;
+    create_folder(folder).with_context(cannot)?;
     tempfile::tempfile_in(folder).with_context(cannot)?;
     Ok(())
 }
 
-fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, args: &TrainArgs) {
+fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Option<&str>, args: &TrainArgs) {
     let sgd = settings.sgd;
     println!("{}", table::network());
     println!(
@@ -72,10 +87,23 @@ fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, args: &Tra
         sgd.weight_decay,
         settings.seed
     );
-    println!("output   {}\n", args.out.display());
+    println!("output   {}", args.out.display());
+    println!("{}", note.map(|note| format!("start    {note}\n")).unwrap_or_default());
 }
 
-fn finish(run: Run, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<ExitCode> {
+/// How a run ended.
+struct Ended {
+    run: Run,
+    /// Its epochs that an earlier run had trained.
+    resumed: usize,
+    /// Whether its checkpoints are written.
+    kept: Result<(), WriteError>,
+    /// Whether its other files are written.
+    reported: Result<(), ReportError>,
+}
+
+fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<ExitCode> {
+    let Ended { run, resumed, kept, reported } = ended;
     let complete = run.epochs.len();
     let saved = match run.epochs.last() {
         Some(last) => {
@@ -84,26 +112,53 @@ fn finish(run: Run, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<ExitC
         }
         None => "no epoch was completed, nothing is saved".into(),
     };
-    match run.stopped {
-        None => {
-            println!(
-                "{complete} {} in {:.1} s; model, plots, metrics and record are in {}",
-                epochs(complete),
-                elapsed.as_secs_f64(),
-                args.out.display()
-            );
-            Ok(ExitCode::SUCCESS)
-        }
-        Some(Stop::Interrupted { epoch }) => {
-            eprintln!("interrupted in epoch {epoch}: {saved}");
-            Ok(ExitCode::from(INTERRUPTED))
-        }
-        Some(stop) => Err(anyhow::anyhow!("{stop} ({saved})")),
+    let stopped = run.stopped.as_ref().filter(|stop| !matches!(stop, Stop::Interrupted { .. }));
+    let failures = [
+        stopped.map(ToString::to_string),
+        kept.as_ref().err().map(ToString::to_string),
+        reported.as_ref().err().map(ToString::to_string),
+    ];
+    let failures: Vec<String> = failures.into_iter().flatten().collect();
+    if !failures.is_empty() {
+        let saved = if reported.is_ok() { format!(" ({saved})") } else { String::new() };
+        anyhow::bail!("{}{saved}", failures.join("; "));
     }
+    if let Some(Stop::Interrupted { epoch }) = run.stopped {
+        eprintln!("interrupted in epoch {epoch}: {saved}");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let now = if *resumed > 0 { format!(", {} of them now,", complete - resumed) } else { String::new() };
+    println!(
+        "{complete} {}{now} in {:.1} s; model, plots, metrics and record are in {}",
+        epochs(complete),
+        elapsed.as_secs_f64(),
+        args.out.display()
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn epochs(count: usize) -> &'static str {
     if count == 1 { "epoch" } else { "epochs" }
+}
+
+/// A run that is shown, and whose checkpoints are written if they are wanted.
+struct Attended {
+    terminal: Terminal,
+    writer: Option<Writer>,
+}
+
+impl Observer for Attended {
+    fn advance(&mut self, samples: usize) -> ControlFlow<()> {
+        self.terminal.advance(samples)
+    }
+
+    fn epoch(&mut self, report: &EpochReport) {
+        self.terminal.epoch(report);
+    }
+
+    fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), WriteError> {
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.keep(report, state))
+    }
 }
 
 /// Epoch lines on stdout, a progress bar on stderr, an ear for Ctrl-C.
@@ -115,24 +170,26 @@ struct Terminal {
 
 impl Terminal {
     /// The first Ctrl-C ends the run after the current step, the second one the program.
-    fn new(settings: &Settings, dataset: &Dataset) -> anyhow::Result<Self> {
+    fn new(settings: &Settings, dataset: &Dataset, resumed: usize) -> anyhow::Result<Self> {
         let interrupted = interrupt::listen()?;
-        let samples_per_epoch = 2 * dataset.train.len() + dataset.test.len();
-        let bar = ProgressBar::new(u64::from(settings.epochs) * samples_per_epoch as u64);
+        let samples_per_epoch = (2 * dataset.train.len() + dataset.test.len()) as u64;
+        let bar = ProgressBar::new(u64::from(settings.epochs) * samples_per_epoch);
+        bar.set_position(resumed as u64 * samples_per_epoch);
+        bar.reset_eta();
         let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}%, {eta} left");
         bar.set_style(style.expect("the template is well-formed").progress_chars("━╸ "));
         bar.enable_steady_tick(Duration::from_millis(200));
         let terminal = Self { bar, interrupted, epochs: settings.epochs };
-        terminal.show_epoch(1);
+        terminal.show_epoch(resumed as u32 + 1);
         Ok(terminal)
     }
 
     fn show_epoch(&self, epoch: u32) {
-        self.bar.set_message(format!("epoch {epoch}/{}", self.epochs));
+        self.bar.set_message(format!("epoch {}/{}", epoch.min(self.epochs), self.epochs));
     }
 }
 
-impl Observer for Terminal {
+impl Terminal {
     fn advance(&mut self, samples: usize) -> ControlFlow<()> {
         self.bar.inc(samples as u64);
         if self.interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -150,6 +207,6 @@ impl Observer for Terminal {
         } else {
             lines()
         }
-        self.show_epoch((metrics.epoch + 1).min(self.epochs));
+        self.show_epoch(metrics.epoch + 1);
     }
 }

@@ -1,13 +1,16 @@
 //! `verify`: two backends side by side, or a run against its record, compared bit for bit.
 
-use std::ops::ControlFlow;
-use std::path::Path;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::{eprintln, println};
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use host_trainer::checkpoint::{self, Checkpoint};
 use host_trainer::dataset::Dataset;
 use host_trainer::files::read_limited;
 use host_trainer::report::RunRecord;
@@ -16,17 +19,24 @@ use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
 
 use super::interrupt::{self, INTERRUPTED};
-use super::{data, open_backend};
-use crate::cli::{BackendArgs, VerifyArgs};
+use super::{data, open_backend, warn_of_skipped};
+use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
+
+/// Epochs that two backends are compared for, if no flag says it.
+const EPOCHS: u32 = 3;
 
 /// Compares, epoch by epoch.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let compared = match &args.record {
+        Some(record) => Compared::Record(record),
+        None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref()) },
+    };
     let dataset = Arc::new(data::open(&args.data)?);
     println!("data     {}", dataset.name);
     let interrupted = interrupt::listen()?;
-    let result = match &args.record {
-        Some(path) => with_record(args, path, &dataset, &interrupted)?,
-        None => with_backend(args, &dataset, &interrupted)?,
+    let result = match compared {
+        Compared::Record(path) => with_record(args, path, &dataset, &interrupted)?,
+        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interrupted)?,
     };
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -38,8 +48,26 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What is compared with the first backend.
+enum Compared<'a> {
+    Record(&'a Path),
+    Backends { epochs: u32 },
+}
+
+/// The epochs of a comparison of two backends; they start from the beginning.
+fn first_epochs(epochs: Option<&EpochsArg>) -> u32 {
+    match epochs {
+        None => EPOCHS,
+        Some(EpochsArg::First(count)) => *count,
+        Some(EpochsArg::Range(_)) => Cli::command()
+            .error(ErrorKind::ArgumentConflict, "--epochs A..B needs a record; two backends start from the beginning")
+            .exit(),
+    }
+}
+
 fn with_backend(
     args: &VerifyArgs,
+    epochs: u32,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Result<(), VerifyError>> {
@@ -48,7 +76,7 @@ fn with_backend(
     let against = BackendArgs { backend: args.against, ..args.backend.clone() };
     let (mut second, title) = open_backend(&against, dataset)?;
     println!("second   {title}\n");
-    let settings = args.recipe.settings(args.epochs);
+    let settings = args.recipe.settings(epochs);
     let mut progress = |_| proceed(interrupted);
     let result = compare([&mut *first, &mut *second], dataset, &settings, &mut progress, &mut |verified| {
         let [first, second] = verified.training_seconds;
@@ -72,14 +100,53 @@ fn with_record(
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let bytes = read_limited(path, MAX_RECORD_BYTES)?;
     let record = RunRecord::parse(&bytes).with_context(|| path.display().to_string())?;
+    let epochs = recorded_epochs(args.epochs.as_ref(), path, &record)?;
+    let start = find_start(args, path, &record, *epochs.start())?;
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
     println!("backend  {title}");
-    println!("record   {}, {} epochs on {}\n", path.display(), record.epochs.len(), record.backend);
-    let result = compare_with_record(&mut *backend, dataset, &record, &mut Repeated { interrupted });
+    println!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), record.backend);
+    match &start {
+        Some((path, checkpoint)) => println!("start    after epoch {} of {}\n", checkpoint.epoch(), path.display()),
+        None => println!("start    from the beginning\n"),
+    }
+    let start = start.map(|(_, checkpoint)| checkpoint);
+    let mut repeated = Repeated { interrupted };
+    let result = compare_with_record(&mut *backend, dataset, &record, start, *epochs.end(), &mut repeated);
     if result.is_ok() {
         println!("\nfingerprints, losses and accuracies are those of the record, bit for bit");
     }
     Ok(result)
+}
+
+fn recorded_epochs(epochs: Option<&EpochsArg>, path: &Path, record: &RunRecord) -> anyhow::Result<RangeInclusive<u32>> {
+    let recorded = record.epochs.len() as u32;
+    let epochs = match epochs {
+        None => 1..=recorded,
+        Some(EpochsArg::First(count)) => 1..=*count,
+        Some(EpochsArg::Range(range)) => range.clone(),
+    };
+    let last = *epochs.end();
+    ensure!(last <= recorded, "{}: --epochs goes to epoch {last}, the record to epoch {recorded}", path.display());
+    Ok(epochs)
+}
+
+/// The checkpoint of the recorded run from which epoch `first` is reached soonest, if there is one.
+fn find_start(
+    args: &VerifyArgs,
+    record_path: &Path,
+    record: &RunRecord,
+    first: u32,
+) -> anyhow::Result<Option<(PathBuf, Checkpoint)>> {
+    let folder = match &args.checkpoints {
+        Some(folder) => {
+            ensure!(folder.is_dir(), "{}: no such folder (--checkpoints)", folder.display());
+            folder.clone()
+        }
+        None => record_path.with_file_name(checkpoint::FOLDER),
+    };
+    let search = checkpoint::find_recorded(&folder, first - 1, record)?;
+    warn_of_skipped(&search.skipped);
+    Ok(search.found)
 }
 
 fn proceed(interrupted: &AtomicBool) -> ControlFlow<()> {

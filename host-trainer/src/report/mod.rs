@@ -113,6 +113,6 @@ pub fn run_record(run: &Run, context: &RunContext<'_>) -> RunRecord {
             total: context.seconds,
         },
         initial_fingerprint: run.initial_fingerprint,
-        epochs: run.epochs.iter().map(|report| EpochRecord::new(&report.metrics, report.fingerprint)).collect(),
+        epochs: run.epochs.iter().map(EpochRecord::from).collect(),
     }
 }

@@ -6,10 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::EpochMetrics;
 use crate::dataset::Dataset;
 use crate::fingerprint::Fingerprint;
-use crate::trainer;
+use crate::trainer::{self, EpochReport};
 
 /// The version of the record that this program writes and reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -88,6 +87,16 @@ pub struct Settings {
     pub shuffle: bool,
 }
 
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), Inconsistent> {
+        at_least_one("settings.epochs", self.epochs)?;
+        at_least_one("settings.batch_size", self.batch_size)?;
+        not_negative("settings.learning_rate", self.learning_rate)?;
+        not_negative("settings.momentum", self.momentum)?;
+        not_negative("settings.weight_decay", self.weight_decay)
+    }
+}
+
 impl From<&trainer::Settings> for Settings {
     fn from(settings: &trainer::Settings) -> Self {
         Self {
@@ -109,12 +118,19 @@ pub struct DatasetRecord {
     /// What people call it.
     pub name: String,
     /// SHA-256 of its contents (see [`crate::dataset::Dataset`]), 64 hexadecimal digits.
-    #[serde(with = "hex::serde")]
+    #[serde(with = "crate::fingerprint::sha256")]
     pub sha256: [u8; 32],
     /// Images of the training split, at least 1.
     pub train_count: u64,
     /// Images of the test split, at least 1.
     pub test_count: u64,
+}
+
+impl DatasetRecord {
+    pub(crate) fn check(&self) -> Result<(), Inconsistent> {
+        at_least_one("dataset.train_count", self.train_count)?;
+        at_least_one("dataset.test_count", self.test_count)
+    }
 }
 
 impl From<&Dataset> for DatasetRecord {
@@ -175,16 +191,15 @@ pub struct EpochRecord {
     pub fingerprint: Fingerprint,
 }
 
-impl EpochRecord {
-    /// The record of an epoch that ended with these metrics and parameters.
-    pub fn new(metrics: &EpochMetrics, fingerprint: Fingerprint) -> Self {
+impl From<&EpochReport> for EpochRecord {
+    fn from(EpochReport { metrics, fingerprint, .. }: &EpochReport) -> Self {
         Self {
             epoch: metrics.epoch,
             train_loss: metrics.train.loss,
             train_accuracy: metrics.train.accuracy(),
             test_loss: metrics.test.loss,
             test_accuracy: metrics.test.accuracy(),
-            fingerprint,
+            fingerprint: *fingerprint,
         }
     }
 }
@@ -201,15 +216,20 @@ pub enum RecordError {
     )]
     Version(u32),
     /// A value that no run has.
-    #[error("the run record is not consistent: {field} is {value}, but must be {expected}")]
-    Inconsistent {
-        /// Where.
-        field: String,
-        /// What stands there.
-        value: String,
-        /// What must stand there.
-        expected: String,
-    },
+    #[error("the run record is not consistent: {0}")]
+    Inconsistent(#[from] Inconsistent),
+}
+
+/// A value that no run has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value}, but must be {expected}")]
+pub struct Inconsistent {
+    /// Where.
+    pub field: String,
+    /// What stands there.
+    pub value: String,
+    /// What must stand there.
+    pub expected: String,
 }
 
 impl RunRecord {
@@ -246,22 +266,16 @@ impl RunRecord {
         Ok(record)
     }
 
-    fn check(&self) -> Result<(), RecordError> {
-        let Settings { epochs, batch_size, learning_rate, momentum, weight_decay, .. } = self.settings;
-        at_least_one("settings.epochs", epochs)?;
-        at_least_one("settings.batch_size", batch_size)?;
-        not_negative("settings.learning_rate", learning_rate)?;
-        not_negative("settings.momentum", momentum)?;
-        not_negative("settings.weight_decay", weight_decay)?;
-        at_least_one("dataset.train_count", self.dataset.train_count)?;
-        at_least_one("dataset.test_count", self.dataset.test_count)?;
+    fn check(&self) -> Result<(), Inconsistent> {
+        self.settings.check()?;
+        self.dataset.check()?;
         not_negative("seconds.training", self.seconds.training)?;
         not_negative("seconds.evaluation", self.seconds.evaluation)?;
         not_negative("seconds.total", self.seconds.total)?;
         self.check_epochs()
     }
 
-    fn check_epochs(&self) -> Result<(), RecordError> {
+    fn check_epochs(&self) -> Result<(), Inconsistent> {
         for (expected, epoch) in (1u64..).zip(&self.epochs) {
             let field = |name: &str| format!("{name} of epoch {expected}");
             require(u64::from(epoch.epoch) == expected, &field("the number"), epoch.epoch, expected)?;
@@ -282,24 +296,25 @@ impl RunRecord {
     }
 }
 
-fn require(
+/// An error unless what is demanded of a value holds.
+pub(crate) fn require(
     holds: bool,
     field: &str,
     value: impl std::fmt::Display,
     expected: impl std::fmt::Display,
-) -> Result<(), RecordError> {
+) -> Result<(), Inconsistent> {
     if holds {
         return Ok(());
     }
-    Err(RecordError::Inconsistent { field: field.into(), value: value.to_string(), expected: expected.to_string() })
+    Err(Inconsistent { field: field.into(), value: value.to_string(), expected: expected.to_string() })
 }
 
-fn at_least_one(field: &str, value: impl Into<u64>) -> Result<(), RecordError> {
+fn at_least_one(field: &str, value: impl Into<u64>) -> Result<(), Inconsistent> {
     let value = value.into();
     require(value >= 1, field, value, "at least 1")
 }
 
-fn not_negative(field: &str, value: impl Into<f64>) -> Result<(), RecordError> {
+pub(crate) fn not_negative(field: &str, value: impl Into<f64>) -> Result<(), Inconsistent> {
     let value = value.into();
     require(value.is_finite() && value >= 0.0, field, value, "finite and not negative")
 }

@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+mod checkpoints;
+
 /// Sizes of the small data set that most tests train on.
 const TRAIN: usize = 230;
 const TEST: usize = 60;
@@ -145,7 +147,9 @@ fn a_run_prints_every_epoch_and_leaves_its_files() {
         .iter()
         .map(|path| path.file_name().expect("a name").to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names, ["accuracy_image.png", "loss_image.png", "metrics.csv", "run.json", "weights.postcard"]);
+    let expected =
+        [".lock", "accuracy_image.png", "checkpoints", "loss_image.png", "metrics.csv", "run.json", "weights.postcard"];
+    assert_eq!(names, expected);
     for plot in ["accuracy_image.png", "loss_image.png"] {
         assert!(fs::read(folder.path().join("o").join(plot)).expect("a plot").starts_with(b"\x89PNG\r\n\x1a\n"));
     }
@@ -258,6 +262,7 @@ fn wrong_usage_ends_with_2_and_touches_nothing() {
         &["--seed", "-1"],
         &["--backend", "abacus"],
         &["--dataset", "letters"],
+        &["--checkpoint-every", "-1"],
         &["--unknown"],
         &["predict", "m"],
         &["predict", "m", "p.png", "--index", "3"],
@@ -349,7 +354,7 @@ fn a_loss_that_stops_being_finite_ends_the_run_with_epoch_and_step() {
     for backend in ["reference", "cpu"] {
         let args = ["--data", "data", "--epochs", "3", "--lr", "1e30", "--out", "o", "--backend", backend];
         fail(folder.path(), &args, 1, &["epoch 1, step 2:", "finite", "--lr"]);
-        assert_eq!(entries(&folder.path().join("o")), [] as [PathBuf; 0]);
+        assert_eq!(entries(&folder.path().join("o")), [folder.path().join("o/.lock")]);
     }
 }
 
@@ -387,7 +392,7 @@ fn a_disk_that_fills_up_leaves_whole_files_or_none() {
     assert!(err.contains("weights.postcard") && err.contains("No space left"), "{err}");
     let left: Vec<&str> = out.lines().skip_while(|line| !line.starts_with("code")).skip(1).collect();
     assert!(
-        left.iter().all(|name| ["accuracy_image.png", "loss_image.png", "metrics.csv", "run.json"].contains(name)),
+        left.iter().all(|name| [".lock", "checkpoints", "loss_image.png", "metrics.csv", "run.json"].contains(name)),
         "{left:?}"
     );
 }
@@ -442,7 +447,7 @@ fn verify_compares_two_backends_epoch_by_epoch() {
 fn verify_repeats_a_recorded_run_and_names_the_first_difference() {
     let folder = folder_with_data();
     train(folder.path(), "o", &["--backend", "reference"]);
-    let verify = ["verify", "--data", "data", "--record", "o/run.json", "--backend", "cpu"];
+    let verify = ["verify", "o/run.json", "--data", "data", "--backend", "cpu"];
     let out = succeed(folder.path(), &verify);
     assert!(out.contains("those of the record"), "{out}");
 
@@ -453,7 +458,7 @@ fn verify_repeats_a_recorded_run_and_names_the_first_difference() {
     fail(folder.path(), &verify, 1, &["epoch 2: the record has the fingerprint"]);
     fs::write(&path, "{}").expect("written");
     fail(folder.path(), &verify, 1, &["o/run.json", "not a run record"]);
-    fail(folder.path(), &[&verify[..], &["--epochs", "2"]].concat(), 2, &["--record", "--epochs"]);
+    fail(folder.path(), &[&verify[..], &["--seed", "2"]].concat(), 2, &["[RECORD]", "--seed"]);
 }
 
 #[test]

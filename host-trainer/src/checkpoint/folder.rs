@@ -1,0 +1,360 @@
+//! The folder of a run's checkpoints: one file for an epoch, the newest one that fits.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{Checkpoint, CheckpointError, MAX_BYTES};
+use crate::files::{FileError, read_limited};
+use crate::fingerprint::Fingerprint;
+use crate::report::RunRecord;
+use crate::report::record::{DatasetRecord, EpochRecord, Settings};
+use crate::trainer::Run;
+
+/// The folder's name in the output folder of a run.
+pub const FOLDER: &str = "checkpoints";
+
+/// The name of the checkpoint after epoch `epoch`.
+pub fn file_name(epoch: u32) -> String {
+    format!("epoch-{epoch:06}.checkpoint")
+}
+
+/// The epoch of a name that [`file_name`] gives.
+fn epoch_of(name: &str) -> Option<u32> {
+    let epoch = name.strip_prefix("epoch-")?.strip_suffix(".checkpoint")?.parse().ok()?;
+    (file_name(epoch) == name).then_some(epoch)
+}
+
+/// The checkpoints in `folder`, with their epochs, newest first; none if there is no such folder.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn list(folder: &Path) -> Result<Vec<(u32, PathBuf)>, FileError> {
+    let failed = |cause| FileError::Read { path: folder.into(), cause };
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut checkpoints = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        checkpoints.extend(epoch_of(&entry.file_name().to_string_lossy()).map(|epoch| (epoch, entry.path())));
+    }
+    checkpoints.sort_by_key(|&(epoch, _)| std::cmp::Reverse(epoch));
+    Ok(checkpoints)
+}
+
+/// Why a checkpoint is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is damaged.
+    #[error("{path}: {error}", path = path.display())]
+    Contents {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: CheckpointError,
+    },
+    /// Its name is that of another epoch.
+    #[error("{path} holds epoch {found}: it was renamed", path = path.display())]
+    Misnamed {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The epoch that it holds.
+        found: u32,
+    },
+    /// It is of another run.
+    #[error("{path} is of another run: {difference}", path = path.display())]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs, with both values.
+        difference: String,
+    },
+}
+
+/// What a search in a folder found.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// The newest checkpoint that fits.
+    pub found: Option<(PathBuf, Checkpoint)>,
+    /// Newer ones, and why they were not taken.
+    pub skipped: Vec<Unfit>,
+}
+
+/// Reads the checkpoint after epoch `epoch`.
+fn read(path: &Path, epoch: u32) -> Result<Checkpoint, Unfit> {
+    let bytes = read_limited(path, MAX_BYTES)?;
+    let checkpoint = Checkpoint::parse(&bytes).map_err(|error| Unfit::Contents { path: path.into(), error })?;
+    match checkpoint.epoch() {
+        found if found == epoch => Ok(checkpoint),
+        found => Err(Unfit::Misnamed { path: path.into(), found }),
+    }
+}
+
+/// The newest whole checkpoint of at most epoch `limit` of which `difference` finds none.
+///
+/// # Errors
+/// If the folder cannot be listed.
+fn newest(folder: &Path, limit: u32, difference: impl Fn(&Checkpoint) -> Option<String>) -> Result<Search, FileError> {
+    let mut search = Search::default();
+    for (epoch, path) in list(folder)?.into_iter().filter(|&(epoch, _)| epoch <= limit) {
+        let read = read(&path, epoch).and_then(|checkpoint| match difference(&checkpoint) {
+            None => Ok(checkpoint),
+            Some(difference) => Err(Unfit::OtherRun { path: path.clone(), difference }),
+        });
+        match read {
+            Ok(checkpoint) => {
+                search.found = Some((path, checkpoint));
+                break;
+            }
+            Err(unfit) => search.skipped.push(unfit),
+        }
+    }
+    Ok(search)
+}
+
+/// Why a run cannot go on from a folder of checkpoints.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// The folder cannot be listed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Every whole checkpoint there is of another run; this is the newest.
+    #[error("{0}; use the settings and the data of that run, choose another --out, or start anew without --resume")]
+    OtherRun(Unfit),
+    /// The run is beyond the epochs that are asked for.
+    #[error("{path} is after epoch {epoch}, beyond --epochs {epochs}; use --epochs {epoch} or more, or another --out",
+        path = path.display())]
+    Beyond {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its epoch.
+        epoch: u32,
+        /// The epochs that are asked for.
+        epochs: u32,
+    },
+}
+
+/// The newest whole checkpoint in `folder` from which a run with these settings and data goes on; `start` is that run
+/// before its first epoch. The number of epochs may be another one than that of the run so far.
+///
+/// # Errors
+/// If there are whole checkpoints, but all of other runs, or if the newest one that fits has more epochs than are asked
+/// for.
+pub fn find_to_resume(
+    folder: &Path,
+    settings: &Settings,
+    dataset: &DatasetRecord,
+    start: &Run,
+) -> Result<Search, ResumeError> {
+    let difference =
+        |checkpoint: &Checkpoint| checkpoint.difference(settings, dataset, start.initial_fingerprint, "here");
+    let mut search = newest(folder, u32::MAX, difference)?;
+    match &search.found {
+        Some((path, checkpoint)) if checkpoint.epoch() > settings.epochs => {
+            Err(ResumeError::Beyond { path: path.clone(), epoch: checkpoint.epoch(), epochs: settings.epochs })
+        }
+        Some(_) => Ok(search),
+        None => match search.skipped.iter().position(|unfit| matches!(unfit, Unfit::OtherRun { .. })) {
+            Some(index) => Err(ResumeError::OtherRun(search.skipped.swap_remove(index))),
+            None => Ok(search),
+        },
+    }
+}
+
+/// The newest whole checkpoint in `folder` of at most epoch `limit` that is, in all that a record has, the recorded run.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn find_recorded(folder: &Path, limit: u32, record: &RunRecord) -> Result<Search, FileError> {
+    newest(folder, limit, |checkpoint| {
+        let run = checkpoint.difference(&record.settings, &record.dataset, record.initial_fingerprint, "in the record");
+        run.or_else(|| {
+            let same = |(report, recorded): &(_, &EpochRecord)| EpochRecord::from(*report) == **recorded;
+            let same = checkpoint.epochs.iter().zip(&record.epochs).take_while(same).count();
+            (same < checkpoint.epochs.len()).then(|| format!("epoch {} is another one in the record", same + 1))
+        })
+    })
+}
+
+impl Checkpoint {
+    /// What of settings (but the number of epochs), data and start is not that of a run: every difference with the value
+    /// there and the one `here`, floats compared by bits.
+    fn difference(
+        &self,
+        settings: &Settings,
+        dataset: &DatasetRecord,
+        initial_fingerprint: Fingerprint,
+        here: &str,
+    ) -> Option<String> {
+        let (there, own) = (&self.settings, settings);
+        let rate = |flag, there: f32, here: f32| {
+            (flag, there.to_bits() != here.to_bits(), there.to_string(), here.to_string())
+        };
+        let differences = [
+            (
+                "--batch-size",
+                there.batch_size != own.batch_size,
+                there.batch_size.to_string(),
+                own.batch_size.to_string(),
+            ),
+            rate("--lr", there.learning_rate, own.learning_rate),
+            rate("--momentum", there.momentum, own.momentum),
+            rate("--weight-decay", there.weight_decay, own.weight_decay),
+            ("--seed", there.seed != own.seed, there.seed.to_string(), own.seed.to_string()),
+            ("--no-shuffle", there.shuffle != own.shuffle, (!there.shuffle).to_string(), (!own.shuffle).to_string()),
+            ("the data set", self.dataset.sha256 != dataset.sha256, described(&self.dataset), described(dataset)),
+        ];
+        let mut differences: Vec<String> = differences
+            .into_iter()
+            .filter(|&(_, differs, ..)| differs)
+            .map(|(name, _, there, own)| format!("{name} is {there} there and {own} {here}"))
+            .collect();
+        if differences.is_empty() && self.initial_fingerprint != initial_fingerprint {
+            let (there, own) = (self.initial_fingerprint, initial_fingerprint);
+            differences.push(format!("its initial parameters are {there} there and {own} {here}"));
+        }
+        (!differences.is_empty()).then(|| differences.join(", "))
+    }
+}
+
+fn described(dataset: &DatasetRecord) -> String {
+    format!("{} ({})", dataset.name, Fingerprint::from(dataset.sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::zip;
+
+    use super::super::tests::checkpoint;
+    use super::*;
+    use crate::report::record::{Host, Seconds, Status, Versions};
+
+    /// A folder with these checkpoints of a run.
+    fn folder_of(checkpoints: &[&Checkpoint]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for checkpoint in checkpoints {
+            fs::write(folder.path().join(file_name(checkpoint.epoch())), checkpoint.to_bytes()).unwrap();
+        }
+        folder
+    }
+
+    /// The run of [`checkpoint`] one epoch earlier.
+    fn earlier() -> Checkpoint {
+        let mut earlier = checkpoint();
+        earlier.state.parameters.fill(0.5);
+        earlier.epochs.pop();
+        earlier.epochs[0].fingerprint = Fingerprint::of(&earlier.state.parameters);
+        earlier
+    }
+
+    fn resumed(folder: &Path, change: impl FnOnce(&mut Checkpoint)) -> Result<Search, ResumeError> {
+        let mut here = checkpoint();
+        change(&mut here);
+        let start = Run { initial_fingerprint: here.initial_fingerprint, ..earlier().into() };
+        find_to_resume(folder, &here.settings, &here.dataset, &start)
+    }
+
+    fn found(search: &Search) -> Option<u32> {
+        search.found.as_ref().map(|(_, checkpoint)| checkpoint.epoch())
+    }
+
+    #[test]
+    fn only_names_of_checkpoints_are_listed_and_the_newest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["epoch-000002.checkpoint", "epoch-1000000.checkpoint", "epoch-000010.checkpoint"];
+        let others =
+            ["epoch-2.checkpoint", "epoch-+00003.checkpoint", "epoch-000004.checkpoint.bak", ".aaaaaa.partial"];
+        for name in names.iter().chain(&others) {
+            fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let epochs: Vec<u32> = list(folder.path()).unwrap().into_iter().map(|(epoch, _)| epoch).collect();
+        assert_eq!(epochs, [1_000_000, 10, 2]);
+        assert!(list(&folder.path().join("missing")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_newest_one_that_fits_is_taken_whatever_its_planned_epochs() {
+        let folder = folder_of(&[&earlier(), &checkpoint()]);
+        let search = resumed(folder.path(), |it| it.settings.epochs = 1000).unwrap();
+        assert_eq!((found(&search), search.skipped.len()), (Some(2), 0));
+        let search = resumed(folder.path(), |it| it.settings.epochs = 2).unwrap();
+        assert_eq!(found(&search), Some(2));
+        let message = resumed(folder.path(), |it| it.settings.epochs = 1).unwrap_err().to_string();
+        assert!(message.contains("after epoch 2") && message.contains("--epochs 1"), "{message}");
+    }
+
+    #[test]
+    fn every_setting_is_compared_by_bits() {
+        let folder = folder_of(&[&checkpoint()]);
+        type Change = fn(&mut Checkpoint);
+        let changes: [(Change, &str); 8] = [
+            (|it| it.settings.batch_size = 3, "--batch-size is 2 there and 3 here"),
+            (|it| it.settings.learning_rate = 1e-4f32.next_up(), "--lr is 0.0001 there and 0.000100000"),
+            (|it| it.settings.momentum = 0.9f32.next_down(), "--momentum is 0.9 there and 0.8999"),
+            (|it| it.settings.weight_decay = 0.0, "--weight-decay is 0.005 there and 0 here"),
+            (|it| it.settings.seed = 0, "--seed is 18446744073709551615 there and 0 here"),
+            (|it| it.settings.shuffle = false, "--no-shuffle is false there and true here"),
+            (|it| it.dataset.sha256[31] = 0, "the data set is ten (abab"),
+            (|it| it.initial_fingerprint = Fingerprint::from([9; 32]), "its initial parameters are 0101"),
+        ];
+        for (change, expected) in changes {
+            let message = resumed(folder.path(), change).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("--out"), "{message}");
+        }
+        let renamed = resumed(folder.path(), |it| it.dataset.name = "the same images".into()).unwrap();
+        assert_eq!(found(&renamed), Some(2), "its name is not what a data set is");
+    }
+
+    #[test]
+    fn damaged_renamed_and_foreign_ones_are_passed_over_if_one_fits() {
+        let mut foreign = checkpoint();
+        foreign.settings.seed = 5;
+        let folder = folder_of(&[&earlier(), &foreign]);
+        fs::write(folder.path().join(file_name(8)), b"CNNC").unwrap();
+        fs::write(folder.path().join(file_name(9)), checkpoint().to_bytes()).unwrap();
+        let search = resumed(folder.path(), |_| ()).unwrap();
+        assert_eq!(found(&search), Some(1));
+        let messages: Vec<String> = search.skipped.iter().map(ToString::to_string).collect();
+        for (message, expected) in zip(&messages, ["holds epoch 2", "truncated", "--seed is 5 there"]) {
+            assert!(message.contains(expected), "{message}");
+        }
+        assert_eq!(messages.len(), 3);
+    }
+
+    #[test]
+    fn where_all_are_damaged_there_is_nothing_to_resume() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(file_name(1)), b"").unwrap();
+        let search = resumed(folder.path(), |_| ()).unwrap();
+        assert_eq!((found(&search), search.skipped.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_record_vouches_for_checkpoints_whose_every_epoch_it_has() {
+        let checkpoint = checkpoint();
+        let folder = folder_of(&[&earlier(), &checkpoint]);
+        let mut record = RunRecord {
+            versions: Versions::current(),
+            status: Status::Interrupted,
+            settings: checkpoint.settings,
+            dataset: checkpoint.dataset.clone(),
+            backend: "reference".into(),
+            host: Host::current(),
+            seconds: Seconds { training: 1.0, evaluation: 1.0, total: 1.0 },
+            initial_fingerprint: checkpoint.initial_fingerprint,
+            epochs: checkpoint.epochs.iter().map(EpochRecord::from).collect(),
+        };
+        // The record has the first epoch of the later checkpoint, not that of the earlier one.
+        assert_eq!(found(&find_recorded(folder.path(), 2, &record).unwrap()), Some(2));
+        assert_eq!(found(&find_recorded(folder.path(), 1, &record).unwrap()), None);
+        assert_eq!(found(&find_recorded(folder.path(), 0, &record).unwrap()), None);
+        record.epochs[1].test_loss = record.epochs[1].test_loss.next_up();
+        let search = find_recorded(folder.path(), 2, &record).unwrap();
+        assert!(search.skipped[0].to_string().contains("epoch 2 is another one in the record"), "{search:?}");
+    }
+}

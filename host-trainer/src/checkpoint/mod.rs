@@ -1,0 +1,153 @@
+//! Checkpoints: what a run needs to go on exactly, in a file after every epoch.
+//!
+//! A run is a pure function of data and settings, and its state after an epoch is the same on every backend. So a
+//! checkpoint with the settings and the data of a run is a valid point of it, whoever wrote it and wherever.
+
+mod folder;
+mod format;
+mod writer;
+
+pub use folder::{FOLDER, ResumeError, Search, Unfit, file_name, find_recorded, find_to_resume, list};
+pub use format::{CheckpointError, MAGIC, MAX_BYTES, MAX_EPOCHS, VERSION};
+pub use writer::{Plan, WriteError, Writer};
+
+use crate::backend::TrainingState;
+use crate::fingerprint::Fingerprint;
+use crate::report::record::{DatasetRecord, Inconsistent, Settings, not_negative, require};
+use crate::trainer::{EpochReport, Run};
+
+/// The most descriptions of backends that a checkpoint keeps.
+pub const MAX_BACKENDS: usize = 64;
+/// The longest description of a backend, in bytes; a longer one is cut.
+const MAX_BACKEND_LEN: usize = 1000;
+
+/// Adds a backend that trains from here on to those that trained so far, if it is not among them.
+pub fn add_backend(backends: &mut Vec<String>, description: &str) {
+    let description = &description[..description.floor_char_boundary(MAX_BACKEND_LEN)];
+    if backends.len() < MAX_BACKENDS && !backends.iter().any(|backend| backend == description) {
+        backends.push(description.into());
+    }
+}
+
+/// A run after one of its epochs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The recipe; its number of epochs is the plan of the run that wrote the checkpoint.
+    pub settings: Settings,
+    /// The data.
+    pub dataset: DatasetRecord,
+    /// The initial parameters.
+    pub initial_fingerprint: Fingerprint,
+    /// Descriptions of the backends that trained so far, each once, in the order of first use; at least one.
+    pub backends: Vec<String>,
+    /// Every complete epoch, from epoch 1 on without a gap; at least one.
+    pub epochs: Vec<EpochReport>,
+    /// Parameters and momentum after the last of them.
+    pub state: TrainingState,
+}
+
+impl From<Checkpoint> for Run {
+    /// The run, to go on.
+    fn from(checkpoint: Checkpoint) -> Self {
+        let Checkpoint { initial_fingerprint, epochs, state, .. } = checkpoint;
+        Self { initial_fingerprint, epochs, state, stopped: None }
+    }
+}
+
+impl Checkpoint {
+    /// The epoch after which it was taken.
+    pub fn epoch(&self) -> u32 {
+        self.epochs.len() as u32
+    }
+
+    /// Whether a run can have come to this. The last epoch's fingerprint must be that of the parameters.
+    fn check(&self) -> Result<(), CheckpointError> {
+        for (name, values) in [("parameter", &self.state.parameters), ("momentum", &self.state.momentum)] {
+            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+                return Err(CheckpointError::NonFinite { name, index });
+            }
+        }
+        self.check_contents()?;
+        let found = Fingerprint::of(&self.state.parameters);
+        let expected = self.epochs[self.epochs.len() - 1].fingerprint;
+        if found == expected { Ok(()) } else { Err(CheckpointError::Fingerprint { expected, found }) }
+    }
+
+    fn check_contents(&self) -> Result<(), Inconsistent> {
+        self.settings.check()?;
+        self.dataset.check()?;
+        let (trained, planned) = (self.epochs.len(), self.settings.epochs);
+        require(trained >= 1, "the number of epochs", trained, "at least 1")?;
+        require(trained as u64 <= u64::from(planned), "the number of epochs", trained, format!("at most {planned}"))?;
+        require(!self.backends.is_empty(), "the number of backends", 0, "at least 1")?;
+        (1..).zip(&self.epochs).try_for_each(|(expected, epoch)| self.check_epoch(expected, epoch))
+    }
+
+    fn check_epoch(&self, expected: u32, epoch: &EpochReport) -> Result<(), Inconsistent> {
+        let field = |name: &str| format!("{name} of epoch {expected}");
+        let metrics = &epoch.metrics;
+        require(metrics.epoch == expected, &field("the number"), metrics.epoch, expected)?;
+        let splits =
+            [("training", &metrics.train, self.dataset.train_count), ("test", &metrics.test, self.dataset.test_count)];
+        for (name, split, count) in splits {
+            require(split.loss.is_finite(), &field(&format!("the {name} loss")), split.loss, "finite")?;
+            require(split.count == count, &field(&format!("the {name} count")), split.count, count)?;
+            let correct = field(&format!("the number of correct {name} images"));
+            require(split.correct <= count, &correct, split.correct, format!("at most {count}"))?;
+        }
+        not_negative(&field("the training time"), epoch.training_seconds)?;
+        not_negative(&field("the evaluation time"), epoch.evaluation_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::boxed_zeros;
+    use crate::report::{EpochMetrics, Metrics};
+
+    /// A run of three epochs after its second one.
+    pub(super) fn checkpoint() -> Checkpoint {
+        let mut state = TrainingState::new(boxed_zeros());
+        (0..).zip(state.parameters.iter_mut()).for_each(|(i, value)| *value = f32::from_bits(i * 9_973));
+        (0..).zip(state.momentum.iter_mut()).for_each(|(i, value)| *value = -(i as f32 - 1.0) / 1024.0);
+        let epoch = |epoch, fingerprint| EpochReport {
+            metrics: EpochMetrics {
+                epoch,
+                train: Metrics { loss: 0.1 + 0.2, correct: 9, count: 10 },
+                test: Metrics { loss: f64::MIN_POSITIVE, correct: 5, count: 5 },
+            },
+            fingerprint,
+            training_seconds: 1.5,
+            evaluation_seconds: 0.25,
+        };
+        Checkpoint {
+            settings: Settings {
+                epochs: 3,
+                batch_size: 2,
+                learning_rate: 1e-4,
+                momentum: 0.9,
+                weight_decay: 5e-3,
+                seed: u64::MAX,
+                shuffle: true,
+            },
+            dataset: DatasetRecord { name: "ten".into(), sha256: [0xab; 32], train_count: 10, test_count: 5 },
+            initial_fingerprint: Fingerprint::from([1; 32]),
+            backends: vec!["reference".into(), "cpu".into()],
+            epochs: vec![epoch(1, Fingerprint::from([2; 32])), epoch(2, Fingerprint::of(&state.parameters))],
+            state,
+        }
+    }
+
+    #[test]
+    fn a_backend_is_noted_once_and_cut_to_a_bounded_length() {
+        let mut backends = Vec::new();
+        for description in ["cpu", "reference", "cpu", &"é".repeat(MAX_BACKEND_LEN)] {
+            add_backend(&mut backends, description);
+        }
+        assert_eq!(backends[..2], ["cpu", "reference"]);
+        assert_eq!((backends.len(), backends[2].len()), (3, MAX_BACKEND_LEN));
+        (0..100).for_each(|number| add_backend(&mut backends, &number.to_string()));
+        assert_eq!(backends.len(), MAX_BACKENDS);
+    }
+}
