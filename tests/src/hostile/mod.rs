@@ -7,6 +7,7 @@
 
 mod allocator;
 mod board;
+mod checkpoint;
 mod host;
 mod idx;
 mod model;
@@ -34,7 +35,8 @@ pub struct Target {
 }
 
 /// Every target, in the order of their names.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
+    Target { name: "checkpoint", max_len: 1 << 12, run: checkpoint::run, seeds: checkpoint::seeds },
     Target { name: "idx", max_len: 1 << 14, run: idx::run, seeds: idx::seeds },
     Target { name: "idx_gz", max_len: 1 << 14, run: idx::run_packed, seeds: idx::packed_seeds },
     Target { name: "model", max_len: 1 << 12, run: model::run, seeds: model::seeds },
