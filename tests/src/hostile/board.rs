@@ -8,6 +8,7 @@ use cnn_core::protocol::{self, Deframer, MAX_CHUNK, MAX_FRAME, Reply, Request};
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::random::initial_parameters;
 
+use super::limited;
 use super::script::Script;
 use crate::board::flash::{Cut, Flash, Power};
 use crate::board::line::Faults;
@@ -20,12 +21,17 @@ type Board = modelled::Board<4096>;
 static FILES: LazyLock<[(Vec<u8>, Fingerprint); 2]> =
     LazyLock::new(|| [1, 2].map(|seed| (crate::board::model::file(seed), Fingerprint::of(&initial_parameters(seed)))));
 
-/// The most chunks that one step sends.
-const MOST_CHUNKS: usize = 512;
+/// An input has at most this many steps, and sends at most this many chunks: more would take seconds.
+const MOST_STEPS: usize = 64;
+const MOST_CHUNKS: usize = 500;
 
 /// The lowest two bits of the first byte say what flash holds: nothing, a model, one with its last byte damaged, or the
 /// beginning of one. The rest is steps: bytes for the line, requests, power failures.
 pub fn run(input: &[u8]) {
+    limited(|| follow(input));
+}
+
+fn follow(input: &[u8]) {
     let mut script = Script::new(input);
     let [(first, _), _] = &*FILES;
     let held = match script.byte() & 3 {
@@ -40,14 +46,19 @@ pub fn run(input: &[u8]) {
     };
     let power = Power::default();
     let mut board = Board::with_flash(Flash::holding(&held, power.clone()), power, Faults::default(), 0);
-    while !script.is_empty() {
-        step(&mut board, &mut script);
+    let mut chunks = MOST_CHUNKS;
+    for _ in 0..MOST_STEPS {
+        if script.is_empty() {
+            break;
+        }
+        step(&mut board, &mut script, &mut chunks);
         check_replies(&mut board);
     }
     check_board(board);
 }
 
-fn step(board: &mut Board, script: &mut Script<'_>) {
+/// Does what the script says next; `chunks` is how many may still be sent.
+fn step(board: &mut Board, script: &mut Script<'_>, chunks: &mut usize) {
     match script.byte() % 12 {
         0 => {
             let len = usize::from(script.u16());
@@ -74,7 +85,9 @@ fn step(board: &mut Board, script: &mut Script<'_>) {
         6 => {
             // As a host sends them: one after the other from some border on.
             let (file, start, count) = (file(script), usize::from(script.u16()), usize::from(script.u16()));
-            for index in start..start + count.min(MOST_CHUNKS) {
+            let count = count.min(*chunks);
+            *chunks -= count;
+            for index in start..start + count {
                 let offset = HEADER_LEN + index * MAX_CHUNK;
                 let Some(rest) = file.get(offset..).filter(|rest| !rest.is_empty()) else { break };
                 let data = &rest[..rest.len().min(MAX_CHUNK)];

@@ -11,6 +11,7 @@ use host_trainer::report::record::{DatasetRecord, Settings};
 use host_trainer::report::{EpochMetrics, Metrics};
 use host_trainer::trainer::EpochReport;
 
+use super::limited;
 use super::script::Script;
 
 /// Bytes of the header: magic, version, length, checksum.
@@ -79,7 +80,7 @@ pub fn run(input: &[u8]) {
     if options & 4 == 0 {
         put_header_right(&mut file);
     }
-    check(&file);
+    limited(|| check(&file));
 }
 
 /// Magic, version, length and checksum of whatever follows them.
@@ -124,7 +125,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&[4], &FILE[..64]].concat(),
         [&[1], head].concat(),
         // As if there were 4 billion epochs.
-        [&[1], &head[..head.len() - 2 * 69 - 1], &[0xff, 0xff, 0xff, 0xff, 0x0f], &head[head.len() - 2 * 69..]].concat(),
+        [&[1], &head[..head.len() - 2 * 69 - 1], &[0xff, 0xff, 0xff, 0xff, 0x0f], &head[head.len() - 2 * 69..]]
+            .concat(),
         vec![2],
         vec![3],
         vec![3 | 4, 0, 40],

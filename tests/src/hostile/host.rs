@@ -9,11 +9,12 @@ use cnn_core::model::ModelError;
 use cnn_core::protocol::{
     self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply,
 };
+use flate2::Crc;
 use host_trainer::board::{BoardError, Client, Patience, verify};
 use host_trainer::random::initial_parameters;
 
+use super::limited;
 use super::script::Script;
-use crate::board::model::Crc32;
 
 /// Bytes of the file that an update sends: the header of a model and a few chunks.
 const FILE_LEN: usize = 5000;
@@ -25,6 +26,10 @@ const MOST_READS: usize = 5 * 3 * (4 * FILE_LEN.div_ceil(MAX_CHUNK) + 3 + 2);
 /// host listens; they begin anew when they are through, so that a board may say the same for ever.
 pub fn run(input: &[u8]) {
     let (&call, steps) = input.split_first().unwrap_or((&0, &[]));
+    limited(|| ask(call, steps));
+}
+
+fn ask(call: u8, steps: &[u8]) {
     let heard = Rc::new(RefCell::new(Heard::default()));
     let board =
         Board { steps, script: Script::new(steps), request: Deframer::new(), sequence: 0, heard: heard.clone() };
@@ -94,8 +99,10 @@ impl Heard {
                 continue;
             }
             let message = unframed(&std::mem::take(&mut self.frame));
-            if self.reply.is_none() && message.as_ref().is_some_and(|message| sequence_of(message) == Some(sequence)) {
+            if message.as_ref().is_some_and(|message| sequence_of(message) == Some(sequence)) {
+                // A host that has its reply drops what came with it.
                 self.reply = message;
+                return;
             }
         }
     }
@@ -115,9 +122,9 @@ fn sequence_of(message: &[u8]) -> Option<u32> {
 
 /// A message with its CRC in COBS, and the delimiter.
 pub fn framed(message: &[u8]) -> Vec<u8> {
-    let mut crc = Crc32::default();
+    let mut crc = Crc::new();
     crc.update(message);
-    let bytes = [message, &crc.finish().to_le_bytes()].concat();
+    let bytes = [message, &crc.sum().to_le_bytes()].concat();
     let mut frame = vec![];
     for piece in bytes.split(|&byte| byte == 0) {
         let mut blocks = piece.chunks_exact(254);
@@ -148,9 +155,9 @@ fn unframed(frame: &[u8]) -> Option<Vec<u8>> {
         rest = next;
     }
     let (message, checksum) = bytes.split_last_chunk()?;
-    let mut crc = Crc32::default();
+    let mut crc = Crc::new();
     crc.update(message);
-    (crc.finish() == u32::from_le_bytes(*checksum)).then(|| message.to_vec())
+    (crc.sum() == u32::from_le_bytes(*checksum)).then(|| message.to_vec())
 }
 
 /// A board that follows a script; the host's link to it.

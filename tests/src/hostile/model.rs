@@ -11,6 +11,7 @@ use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::random::initial_parameters;
 
+use super::limited;
 use super::script::Script;
 
 /// Bytes of the parameters, which end a file.
@@ -47,12 +48,12 @@ pub fn run(input: &[u8]) {
             script.damage(&mut file);
             file
         }
-        _ => return check_writing(&mut script),
+        _ => return limited(|| check_writing(script)),
     };
     if options & 4 == 0 {
         put_header_right(&mut file);
     }
-    check(file);
+    limited(|| check(file));
 }
 
 /// Magic, version, length and checksum of whatever follows them.
@@ -119,7 +120,7 @@ fn write(metadata: &Metadata<'_>, parameters: &FlatParameters) -> Result<Vec<u8>
 
 /// Metadata of any content are written and read, unless the name is too long; a file whose fingerprint and logits are
 /// right is loaded.
-fn check_writing(script: &mut Script<'_>) {
+fn check_writing(mut script: Script<'_>) {
     let parameters = &BASE.parameters;
     let mut pixels: Pixels = [0; 784];
     for pixel in pixels.iter_mut().step_by(usize::from(script.byte()) + 1) {

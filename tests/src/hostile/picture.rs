@@ -8,10 +8,13 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 use host_trainer::picture::{GreyPicture, MAX_MEMORY, MAX_SIDE, parse};
 
+use super::limited;
 use super::script::Script;
 
 /// The first bytes of a PNG file.
 const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
+/// Data of a PNG file are repeated up to this many bytes: with one bit a pixel, four megapixels.
+const MOST_DATA: usize = 1 << 19;
 /// Pictures up to this many pixels are prepared for the network too; larger ones would take too long for this.
 const MOST_PREPARED: usize = 1 << 16;
 
@@ -30,7 +33,7 @@ pub fn run(input: &[u8]) {
         2 => png(&mut script),
         _ => portable_map(&mut script),
     };
-    check(&file);
+    limited(|| check(&file));
 }
 
 /// What is read keeps the limits, is read again from a file written of it, and becomes a network's input or is refused.
@@ -89,13 +92,13 @@ fn png(script: &mut Script<'_>) -> Vec<u8> {
         file.extend(chunk(b"tRNS", script.take(len)));
     }
     if extras & 4 != 0 {
-        // As much as 16 MB, of a few kilobytes.
-        let profile = zlib(&vec![0; usize::from(script.byte()) << 16], 9);
+        // As much as 2 MB, of a few kilobytes.
+        let profile = zlib(&vec![0; usize::from(script.byte()) << 13], 1);
         file.extend(chunk(b"iCCP", &[b"p\0\0", &profile[..]].concat()));
     }
     // The data, and how often they follow themselves: what is white everywhere takes few bytes.
-    let repeated = 1_usize << (script.byte() % 12);
-    let data = zlib(&script.rest().repeat(repeated), if extras & 8 == 0 { 1 } else { 0 });
+    let (repeated, rows) = (1_usize << (script.byte() % 16), script.rest());
+    let data = zlib(&rows.repeat(repeated.min(MOST_DATA / rows.len().max(1))), 1);
     let pieces = usize::from(extras >> 4) + 1;
     for piece in data.chunks(data.len().div_ceil(pieces)) {
         file.extend(chunk(b"IDAT", piece));
@@ -152,7 +155,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&grey(0, 0, 0)[..], &[0, 0xa0].repeat(4)].concat(),
         // A palette of two colours, one of them transparent.
         [&[2, 4, 4, 0, 2, 0, 3, 2, 0, 0, 0, 255, 255, 255, 1, 0, 0][..], &[0, 0xa0].repeat(4)].concat(),
-        // A colour profile of 16 MB.
+        // A colour profile of 2 MB.
         [&[2, 4, 4, 3, 0, 0, 4, 255, 0][..], &rows].concat(),
         [&[2, 240, 255, 255, 255, 255, 240, 255, 255, 255, 255, 3, 0, 0, 0, 0][..], &rows].concat(),
         bomb,

@@ -3,6 +3,7 @@
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Settings, Status, Versions};
 
+use super::limited;
 use super::script::Script;
 
 /// Of the first byte, the lowest two bits say how the text is made:
@@ -21,7 +22,7 @@ pub fn run(input: &[u8]) {
         }
         _ => with_values_replaced(&mut script),
     };
-    check(&text);
+    limited(|| check(&text));
 }
 
 /// What is read keeps its limits and is the same when it is written and read again.

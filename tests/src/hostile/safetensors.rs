@@ -6,6 +6,7 @@ use cnn_core::network::PARAMETER_COUNT;
 use host_trainer::exchange::{MAX_FILE_BYTES, export, import};
 use host_trainer::random::initial_parameters;
 
+use super::limited;
 use super::script::Script;
 
 /// A whole file.
@@ -38,7 +39,7 @@ pub fn run(input: &[u8]) {
             file
         }
     };
-    check(&file);
+    limited(|| check(&file));
 }
 
 /// A file of a header and data; with a length in front that is right, or half of it.
