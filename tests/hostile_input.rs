@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::hint::black_box;
+use std::io::Write;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use flate2::write::{GzEncoder, ZlibEncoder};
+use flate2::{Compression, Crc};
+use host_trainer::dataset::idx::{MAX_COUNT, parse_images};
+use host_trainer::picture;
 use tests::hostile::mutation::mutated;
-use tests::hostile::{CountingAllocator, TARGETS, Target, measured};
+use tests::hostile::{CountingAllocator, MEMORY_LIMIT, TARGETS, Target, measured};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -90,6 +95,55 @@ fn every_fuzz_target_is_tested_here_and_nothing_else_is() {
     for target in &TARGETS {
         let corpus = files_in(&fuzz_folder().join("corpus").join(target.name));
         assert!(!corpus.is_empty(), "fuzz/corpus/{} is empty: cargo run -p tests --example fuzz_corpus", target.name);
+    }
+}
+
+/// `zeros` zero bytes behind `start`, unpacked: at 1/1000 of their length the worst that can be packed.
+fn bomb<W: Write>(mut encoder: W, start: &[u8], zeros: usize) -> W {
+    encoder.write_all(start).expect("memory takes everything");
+    for _ in 0..zeros >> 20 {
+        encoder.write_all(&[0; 1 << 20]).expect("memory takes everything");
+    }
+    encoder
+}
+
+#[test]
+fn an_archive_that_breaks_off_takes_no_more_memory_than_it_unpacked() {
+    // Long enough for a million images, of which 10 MB are there.
+    let header = [0x0803, MAX_COUNT, 28, 28].map(u32::to_be_bytes).concat();
+    let encoder = bomb(GzEncoder::new(vec![], Compression::best()), &header, 10 << 20);
+    let mut archive = encoder.finish().expect("memory takes everything");
+    archive.resize(1 << 20, 0xff);
+    let (result, used) = measured(|| parse_images(&archive).map(|images| images.len()));
+    assert!(result.is_err(), "{result:?}");
+    assert!(used.peak <= MEMORY_LIMIT, "{used:?}");
+}
+
+#[test]
+fn a_picture_takes_no_memory_for_what_is_packed_beside_its_pixels() {
+    let encoder = bomb(ZlibEncoder::new(vec![], Compression::best()), b"", 100 << 20);
+    let packed = encoder.finish().expect("memory takes everything");
+    let chunk = |kind: &[u8; 4], data: &[u8]| {
+        let mut checksum = Crc::new();
+        checksum.update(kind);
+        checksum.update(data);
+        [&(data.len() as u32).to_be_bytes()[..], kind, data, &checksum.sum().to_be_bytes()].concat()
+    };
+    let pixels = bomb(ZlibEncoder::new(vec![], Compression::best()), &[0; 6], 0).finish().expect("it is short");
+    for (kind, keyword) in
+        [(b"iCCP", &b"bomb\0\0"[..]), (b"zTXt", b"bomb\0\0"), (b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0")]
+    {
+        let file = [
+            b"\x89PNG\r\n\x1a\n".to_vec(),
+            chunk(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 0]),
+            chunk(kind, &[keyword, &packed[..]].concat()),
+            chunk(b"IDAT", &pixels),
+            chunk(b"IEND", b""),
+        ]
+        .concat();
+        let (_, used) = measured(|| picture::parse(&file, Path::new("bomb")));
+        // Whether the picture is read or not.
+        assert!(used.peak <= 4 << 20, "{kind:?}: {used:?}");
     }
 }
 
