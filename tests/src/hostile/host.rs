@@ -3,14 +3,17 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use cnn_core::model::ModelError;
+use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{
     self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply,
 };
 use flate2::Crc;
 use host_trainer::board::{BoardError, Client, Patience, verify};
+use host_trainer::fingerprint::Fingerprint;
 use host_trainer::random::initial_parameters;
 
 use super::limited;
@@ -18,6 +21,14 @@ use super::script::Script;
 
 /// Bytes of the file that an update sends: the header of a model and a few chunks.
 const FILE_LEN: usize = 5000;
+/// What an update sends.
+static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| crate::board::model::file(1)[..FILE_LEN].to_vec());
+/// What `verify` compares the board with.
+static PARAMETERS: LazyLock<Box<FlatParameters>> = LazyLock::new(|| initial_parameters(1));
+
+/// Their fingerprint.
+static FINGERPRINT: LazyLock<Fingerprint> = LazyLock::new(|| Fingerprint::of(&PARAMETERS));
+
 /// How often the client may read, five attempts for each request. An update is begun three times; each time a board may
 /// have it go back three times, and all chunks are sent after each; commit and two more requests end it.
 const MOST_READS: usize = 5 * 3 * (4 * FILE_LEN.div_ceil(MAX_CHUNK) + 3 + 2);
@@ -46,16 +57,13 @@ fn ask(call: u8, steps: &[u8]) {
         }
         2 => check(&heard, client.reset(), |reply| *reply == Reply::Resetting),
         3 => {
-            let mut file = crate::board::model::file(1);
-            file.truncate(FILE_LEN);
-            let result = client.update(&file, |sent| assert!(sent <= FILE_LEN));
+            let result = client.update(&FILE, |sent| assert!(sent <= FILE_LEN));
             let activated = result.as_ref().ok().map(|fingerprint| *fingerprint.as_bytes());
             check(&heard, result, |reply| *reply == Reply::Activated { fingerprint: activated.unwrap_or_default() });
         }
         _ => {
-            let parameters = initial_parameters(1);
             let images = [([0; 784], 1), ([255; 784], 2)];
-            let result = verify(&mut client, &parameters, images.iter().map(|(image, label)| (image, *label)), |_| {});
+            let result = verify(&mut client, &PARAMETERS, images.iter().map(|(image, label)| (image, *label)), |_| {});
             check(&heard, result, |reply| matches!(reply, Reply::Classified(_)));
         }
     }
@@ -259,7 +267,7 @@ fn reply<'a>(script: &mut Script<'_>, name: &'a str) -> Reply<'a> {
             firmware: name,
             board: name,
             clock_hz: script.u32(),
-            model: if script.byte() & 1 == 0 { Ok(*fingerprint()) } else { Err(ModelError::Checksum) },
+            model: if script.byte() & 1 == 0 { Ok(*FINGERPRINT.as_bytes()) } else { Err(ModelError::Checksum) },
             memory: Memory { flash: script.u32(), variables: script.u32(), stack: 0 },
             line: LineCounters { good: script.u32(), ..LineCounters::default() },
         }),
@@ -280,13 +288,6 @@ fn reply<'a>(script: &mut Script<'_>, name: &'a str) -> Reply<'a> {
         14 => Reply::Refused(Refusal::Incomplete { next: script.u32() }),
         _ => Reply::Refused(Refusal::Flash),
     }
-}
-
-/// That of the model that `verify` expects.
-fn fingerprint() -> &'static [u8; 32] {
-    static FINGERPRINT: std::sync::LazyLock<[u8; 32]> =
-        std::sync::LazyLock::new(|| *host_trainer::fingerprint::Fingerprint::of(&initial_parameters(1)).as_bytes());
-    &FINGERPRINT
 }
 
 /// Every call answered well, and boards that never come to an end.
