@@ -39,9 +39,10 @@ fuzz() {
     for folder in "$out/seeds/$name" "fuzz/corpus/$name" "fuzz/regressions/$name"; do
         if [ -d "$folder" ]; then folders+=("$folder"); fi
     done
+    local limits=(-max_total_time="$seconds" -max_len="${max_len[$name]}" -timeout=60 -report_slow_units=60)
+    limits+=(-rss_limit_mb=512 -malloc_limit_mb=64)
     # Freed memory is kept from being used again, 16 MB of it: more would count as the target's.
-    ASAN_OPTIONS=quarantine_size_mb=16 "$out/$triple/release/$name" "$out/grown/$name" "${folders[@]}" \
-        -max_total_time="$seconds" -max_len="${max_len[$name]}" -timeout=60 -report_slow_units=60 -rss_limit_mb=512 -malloc_limit_mb=64 \
+    ASAN_OPTIONS=quarantine_size_mb=16 "$out/$triple/release/$name" "$out/grown/$name" "${folders[@]}" "${limits[@]}" \
         -artifact_prefix="$out/failed/$name/" -print_final_stats=1 >"$out/logs/$name" 2>&1 || touch "$out/logs/$name.failed"
 }
 
