@@ -1,19 +1,18 @@
 //! The firmware's application on a modelled board, behind lines good and bad: the host's bits, and an answer to the next
 //! good request whatever came before.
 
-use std::io::{self, Read, Write};
-
 use cnn_core::image::normalize;
 use cnn_core::model::ModelError;
 use cnn_core::network::{Activations, Parameters, forward};
-use cnn_core::protocol::{self, DELIMITER, Deframer, MAX_CHUNK, MAX_FRAME, Refusal, Reply, Request};
-use host_trainer::board::{BoardError, Client, verify};
+use cnn_core::protocol::{self, DELIMITER, MAX_CHUNK, MAX_FRAME, Refusal, Request};
+use host_trainer::board::{BoardError, verify};
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::random::initial_parameters;
 use tests::board::flash::{AREA_LEN, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;
 use tests::board::modelled;
+use tests::board::parrot;
 use tests::values::Values;
 
 /// Whether a model was refused for the right reason.
@@ -33,6 +32,7 @@ fn frame_of(sequence: u32, request: &Request<'_>) -> Vec<u8> {
 
 /// Sends bytes as they are and lets the board digest them; what it says is lost.
 fn send_raw(board: &mut Board, bytes: &[u8]) {
+    use std::io::Write;
     board.write_all(bytes).expect("the line is endless");
     board.run();
     while board.port.borrow_mut().outward.receive().is_some() {}
@@ -294,51 +294,9 @@ impl serde::Serialize for Raw<'_> {
     }
 }
 
-/// A board that gives one reply to everything, and counts.
-struct Parrot {
-    reply: Reply<'static>,
-    request: Deframer,
-    said: Vec<u8>,
-    requests: usize,
-}
-
-impl Parrot {
-    fn saying(reply: Reply<'static>) -> Self {
-        Self { reply, request: Deframer::new(), said: vec![], requests: 0 }
-    }
-}
-
-impl Write for Parrot {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for &byte in bytes {
-            if let Ok(Some(frame)) = self.request.push(byte) {
-                let sequence = protocol::open(frame).expect("a good line").sequence;
-                let mut frame = [0; MAX_FRAME];
-                let len = protocol::encode(sequence, &self.reply, &mut frame).expect("it fits");
-                self.said.extend(&frame[..len]);
-                self.requests += 1;
-                assert!(self.requests < 1000, "this never ends");
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for Parrot {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.said.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&self.said[..len]);
-        self.said.drain(..len);
-        Ok(len)
-    }
-}
-
 #[test]
 fn an_update_ends_even_if_the_board_wants_the_same_bytes_for_ever() {
+    use cnn_core::protocol::Reply;
     let file = model::file(1);
     for reply in [
         Reply::UpdateAt { next: 16 },
@@ -346,8 +304,7 @@ fn an_update_ends_even_if_the_board_wants_the_same_bytes_for_ever() {
         Reply::Refused(Refusal::NoUpdate),
         Reply::UpdateAt { next: u32::MAX },
     ] {
-        let mut client = Client::new(Parrot::saying(reply));
-        let result = client.update(&file, |_| {});
+        let result = parrot::saying(reply).update(&file, |_| {});
         assert!(matches!(result, Err(BoardError::Unexpected | BoardError::Refused(_))), "{reply:?}: {result:?}");
     }
 }
