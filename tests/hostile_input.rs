@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use flate2::{Compression, Crc};
 use host_trainer::dataset::idx::{MAX_COUNT, parse_images};
+use host_trainer::exchange::import;
 use host_trainer::picture;
 use tests::hostile::mutation::mutated;
 use tests::hostile::{CountingAllocator, MEMORY_LIMIT, TARGETS, Target, measured};
@@ -119,28 +120,67 @@ fn an_archive_that_breaks_off_takes_no_more_memory_than_it_unpacked() {
     assert!(used.peak <= MEMORY_LIMIT, "{used:?}");
 }
 
+/// A PNG chunk.
+fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let mut checksum = Crc::new();
+    checksum.update(kind);
+    checksum.update(data);
+    [&(data.len() as u32).to_be_bytes()[..], kind, data, &checksum.sum().to_be_bytes()].concat()
+}
+
+/// A PNG file with these chunks between its header and its data, which unpack to zeros.
+fn png(sides: [u32; 2], depth_colour_interlace: [u8; 3], chunks: &[u8], zeros: usize) -> Vec<u8> {
+    let [depth, colour, interlace] = depth_colour_interlace;
+    let header = [&sides.map(u32::to_be_bytes).concat()[..], &[depth, colour, 0, 0, interlace]].concat();
+    let rest = vec![0; zeros % (1 << 20)];
+    let data = bomb(ZlibEncoder::new(vec![], Compression::best()), &rest, zeros).finish().expect("memory is there");
+    let parts = [&chunk(b"IHDR", &header)[..], chunks, &chunk(b"IDAT", &data), &chunk(b"IEND", b"")];
+    [b"\x89PNG\r\n\x1a\n", &parts.concat()[..]].concat()
+}
+
+#[test]
+fn the_largest_pictures_are_read_within_the_limit() {
+    // Width and height, depth, colour and interlace, and to what the data unpack; the longest rows are among them.
+    let cases = [
+        ([4096, 3840], [8, 2, 0], 3840 * (1 + 3 * 4096)),
+        ([16_384, 1919], [8, 0, 0], 1919 * (1 + 16_384)),
+        ([16_384, 1919], [1, 0, 0], 1919 * (1 + 2048)),
+        ([3000, 2300], [16, 6, 0], 2300 * (1 + 8 * 3000)),
+        // Interlaced, in seven passes; more data than needed do no harm.
+        ([4096, 3840], [8, 2, 1], 3840 * (8 + 3 * 4096)),
+    ];
+    for (sides, kind, zeros) in cases {
+        let file = png(sides, kind, &[], zeros);
+        let (result, used) = measured(|| picture::parse(&file, Path::new("large")));
+        assert!(result.is_ok(), "{sides:?}: {result:?}");
+        assert!(used.peak <= MEMORY_LIMIT, "{sides:?}: {used:?}");
+    }
+}
+
+#[test]
+fn the_longest_header_of_a_safetensors_file_stays_within_the_limit() {
+    let tensor =
+        |name: usize, shape: &str| format!(r#""{name}":{{"dtype":"F32","shape":[{shape}],"data_offsets":[0,0]}}"#);
+    let shapes = tensor(0, &["0"; 500_000].join(","));
+    let tensors = (0..18_000).map(|name| tensor(name, "0")).collect::<Vec<_>>().join(",");
+    for contents in [shapes, tensors] {
+        let header = format!("{{{contents}}}");
+        assert!((900_000..=1 << 20).contains(&header.len()), "{}", header.len());
+        let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+        let (result, used) = measured(|| import(&file));
+        assert!(result.is_err());
+        assert!(used.peak <= MEMORY_LIMIT, "{used:?}");
+    }
+}
+
 #[test]
 fn a_picture_takes_no_memory_for_what_is_packed_beside_its_pixels() {
     let encoder = bomb(ZlibEncoder::new(vec![], Compression::best()), b"", 100 << 20);
     let packed = encoder.finish().expect("memory takes everything");
-    let chunk = |kind: &[u8; 4], data: &[u8]| {
-        let mut checksum = Crc::new();
-        checksum.update(kind);
-        checksum.update(data);
-        [&(data.len() as u32).to_be_bytes()[..], kind, data, &checksum.sum().to_be_bytes()].concat()
-    };
-    let pixels = bomb(ZlibEncoder::new(vec![], Compression::best()), &[0; 6], 0).finish().expect("it is short");
     for (kind, keyword) in
         [(b"iCCP", &b"bomb\0\0"[..]), (b"zTXt", b"bomb\0\0"), (b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0")]
     {
-        let file = [
-            b"\x89PNG\r\n\x1a\n".to_vec(),
-            chunk(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 0]),
-            chunk(kind, &[keyword, &packed[..]].concat()),
-            chunk(b"IDAT", &pixels),
-            chunk(b"IEND", b""),
-        ]
-        .concat();
+        let file = png([2, 2], [8, 0, 0], &chunk(kind, &[keyword, &packed[..]].concat()), 6);
         let (_, used) = measured(|| picture::parse(&file, Path::new("bomb")));
         // Whether the picture is read or not.
         assert!(used.peak <= 4 << 20, "{kind:?}: {used:?}");
