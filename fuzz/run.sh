@@ -43,7 +43,8 @@ fuzz() {
     limits+=(-rss_limit_mb=512 -malloc_limit_mb=64)
     # Freed memory is kept from being used again, 16 MB of it: more would count as the target's.
     ASAN_OPTIONS=quarantine_size_mb=16 "$out/$triple/release/$name" "$out/grown/$name" "${folders[@]}" "${limits[@]}" \
-        -artifact_prefix="$out/failed/$name/" -print_final_stats=1 >"$out/logs/$name" 2>&1 || touch "$out/logs/$name.failed"
+        -artifact_prefix="$out/failed/$name/" -print_final_stats=1 >"$out/logs/$name" 2>&1 ||
+        touch "$out/logs/$name.failed"
 }
 
 rm -rf "$out/failed" "$out/logs"
