@@ -13,6 +13,7 @@ use tests::board::flash::{AREA_LEN, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;
 use tests::board::modelled;
+use tests::board::parrot;
 use tests::values::Values;
 
 /// Whether a model was refused for the right reason.
@@ -306,6 +307,21 @@ impl serde::Serialize for Raw<'_> {
             tuple.serialize_element(byte)?;
         }
         tuple.end()
+    }
+}
+
+#[test]
+fn an_update_ends_even_if_the_board_wants_the_same_bytes_for_ever() {
+    use cnn_core::protocol::Reply;
+    let file = model::file(1);
+    for reply in [
+        Reply::UpdateAt { next: 16 },
+        Reply::Refused(Refusal::Offset { next: 16 }),
+        Reply::Refused(Refusal::NoUpdate),
+        Reply::UpdateAt { next: u32::MAX },
+    ] {
+        let result = parrot::saying(reply).update(&file, |_| {});
+        assert!(matches!(result, Err(BoardError::Unexpected | BoardError::Refused(_))), "{reply:?}: {result:?}");
     }
 }
 

@@ -220,7 +220,8 @@ impl<'a> Model<'a> {
         let well_formed = message.is_empty()
             && start.is_multiple_of(ALIGNMENT)
             && parameters.len() == PARAMETER_BYTES
-            && metadata.golden.pixels.len() == size_of::<Pixels>();
+            && metadata.golden.pixels.len() == size_of::<Pixels>()
+            && metadata.training.is_none_or(|training| training.dataset.len() <= MAX_DATASET_NAME);
         if !well_formed {
             return Err(ModelError::Malformed);
         }
@@ -559,6 +560,31 @@ mod tests {
         placed.bytes_mut()[HEADER_LEN..][..64].fill(0xff);
         placed.seal();
         assert_eq!(parse(placed.bytes()), ModelError::Malformed);
+    }
+
+    #[test]
+    fn a_longer_name_than_any_is_refused_even_behind_a_right_checksum() {
+        let parameters = parameters();
+        let good = metadata(&parameters);
+        for len in [MAX_DATASET_NAME, MAX_DATASET_NAME + 1] {
+            let name = "x".repeat(len);
+            let training = Training { dataset: &name, ..good.training.expect("it is there") };
+            let metadata = Metadata { training: Some(training), ..good.clone() };
+            // As `encode` does, but for its checks.
+            let mut file = vec![0; HEADER_LEN];
+            let mut room = [0; 2048];
+            file.extend_from_slice(postcard::to_slice(&metadata, &mut room).expect("room"));
+            let padding = (file.len() + 4).next_multiple_of(ALIGNMENT) - (file.len() + 4);
+            file.push(padding as u8);
+            file.extend(vec![0; padding]);
+            file.extend_from_slice(postcard::to_slice(&PARAMETER_BYTES, &mut room).expect("room"));
+            file.extend(parameters.iter().flat_map(|value| value.to_le_bytes()));
+            let header = [&MAGIC[..], &VERSION.to_le_bytes(), &(file.len() as u32).to_le_bytes()].concat();
+            file[..CRC_RANGE.start].copy_from_slice(&header);
+            seal(&mut file);
+            let refused = Model::parse(&file).map(|_| ()).err();
+            assert_eq!(refused, (len > MAX_DATASET_NAME).then_some(ModelError::Malformed), "{len}");
+        }
     }
 
     #[test]

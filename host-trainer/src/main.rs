@@ -9,7 +9,7 @@ use anstream::eprintln;
 use clap::Parser;
 
 use cli::{Cli, Command};
-use commands::RED;
+use commands::{RED, printable};
 use host_trainer::dataset::DatasetError;
 
 /// The exit code of flags that contradict each other, as clap has it for flags that it refuses.
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{RED}error:{RED:#} {error:#}");
+            eprintln!("{RED}error:{RED:#} {}", printable(format_args!("{error:#}")));
             ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
         }
     }

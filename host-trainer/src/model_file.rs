@@ -53,7 +53,14 @@ impl LoadedModel {
     /// # Errors
     /// If the file cannot be read or any check fails.
     pub fn read(path: &Path) -> Result<Self, ModelFileError> {
-        let bytes = read_limited(path, MAX_LEN as u64)?;
+        Self::parse(read_limited(path, MAX_LEN as u64)?, path)
+    }
+
+    /// [`LoadedModel::read`] of a file's contents.
+    ///
+    /// # Errors
+    /// If any check fails.
+    pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, ModelFileError> {
         let contents = |error| ModelFileError::Contents { path: path.into(), error };
         let model = Model::parse(&bytes).map_err(contents)?;
         let mut parameters = boxed_zeros();

@@ -4,18 +4,21 @@ use std::fmt::Write;
 use std::io::{Cursor, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use cnn_core::image::Pixels;
+use cnn_core::image::{GrayImage, Pixels};
 use cnn_core::network::{CLASSES, IMAGE_SIDE, predict};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use crate::files::{FileError, read_limited};
 
-/// The most pixels that a picture may have: 64 Mi, more than a camera's.
-pub const MAX_PIXELS: u64 = 64 << 20;
+/// The memory that a picture may take while it is read, in bytes: its pixels as the file has them and, one byte each, as
+/// grey. Room for 15 megapixels in colour, 12 with transparency.
+pub const MAX_MEMORY: u64 = 60 << 20;
+/// The longest side of a picture, in pixels.
+pub const MAX_SIDE: u32 = GrayImage::MAX_SIDE as u32;
 /// The longest picture file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 256 << 20;
-/// The memory that decoding may take, in bytes: [`MAX_PIXELS`] of four channels with 16 bits each.
-const MAX_DECODING_BYTES: u64 = 8 * MAX_PIXELS;
+const MAX_FILE_BYTES: u64 = 64 << 20;
+/// The memory for all that a PNG file has beside its pixels, in bytes: a row, a colour profile, texts.
+const MAX_EXTRAS_BYTES: u64 = 1 << 20;
 
 /// A picture in shades of grey.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +51,9 @@ pub enum PictureError {
         /// Name of its type.
         format: String,
     },
-    /// More pixels than [`MAX_PIXELS`].
-    #[error("{} has {width}×{height} pixels, but at most {MAX_PIXELS} are read; crop it or make it smaller",
-        path.display())]
+    /// A side longer than [`MAX_SIDE`], or more memory needed than [`MAX_MEMORY`].
+    #[error("{} has {width}×{height} pixels of {depth} bytes: sides of at most {MAX_SIDE} pixels and at most \
+        {} pixels of that depth are read; crop it or make it smaller", path.display(), most_pixels(*depth))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -58,6 +61,8 @@ pub enum PictureError {
         width: u32,
         /// Pixels from top to bottom.
         height: u32,
+        /// Bytes of a pixel.
+        depth: u8,
     },
     /// The picture ends too early.
     #[error("{} is truncated: the picture ends before its last pixel", path.display())]
@@ -75,21 +80,29 @@ pub enum PictureError {
     },
 }
 
+/// The most pixels that a picture of `depth` bytes a pixel may have.
+fn most_pixels(depth: u8) -> u64 {
+    MAX_MEMORY / (u64::from(depth) + 1)
+}
+
 /// Reads a PNG, PBM, PGM, PPM or PAM file of any colour type and depth as shades of grey.
 ///
 /// Colours become their luma; what is transparent shows a white background. The type is told by the contents, not by the
 /// name. The size is checked before memory is reserved.
 ///
 /// # Errors
-/// If the file cannot be read or is not a whole picture of these types with at most [`MAX_PIXELS`].
+/// If the file cannot be read or is not a whole picture of these types within [`MAX_SIDE`] and [`MAX_MEMORY`].
 pub fn read(path: &Path) -> Result<GreyPicture, PictureError> {
-    decode(&read_limited(path, MAX_FILE_BYTES)?, path)
+    parse(&read_limited(path, MAX_FILE_BYTES)?, path)
 }
 
 /// [`read`] of a file's contents; `path` is for the errors.
-fn decode(bytes: &[u8], path: &Path) -> Result<GreyPicture, PictureError> {
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(bytes: &[u8], path: &Path) -> Result<GreyPicture, PictureError> {
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_DECODING_BYTES);
+    limits.max_alloc = Some(MAX_EXTRAS_BYTES);
     let format = match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Png | ImageFormat::Pnm)) => format,
         Ok(other) => return Err(PictureError::WrongType { path: path.into(), format: name(other) }),
@@ -98,16 +111,27 @@ fn decode(bytes: &[u8], path: &Path) -> Result<GreyPicture, PictureError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|error| broken(error, path))?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(PictureError::TooLarge { path: path.into(), width, height });
+    let ((width, height), depth) = (decoder.dimensions(), decoder.color_type().bytes_per_pixel());
+    let pixels = u64::from(width) * u64::from(height);
+    if width.max(height) > MAX_SIDE || pixels > most_pixels(depth) {
+        return Err(PictureError::TooLarge { path: path.into(), width, height, depth });
     }
-    if width == 0 || height == 0 {
+    if pixels == 0 {
         return Err(PictureError::Damaged { path: path.into(), cause: "it has no pixels".into() });
     }
     let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(error, path))?;
-    let pixels = image.into_luma_alpha8().pixels().map(|pixel| over_white(pixel.0)).collect();
-    Ok(GreyPicture { width: width as usize, height: height as usize, pixels })
+    Ok(GreyPicture { width: width as usize, height: height as usize, pixels: on_white(&image) })
+}
+
+/// The picture as grey on white. Row by row: a whole picture in between would take as much memory again.
+fn on_white(image: &DynamicImage) -> Vec<u8> {
+    let (width, height) = (image.width(), image.height());
+    let mut grey = Vec::with_capacity(width as usize * height as usize);
+    for row in 0..height {
+        let row = image.crop_imm(0, row, width, 1).into_luma_alpha8();
+        grey.extend(row.pixels().map(|pixel| over_white(pixel.0)));
+    }
+    grey
 }
 
 /// A picture type's usual name.
@@ -206,12 +230,16 @@ fn bar(share: f32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
     use image::{GrayAlphaImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage, RgbaImage};
 
     use super::*;
 
     fn decoded(bytes: &[u8]) -> Result<GreyPicture, PictureError> {
-        decode(bytes, Path::new("digit"))
+        parse(bytes, Path::new("digit"))
     }
 
     fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
@@ -310,17 +338,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn too_many_pixels_are_refused_before_memory_is_reserved() {
-        for header in ["P5\n100000 100000\n255\n", "P2\n4294967295 4294967295\n255\n", "P6\n67108865 1\n255\n"] {
-            assert!(matches!(decoded(header.as_bytes()), Err(PictureError::TooLarge { .. })), "{header}");
-        }
+    /// A PNG file of one grey pixel whose header says something else.
+    fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
         let mut bytes = png(GrayImage::new(1, 1));
-        bytes[16..20].copy_from_slice(&70_000_u32.to_be_bytes());
-        bytes[20..24].copy_from_slice(&70_000_u32.to_be_bytes());
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
         let checksum = crc32(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
-        assert!(matches!(decoded(&bytes), Err(PictureError::TooLarge { width: 70_000, height: 70_000, .. })));
+        bytes
+    }
+
+    #[test]
+    fn too_many_pixels_are_refused_before_memory_is_reserved() {
+        for header in [
+            "P5\n100000 100000\n255\n",
+            "P2\n4294967295 4294967295\n255\n",
+            "P6\n16385 1\n255\n",
+            "P6\n4000 4000\n255\n",
+            "P6\n3000 3000\n65535\n",
+        ] {
+            assert!(matches!(decoded(header.as_bytes()), Err(PictureError::TooLarge { .. })), "{header}");
+        }
+        let result = decoded(&png_that_claims(70_000, 70_000));
+        assert!(matches!(result, Err(PictureError::TooLarge { width: 70_000, height: 70_000, depth: 1, .. })));
+        let message = decoded(&png_that_claims(6000, 6000)).unwrap_err().to_string();
+        assert!(message.starts_with("digit has 6000×6000 pixels of 1 bytes: "), "{message}");
+        assert!(message.contains("at most 31457280 pixels of that depth"), "{message}");
+    }
+
+    #[test]
+    fn a_photograph_of_twelve_megapixels_has_room() {
+        let header = b"P7\nWIDTH 4032\nHEIGHT 3024\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n";
+        let picture = decoded(&[&header[..], &[255; 4 * 4032 * 3024]].concat()).unwrap();
+        assert_eq!((picture.width, picture.height), (4032, 3024));
+        assert!(picture.pixels.iter().all(|&pixel| pixel == 255));
+    }
+
+    /// A PNG chunk.
+    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let body = [kind, data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn a_colour_profile_that_unpacks_without_end_takes_no_memory() {
+        let mut profile = ZlibEncoder::new(b"bomb\0\0".to_vec(), Compression::best());
+        profile.write_all(&vec![0; 200 << 20]).unwrap();
+        let picture = png(GrayImage::new(2, 2));
+        // Behind the signature of 8 bytes and the header's chunk of 25.
+        let bomb = [&picture[..33], &chunk(b"iCCP", &profile.finish().unwrap()), &picture[33..]].concat();
+        // The pixels do not need it.
+        match decoded(&bomb) {
+            Ok(read) => assert_eq!(read, grey(2, 2, &[0; 4])),
+            Err(error) => assert!(matches!(error, PictureError::Damaged { .. }), "{error}"),
+        }
     }
 
     /// The checksum of a PNG chunk (PNG specification, annex D).

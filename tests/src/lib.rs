@@ -4,6 +4,7 @@ pub mod bits;
 pub mod board;
 pub mod cases;
 pub mod golden;
+pub mod hostile;
 pub mod oracle;
 pub mod values;
 pub mod vectors;

@@ -9,7 +9,8 @@ use micromath::F32Ext;
 /// puts the result off by at most [`PERMILLE_ERROR`].
 pub fn permille(logits: &Logits, class: usize) -> u16 {
     let largest = logits[class];
-    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    // Named by its trait: where the standard library is linked, a method of that name hides it.
+    let sum: f32 = logits.iter().map(|logit| F32Ext::exp(logit - largest)).sum();
     (1000.0 / sum) as u16
 }
 

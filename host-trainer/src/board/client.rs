@@ -15,7 +15,8 @@ use crate::fingerprint::Fingerprint;
 
 /// How often a request is sent before the board counts as silent.
 const ATTEMPTS: u32 = 5;
-/// How often an update begins again after the board was reset under it.
+/// How often an update begins again after the board was reset under it, and how often it goes on from another offset
+/// than the host thought.
 const UPDATE_ATTEMPTS: u32 = 3;
 
 /// Why a board did not do what was asked.
@@ -171,12 +172,18 @@ impl<L: Link> Client<L> {
             _ => None,
         };
         let mut next = self.ask(&Request::UpdateBegin { header: *header }, self.patience.erase, position)?;
+        let mut jumps = 0;
         while next < file.len() {
             progress(next);
             let data = chunk_at(file, next);
             let request = Request::UpdateChunk { offset: next as u32, data };
             next = match self.ask(&request, self.patience.quick, position) {
-                Err(BoardError::Refused(Refusal::Offset { next })) => next as usize,
+                Err(BoardError::Refused(Refusal::Offset { next })) if jumps < UPDATE_ATTEMPTS => {
+                    jumps += 1;
+                    next as usize
+                }
+                // A board that took the chunk wants what follows it: one that went back might do so for ever.
+                Ok(taken) if taken < next + data.len() => return Err(BoardError::Unexpected),
                 result => result?,
             };
         }

@@ -14,8 +14,8 @@ use host_trainer::model_file::LoadedModel;
 use host_trainer::picture::probability_bars;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::data;
 use super::predict::from_picture;
+use super::{data, printable};
 use crate::cli::{BoardArgs, BoardCommand, DataArgs};
 
 type Board = Client<Box<dyn Link>>;
@@ -35,8 +35,8 @@ pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
 
 fn info(board: &mut Board) -> anyhow::Result<()> {
     let info = board.info()?;
-    println!("board     {}, {} MHz", info.board, info.clock_hz / 1_000_000);
-    println!("firmware  {}", info.firmware);
+    println!("board     {}, {} MHz", printable(&info.board), info.clock_hz / 1_000_000);
+    println!("firmware  {}", printable(&info.firmware));
     match info.model {
         Ok(fingerprint) => println!("model     {fingerprint}"),
         Err(error) => println!("model     none: {error}"),

@@ -14,6 +14,7 @@ mod interrupt;
 mod start;
 mod table;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use anstream::eprintln;
@@ -26,6 +27,12 @@ use crate::cli::BackendArgs;
 
 /// Errors and warnings, on terminals that want colours.
 pub const RED: Style = AnsiColor::Red.on_default().bold();
+
+/// Text that came from a file or a board, as a terminal may show it: control characters, which could clear the screen
+/// or pretend to be something else, become �.
+pub fn printable(text: impl Display) -> String {
+    text.to_string().replace(|character: char| character.is_control() && character != '\n', "\u{fffd}")
+}
 
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.

@@ -6,7 +6,7 @@ use anstream::println;
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 
-use super::table;
+use super::{printable, table};
 use crate::cli::SummaryArgs;
 
 /// Prints the network's table and, if a model is given, its metadata.
@@ -19,7 +19,8 @@ pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {
     match model.training() {
         None => println!("training     unknown: the parameters were imported"),
         Some(training) => {
-            println!("data         {} ({})", training.dataset, Fingerprint::from(training.dataset_hash));
+            let hash = Fingerprint::from(training.dataset_hash);
+            println!("data         {} ({hash})", printable(training.dataset));
             println!(
                 "training     {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
                 training.epochs,

@@ -19,7 +19,7 @@ use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
 
 use super::interrupt;
-use super::{data, open_backend, warn_of_skipped};
+use super::{data, open_backend, printable, warn_of_skipped};
 use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
 
 /// Epochs that two backends are compared for, if no flag says it.
@@ -104,7 +104,7 @@ fn with_record(
     let start = find_start(args, path, &record, *epochs.start())?;
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
     println!("backend  {title}");
-    println!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), record.backend);
+    println!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), printable(&record.backend));
     match &start {
         Some((path, checkpoint)) => println!("start    after epoch {} of {}\n", checkpoint.epoch(), path.display()),
         None => println!("start    from the beginning\n"),

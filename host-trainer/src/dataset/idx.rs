@@ -8,7 +8,8 @@
 //!
 //! Readers take either file as it is or packed with gzip (in one member or several), told apart by the first two bytes.
 //! They are strict: nothing may be missing or follow, and one contents has one file. No header is trusted with memory:
-//! space for the contents is reserved only once the file is known to be long enough for them.
+//! space for the contents is reserved only once the file is known to be long enough for them, and beyond 48 MB only as
+//! fast as they come.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -29,6 +30,9 @@ const IMAGE_DIMENSIONS: [u32; 2] = [IMAGE_SIDE as u32; 2];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// No deflate stream unpacks to more than 1032 times its length (<https://zlib.net/zlib_tech.html>).
 const LARGEST_DEFLATE_RATIO: u64 = 1032;
+
+/// Memory that is reserved before as much was read, in bytes: all of MNIST's training images.
+const RESERVED_AHEAD: usize = 48 << 20;
 
 /// Images that a file may hold at most. All are kept in memory: these are 784 MB.
 pub const MAX_COUNT: u32 = 1_000_000;
@@ -226,8 +230,14 @@ impl Contents<'_> {
 
     /// Reads the items and makes sure that nothing follows, which also checks the archive's last checksum.
     fn items<const N: usize>(&mut self, count: usize, expected: u64) -> Result<Vec<[u8; N]>, Fault> {
-        let mut items = vec![[0; N]; count];
-        self.fill(items.as_flattened_mut(), expected)?;
+        let mut items = Vec::new();
+        while items.len() < count {
+            let read = items.len();
+            let more = (count - read).min(read.max(RESERVED_AHEAD / N));
+            items.reserve_exact(more);
+            items.resize(read + more, [0; N]);
+            self.fill(items[read..].as_flattened_mut(), expected)?;
+        }
         match self.read(&mut [0])? {
             0 => Ok(items),
             _ => Err(Fault::Trailing { expected }),

@@ -5,3 +5,4 @@ pub mod flash;
 pub mod line;
 pub mod model;
 pub mod modelled;
+pub mod parrot;

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, Read, Write};
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::time::Duration;
 
-use application::{Application, Event, Next, System};
+use application::{Application, Buffers, Event, Next, System};
 use cnn_core::protocol::Memory;
 use embedded_hal::digital::{ErrorType, OutputPin};
 use host_trainer::board::{Client, Patience};
@@ -69,6 +70,8 @@ type App<const BLOCK: usize> = Application<'static, SharedPort, Flash<BLOCK>, Li
 pub struct Board<const BLOCK: usize> {
     /// Nothing only while it is being reset.
     application: Option<App<BLOCK>>,
+    /// The application's memory; declared behind it, so that it goes later.
+    memory: Ram,
     /// The line.
     pub port: SharedPort,
     /// What the application said since the first boot.
@@ -89,8 +92,10 @@ impl<const BLOCK: usize> Board<BLOCK> {
         let port = SharedPort::new(BoardPort::new(faults, seed));
         let events = Events::default();
         let clock = Clock { cycles: 0, events: events.clone() };
-        let application = Some(boot(port.clone(), flash, clock));
-        Self { application, port, events, power }
+        let memory = Ram::new();
+        // SAFETY: nothing else borrows the new memory, and the application goes first.
+        let application = Some(boot(port.clone(), flash, clock, unsafe { memory.lend() }));
+        Self { application, memory, port, events, power }
     }
 
     /// Power off and on, or a reset: flash stays, everything else starts anew.
@@ -98,7 +103,8 @@ impl<const BLOCK: usize> Board<BLOCK> {
         self.power.restore();
         if let Some(application) = self.application.take() {
             let (port, flash, _, clock) = application.release();
-            self.application = Some(boot(port, flash, clock));
+            // SAFETY: the application that borrowed the memory is gone, and the new one goes before the memory.
+            self.application = Some(boot(port, flash, clock, unsafe { self.memory.lend() }));
         }
     }
 
@@ -122,16 +128,45 @@ impl<const BLOCK: usize> Board<BLOCK> {
         }
     }
 
-    fn poll(&mut self) {
+    /// Lets the application do one thing, a reset included.
+    pub fn poll(&mut self) {
         if self.application.as_mut().is_some_and(|application| application.poll() == Next::Reset) {
             self.reboot();
         }
     }
 }
 
-fn boot<const BLOCK: usize>(port: SharedPort, flash: Flash<BLOCK>, clock: Clock) -> App<BLOCK> {
-    // Boards are few and tests short: the buffers are never given back.
-    Application::boot(port, flash, Light, clock, Box::leak(Box::default()))
+fn boot<const BLOCK: usize>(
+    port: SharedPort,
+    flash: Flash<BLOCK>,
+    clock: Clock,
+    buffers: &'static mut Buffers,
+) -> App<BLOCK> {
+    Application::boot(port, flash, Light, clock, buffers)
+}
+
+/// The memory that a board's applications use one after the other. Firmware has it in a `static`; here it is given back,
+/// for fuzzing boots millions of boards.
+struct Ram(NonNull<Buffers>);
+
+impl Ram {
+    fn new() -> Self {
+        Self(NonNull::from(Box::leak(Box::default())))
+    }
+
+    /// # Safety
+    /// Of what was lent before nothing may be alive, and what is lent now must go before `self` does.
+    unsafe fn lend(&self) -> &'static mut Buffers {
+        // SAFETY: the pointer is that of a box that lives as long as `self`; the caller vouches for the rest.
+        unsafe { &mut *self.0.as_ptr() }
+    }
+}
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is that of a leaked box, and nothing borrows it any more, as `lend` asks.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
 }
 
 impl<const BLOCK: usize> Read for Board<BLOCK> {

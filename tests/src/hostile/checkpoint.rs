@@ -1,0 +1,137 @@
+//! Checkpoints.
+
+use std::sync::LazyLock;
+
+use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
+use host_trainer::backend::TrainingState;
+use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES, VERSION};
+use host_trainer::fingerprint::Fingerprint;
+use host_trainer::random::initial_parameters;
+use host_trainer::report::record::{DatasetRecord, Settings};
+use host_trainer::report::{EpochMetrics, Metrics};
+use host_trainer::trainer::EpochReport;
+
+use super::limited;
+use super::script::Script;
+
+/// Bytes of the header: magic, version, length, checksum.
+const HEADER_LEN: usize = 16;
+/// Bytes of parameters and momentum at the end of a file, each behind its length.
+const BLOCKS_LEN: usize = 2 * (3 + size_of::<FlatParameters>());
+
+/// A run of three epochs after its second one.
+static BASE: LazyLock<Checkpoint> = LazyLock::new(|| {
+    let state = TrainingState { parameters: initial_parameters(1), momentum: initial_parameters(2) };
+    let epoch = |epoch| EpochReport {
+        metrics: EpochMetrics {
+            epoch,
+            train: Metrics { loss: 0.3, correct: 9, count: 10 },
+            test: Metrics { loss: 0.25, correct: 5, count: 5 },
+        },
+        fingerprint: Fingerprint::of(&state.parameters),
+        training_seconds: 1.5,
+        evaluation_seconds: 0.25,
+    };
+    Checkpoint {
+        settings: Settings {
+            epochs: 3,
+            batch_size: 2,
+            learning_rate: 1e-4,
+            momentum: 0.9,
+            weight_decay: 5e-3,
+            seed: u64::MAX,
+            shuffle: true,
+        },
+        dataset: DatasetRecord { name: "ten".into(), sha256: [0xab; 32], train_count: 10, test_count: 5 },
+        initial_fingerprint: Fingerprint::from([1; 32]),
+        backends: vec!["reference".into(), "cpu".into()],
+        epochs: vec![epoch(1), epoch(2)],
+        state,
+    }
+});
+
+/// The file of [`BASE`].
+static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| BASE.to_bytes());
+
+/// Of the first byte, the lowest two bits say how the file is made, and bit 2 leaves length and checksum as they are:
+///
+/// - 0: it is the rest of the input;
+/// - 1: its head is the rest of the input, its parameters and its momentum are good;
+/// - 2: it is a good file, its head damaged as the rest says;
+/// - 3: all of it is.
+pub fn run(input: &[u8]) {
+    let mut script = Script::new(input);
+    let options = script.byte();
+    let (start, blocks) = FILE.split_at(FILE.len() - BLOCKS_LEN);
+    let mut file = match options & 3 {
+        0 => script.rest().to_vec(),
+        1 => [&start[..HEADER_LEN], script.rest(), blocks].concat(),
+        2 => {
+            let mut head = start.to_vec();
+            script.damage(&mut head);
+            [&head, blocks].concat()
+        }
+        _ => {
+            let mut file = FILE.clone();
+            script.damage(&mut file);
+            file
+        }
+    };
+    if options & 4 == 0 {
+        put_header_right(&mut file);
+    }
+    limited(|| check(&file));
+}
+
+/// Magic, version, length and checksum of whatever follows them.
+fn put_header_right(file: &mut Vec<u8>) {
+    file.resize(file.len().max(HEADER_LEN), 0);
+    let len = file.len() as u32;
+    file[..4].copy_from_slice(&MAGIC);
+    file[4..8].copy_from_slice(&VERSION.to_le_bytes());
+    file[8..12].copy_from_slice(&len.to_le_bytes());
+    crate::board::model::seal(file);
+}
+
+/// What is read is a possible point of a run, and its file is this one, byte for byte.
+fn check(file: &[u8]) {
+    let Ok(checkpoint) = Checkpoint::parse(file) else { return };
+    assert!(file.len() as u64 <= MAX_BYTES);
+    assert_eq!(checkpoint.to_bytes(), file);
+    let Checkpoint { settings, dataset, backends, epochs, state, .. } = &checkpoint;
+    assert!((1..=settings.epochs as usize).contains(&epochs.len()) && settings.batch_size >= 1);
+    assert!(dataset.train_count >= 1 && dataset.test_count >= 1);
+    assert!((1..=MAX_BACKENDS).contains(&backends.len()));
+    let rates = [settings.learning_rate, settings.momentum, settings.weight_decay];
+    assert!(rates.iter().all(|rate| rate.is_finite() && *rate >= 0.0));
+    for (number, epoch) in (1..).zip(epochs) {
+        let EpochMetrics { epoch, train, test } = &epoch.metrics;
+        assert_eq!(*epoch, number);
+        assert!(train.count == dataset.train_count && train.correct <= train.count && train.loss.is_finite());
+        assert!(test.count == dataset.test_count && test.correct <= test.count && test.loss.is_finite());
+    }
+    assert!([&state.parameters, &state.momentum].iter().all(|values| values.iter().all(|value| value.is_finite())));
+    assert_eq!(epochs.last().map(|epoch| epoch.fingerprint), Some(Fingerprint::of(&state.parameters)));
+    assert_eq!(checkpoint.epoch() as usize, epochs.len());
+}
+
+/// Every way to make a file, each once good.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let head = &FILE[HEADER_LEN..FILE.len() - BLOCKS_LEN];
+    let last_parameter = (FILE.len() - 3 - (PARAMETER_COUNT + 1) * size_of::<f32>()) as u32;
+    // The byte 220 stands before a place of four bytes.
+    let at = |place: u32| [&[220][..], &place.to_le_bytes()].concat();
+    vec![
+        [&[4], &FILE[..64]].concat(),
+        [&[1], head].concat(),
+        // As if there were 4 billion epochs.
+        [&[1], &head[..head.len() - 2 * 69 - 1], &[0xff, 0xff, 0xff, 0xff, 0x0f], &head[head.len() - 2 * 69..]]
+            .concat(),
+        vec![2],
+        vec![3],
+        vec![3 | 4, 0, 40],
+        // The last parameter and the last momentum become NaN.
+        [&[3, 1][..], &at(last_parameter), &[3, 0, 0, 0xc0, 0x7f]].concat(),
+        vec![3, 1, 104, 3, 0, 0, 0xc0, 0x7f],
+    ]
+}

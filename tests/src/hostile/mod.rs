@@ -1,0 +1,77 @@
+//! Hostile input: for every format that this project reads, one function that takes any bytes, reads them, and panics
+//! unless all that is promised holds.
+//!
+//! `fuzz/` runs each function as a fuzz target, `hostile_input.rs` runs them with random damage. An input is not always
+//! the file itself: behind checksums nothing would ever be reached, so its first byte says how the file is made of the
+//! rest: as it is, or with lengths and checksums put right, or as damage to a good file.
+
+mod allocator;
+mod board;
+mod checkpoint;
+mod host;
+mod idx;
+mod model;
+pub mod mutation;
+mod picture;
+mod run_record;
+mod safetensors;
+mod script;
+
+pub use allocator::{CountingAllocator, Used, measured};
+
+/// No input may make a program hold more than this beyond what it held before, or ask for a block of more, in bytes.
+pub const MEMORY_LIMIT: usize = 64 << 20;
+
+/// A format or an end of the protocol, and what is promised of it.
+pub struct Target {
+    /// The name of the fuzz target and of its folders.
+    pub name: &'static str,
+    /// Inputs are at most this long, in bytes.
+    pub max_len: usize,
+    /// Reads an input; panics if a promise is broken.
+    run: fn(&[u8]),
+    /// Inputs to start from: one for every way to make a file, good ones among them.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target, in the order of their names.
+pub const TARGETS: [Target; 9] = [
+    Target { name: "checkpoint", max_len: 1 << 12, run: checkpoint::run, seeds: checkpoint::seeds },
+    Target { name: "idx", max_len: 1 << 14, run: idx::run, seeds: idx::seeds },
+    Target { name: "idx_gz", max_len: 1 << 14, run: idx::run_packed, seeds: idx::packed_seeds },
+    Target { name: "model", max_len: 1 << 12, run: model::run, seeds: model::seeds },
+    Target { name: "picture", max_len: 1 << 14, run: picture::run, seeds: picture::seeds },
+    Target { name: "protocol_board", max_len: 1 << 12, run: board::run, seeds: board::seeds },
+    Target { name: "protocol_host", max_len: 1 << 12, run: host::run, seeds: host::seeds },
+    Target { name: "run_record", max_len: 1 << 14, run: run_record::run, seeds: run_record::seeds },
+    Target { name: "safetensors", max_len: 1 << 14, run: safetensors::run, seeds: safetensors::seeds },
+];
+
+impl Target {
+    /// The target of a name.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn named(name: &str) -> &'static Self {
+        TARGETS.iter().find(|target| target.name == name).unwrap_or_else(|| panic!("no target is called {name}"))
+    }
+
+    /// Reads an input.
+    ///
+    /// # Panics
+    /// If a promise is broken, that of [`MEMORY_LIMIT`] among them.
+    pub fn check(&self, input: &[u8]) {
+        (self.run)(input);
+    }
+}
+
+/// Does what reads a file, within the memory that it may take.
+///
+/// # Panics
+/// If it takes more.
+fn limited<T>(work: impl FnOnce() -> T) -> T {
+    let (result, used) = measured(work);
+    assert!(used.peak <= MEMORY_LIMIT, "{} bytes were held", used.peak);
+    assert!(used.largest <= MEMORY_LIMIT, "a block of {} bytes was asked for", used.largest);
+    result
+}

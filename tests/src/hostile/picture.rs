@@ -1,0 +1,172 @@
+//! Pictures: PNG and the portable maps.
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use cnn_core::image::{GrayImage, prepare};
+use flate2::write::ZlibEncoder;
+use flate2::{Compression, Crc};
+use host_trainer::picture::{GreyPicture, MAX_MEMORY, MAX_SIDE, parse};
+
+use super::limited;
+use super::script::Script;
+
+/// The first bytes of a PNG file.
+const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
+/// Data of a PNG file are repeated up to this many bytes: with one bit a pixel, four megapixels.
+const MOST_DATA: usize = 1 << 19;
+/// Pictures up to this many pixels are prepared for the network too; larger ones would take too long for this.
+const MOST_PREPARED: usize = 1 << 16;
+
+/// Of the first byte, the lowest two bits say how the file is made:
+///
+/// - 0: it is the rest of the input;
+/// - 1: it is the rest of the input behind a PNG signature, cut into chunks whose checksums are put right;
+/// - 2: it is a PNG file whose header, and whether there is a palette, a transparent colour and a colour profile, the next
+///   bytes say; its data unpack to the rest;
+/// - 3: it is a PGM, PPM, PBM or PAM header of numbers that the next bytes say, and the rest.
+pub fn run(input: &[u8]) {
+    let mut script = Script::new(input);
+    let file = match script.byte() & 3 {
+        0 => script.rest().to_vec(),
+        1 => with_checksums(script.rest()),
+        2 => png(&mut script),
+        _ => portable_map(&mut script),
+    };
+    limited(|| check(&file));
+}
+
+/// What is read keeps the limits, is read again from a file written of it, and becomes a network's input or is refused.
+fn check(file: &[u8]) {
+    let Ok(picture) = parse(file, Path::new("picture")) else { return };
+    let GreyPicture { width, height, pixels } = &picture;
+    assert!(*width >= 1 && *height >= 1 && *width.max(height) <= MAX_SIDE as usize);
+    assert!(pixels.len() == width * height && 2 * pixels.len() as u64 <= MAX_MEMORY);
+    let image = GrayImage::new(*width, *height, pixels).expect("a picture that is read can be prepared");
+    if pixels.len() <= MOST_PREPARED {
+        let _ = prepare(&image);
+        let map = [format!("P5\n{width} {height}\n255\n").as_bytes(), pixels].concat();
+        assert_eq!(parse(&map, Path::new("written")).expect("what was written can be read"), picture);
+    }
+}
+
+/// The chunks that lie in `bytes`, each as long as it says or as there is, with a right checksum.
+fn with_checksums(mut bytes: &[u8]) -> Vec<u8> {
+    let mut file = SIGNATURE.to_vec();
+    while let Some((&[a, b, c, d], rest)) = bytes.split_first_chunk() {
+        let len = u32::from_be_bytes([a, b, c, d]) as usize;
+        let (kind, rest) = rest.split_at(rest.len().min(4));
+        let (data, rest) = rest.split_at(rest.len().min(len));
+        file.extend(chunk(kind, data));
+        bytes = rest.get(4..).unwrap_or_default();
+    }
+    file
+}
+
+fn chunk(kind: &[u8], data: &[u8]) -> Vec<u8> {
+    let body = [kind, data].concat();
+    let mut checksum = Crc::new();
+    checksum.update(&body);
+    [&(data.len() as u32).to_be_bytes()[..], &body, &checksum.sum().to_be_bytes()].concat()
+}
+
+fn zlib(contents: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(contents).expect("memory takes everything");
+    encoder.finish().expect("memory takes everything")
+}
+
+fn png(script: &mut Script<'_>) -> Vec<u8> {
+    let (width, height) = (size(script), size(script));
+    let [depth, colour, interlace, extras] = script.array();
+    let depth = [1, 2, 4, 8, 16][usize::from(depth) % 5];
+    let colour = [0, 2, 3, 4, 6, colour][usize::from(colour) % 6];
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[depth, colour, 0, 0, interlace % 3]].concat();
+    let mut file = [&SIGNATURE[..], &chunk(b"IHDR", &header)].concat();
+    if extras & 1 != 0 {
+        let palette_len = 3 * usize::from(script.byte());
+        file.extend(chunk(b"PLTE", script.take(palette_len)));
+    }
+    if extras & 2 != 0 {
+        let len = usize::from(script.byte() % 8);
+        file.extend(chunk(b"tRNS", script.take(len)));
+    }
+    if extras & 4 != 0 {
+        // As much as 2 MB, of a few kilobytes.
+        let profile = zlib(&vec![0; usize::from(script.byte()) << 13], 1);
+        file.extend(chunk(b"iCCP", &[b"p\0\0", &profile[..]].concat()));
+    }
+    // The data, and how often they follow themselves: what is white everywhere takes few bytes.
+    let (repeated, rows) = (1_usize << (script.byte() % 16), script.rest());
+    let data = zlib(&rows.repeat(repeated.min(MOST_DATA / rows.len().max(1))), 1);
+    let pieces = usize::from(extras >> 4) + 1;
+    for piece in data.chunks(data.len().div_ceil(pieces)) {
+        file.extend(chunk(b"IDAT", piece));
+    }
+    file.extend(chunk(b"IEND", b""));
+    file
+}
+
+/// A side of a picture: mostly small, sometimes anything.
+fn size(script: &mut Script<'_>) -> u32 {
+    match script.byte() {
+        small @ ..=199 => u32::from(small),
+        200..=239 => u32::from(script.u16()),
+        _ => script.u32(),
+    }
+}
+
+fn portable_map(script: &mut Script<'_>) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    let kind = script.byte() % 7 + 1;
+    let (width, height) = (size(script), size(script));
+    let most = size(script);
+    let header = match kind {
+        1 | 4 => format!("P{kind}\n{width} {height}\n"),
+        7 => {
+            let depth = script.byte() % 6;
+            let tuple = ["GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA", "BLACKANDWHITE", "BLACKANDWHITE_ALPHA"]
+                [usize::from(script.byte()) % 6];
+            format!("P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL {most}\nTUPLTYPE {tuple}\nENDHDR\n")
+        }
+        _ => format!("P{kind}\n{width} {height}\n{most}\n"),
+    };
+    file.write_all(header.as_bytes()).expect("memory takes everything");
+    file.write_all(script.rest()).expect("memory takes everything");
+    file.into_inner()
+}
+
+/// Every type, in text and in binary, right and wrong.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let grey = |depth: u8, colour: u8, interlace: u8| vec![2, 4, 4, depth, colour, interlace, 0, 0];
+    let rows = [0, 10, 20, 30, 40].repeat(24);
+    let bomb = {
+        let header = [&8000_u32.to_be_bytes()[..], &8000_u32.to_be_bytes(), &[1, 0, 0, 0, 0]].concat();
+        let data = zlib(&vec![0; 8000 * 1001], 9);
+        [&[0][..], SIGNATURE, &chunk(b"IHDR", &header), &chunk(b"IDAT", &data), &chunk(b"IEND", b"")].concat()
+    };
+    let chunks = png(&mut Script::new(&[&grey(3, 0, 0)[1..], &rows].concat()));
+    vec![
+        [&[0], &chunks[..]].concat(),
+        [&[1], &chunks[SIGNATURE.len()..]].concat(),
+        [&grey(3, 0, 0)[..], &rows].concat(),
+        [&grey(3, 1, 1)[..], &rows].concat(),
+        [&grey(4, 4, 0)[..], &[1; 132]].concat(),
+        [&grey(0, 0, 0)[..], &[0, 0xa0].repeat(4)].concat(),
+        // A palette of two colours, one of them transparent.
+        [&[2, 4, 4, 0, 2, 0, 3, 2, 0, 0, 0, 255, 255, 255, 1, 0, 0][..], &[0, 0xa0].repeat(4)].concat(),
+        // A colour profile of 2 MB.
+        [&[2, 4, 4, 3, 0, 0, 4, 255, 0][..], &rows].concat(),
+        [&[2, 240, 255, 255, 255, 255, 240, 255, 255, 255, 255, 3, 0, 0, 0, 0][..], &rows].concat(),
+        bomb,
+        b"\0P1\n# a comment\n2 2\n1 0\n0 1\n".to_vec(),
+        b"\0P2\n2 2\n255\n0 255\n255 0\n".to_vec(),
+        b"\0P3\n1 1\n65535\n0 256 65535\n".to_vec(),
+        b"\0P4\n9 2\n\x80\x40\xff\x00".to_vec(),
+        b"\0P5\n4294967295 4294967295\n255\n".to_vec(),
+        b"\0P6\n1 1\n65535\n\x00\x00\xff\xff\xff\xff".to_vec(),
+        b"\0P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n\x01\x02\x03\x04".to_vec(),
+        b"\x03\x04\x02\x02\xff\x01\x02\x03\x04".to_vec(),
+        b"\x03\x06\x02\x02\xff\x04\x03\x01\x02\x03\x04".to_vec(),
+    ]
+}

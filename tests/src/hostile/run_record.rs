@@ -1,0 +1,105 @@
+//! Run records, `run.json`.
+
+use host_trainer::fingerprint::Fingerprint;
+use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Settings, Status, Versions};
+
+use super::limited;
+use super::script::Script;
+
+/// Of the first byte, the lowest two bits say how the text is made:
+///
+/// - 0: it is the rest of the input;
+/// - 1: it is a good record, damaged as the rest says;
+/// - 2 and 3: it is a good record in which values, chosen by number, are replaced with pieces of the rest.
+pub fn run(input: &[u8]) {
+    let mut script = Script::new(input);
+    let text = match script.byte() & 3 {
+        0 => script.rest().to_vec(),
+        1 => {
+            let mut text = good_record();
+            script.damage(&mut text);
+            text
+        }
+        _ => with_values_replaced(&mut script),
+    };
+    limited(|| check(&text));
+}
+
+/// What is read keeps its limits and is the same when it is written and read again.
+fn check(text: &[u8]) {
+    let Ok(record) = RunRecord::parse(text) else { return };
+    let Settings { epochs, batch_size, learning_rate, momentum, weight_decay, .. } = record.settings;
+    assert!(epochs >= 1 && batch_size >= 1 && record.dataset.train_count >= 1 && record.dataset.test_count >= 1);
+    assert!([learning_rate, momentum, weight_decay].iter().all(|rate| rate.is_finite() && *rate >= 0.0));
+    assert!(record.epochs.len() <= epochs as usize);
+    assert!(record.status == Status::Interrupted || record.epochs.len() == epochs as usize);
+    for (number, epoch) in (1..).zip(&record.epochs) {
+        assert_eq!(epoch.epoch, number);
+        assert!(epoch.train_loss.is_finite() && epoch.test_loss.is_finite());
+        assert!((0.0..=1.0).contains(&epoch.train_accuracy) && (0.0..=1.0).contains(&epoch.test_accuracy));
+    }
+    let written = record.to_json().expect("what was read can be written");
+    let read = RunRecord::parse(written.as_bytes()).expect("what was written can be read");
+    assert_eq!(read, record);
+    assert_eq!(read.to_json().expect("the same again"), written, "every float by its bits");
+}
+
+fn good_record() -> Vec<u8> {
+    let epoch = |epoch: u32| EpochRecord {
+        epoch,
+        train_loss: 0.25,
+        train_accuracy: 0.5,
+        test_loss: 1e-3,
+        test_accuracy: 1.0,
+        fingerprint: Fingerprint::from([epoch as u8; 32]),
+    };
+    let record = RunRecord {
+        versions: Versions::current(),
+        status: Status::Complete,
+        settings: Settings {
+            epochs: 2,
+            batch_size: 100,
+            learning_rate: 0.0001,
+            momentum: 0.9,
+            weight_decay: 0.005,
+            seed: u64::MAX,
+            shuffle: true,
+        },
+        dataset: DatasetRecord { name: "MNIST".into(), sha256: [0xab; 32], train_count: 60_000, test_count: 10_000 },
+        backend: "reference".into(),
+        host: Host { arch: "x86_64".into(), os: "linux".into() },
+        seconds: Seconds { training: 1.25, evaluation: 0.5, total: 2.0 },
+        initial_fingerprint: Fingerprint::from([0; 32]),
+        epochs: vec![epoch(1), epoch(2)],
+    };
+    record.to_json().expect("a good record").into_bytes()
+}
+
+/// Steps of a value's number, a length, and as many bytes to stand in its place.
+fn with_values_replaced(script: &mut Script<'_>) -> Vec<u8> {
+    let mut text = good_record();
+    while !script.is_empty() {
+        let (number, len) = (usize::from(script.byte()), usize::from(script.byte()));
+        let starts: Vec<usize> = (0..text.len()).filter(|&i| text[i] == b':').map(|i| i + 1).collect();
+        let Some(&start) = starts.get(number % starts.len().max(1)) else { return text };
+        let end = text[start..].iter().position(|byte| b",\n".contains(byte)).map_or(text.len(), |len| start + len);
+        text.splice(start..end, script.take(len).iter().copied());
+    }
+    text
+}
+
+/// A record, and what JSON readers trip over.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let raw = |text: &[u8]| [&[0], text].concat();
+    vec![
+        raw(&good_record()),
+        raw(br#"{"versions": {"record": 2, "new": 1}, "other": []}"#),
+        raw(&b"[".repeat(2000)),
+        raw(&br#"{"versions":"#.repeat(200)),
+        vec![1],
+        vec![2],
+        b"\x02\x05\x044e-7\x08\x051e400\x09\x08\"\\ud800\"".to_vec(),
+        b"\x02\x04\x09123456789\x0d\x020.".to_vec(),
+        b"\x02\x05\x0399.\x06\x0318446744073709551616".to_vec(),
+    ]
+}
