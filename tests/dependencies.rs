@@ -77,13 +77,18 @@ fn required_by_workspace(folder: &str) -> Versions {
 /// All scripts and lists of requirements outside build folders.
 fn scripts() -> Vec<String> {
     let mut texts = Vec::new();
-    let mut folders =
-        vec![root().join(".ci"), root().join("kernels"), root().join("tests"), root().join("host-trainer")];
+    let mut folders = vec![
+        root().join(".ci"),
+        root().join("kernels"),
+        root().join("tests"),
+        root().join("host-trainer"),
+        root().join("fuzz"),
+    ];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.expect("the folder can be read").path();
             if path.is_dir() {
-                folders.push(path);
+                folders.extend(Some(path).filter(|path| !path.ends_with("target")));
             } else if path.file_name() == Some(OsStr::new("run"))
                 || path.extension().is_some_and(|extension| extension == "sh" || extension == "txt")
             {

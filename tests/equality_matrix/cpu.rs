@@ -607,7 +607,7 @@ fn fc1_backward_parameters(level: SimdLevel) {
         let mut found = stale(values);
         run_fc1_update(level, None, &input, &gradient, [&mut untouched, &mut momentum, &mut found]);
         let (hidden, logits_gradient) = (vec![Hidden::default(); BATCH], vec![PaddedLogits::default(); BATCH]);
-        found.head = Box::default();
+        *found.head = Default::default();
         run_head_gradient(level, &hidden, &gradient, &logits_gradient, &mut found.head);
         let mut expected = boxed_zeros();
         let sums = ParametersMut::of(&mut expected);
