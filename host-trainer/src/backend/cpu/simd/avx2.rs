@@ -4,14 +4,16 @@ use std::arch::x86_64::*;
 
 use super::Simd;
 
-/// Exists only where the machine has AVX2.
+/// Exists only where the machine has AVX2 and BMI, which came with it.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx2(());
 
 impl Avx2 {
     /// The level, if the machine has it.
     pub fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx2").then_some(Self(()))
+        let found =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+        found.then_some(Self(()))
     }
 }
 

@@ -1,17 +1,24 @@
-//! AVX-512: 16 lanes, 32 registers. Only AVX-512F is asked for.
+//! AVX-512: 16 lanes, 32 registers. The vectors need AVX-512F alone; BW, DQ, VL and BMI, which every processor has that is
+//! fast with it, are for what the compiler makes of the code around them.
 
 use std::arch::x86_64::*;
 
 use super::Simd;
 
-/// Exists only where the machine has AVX-512F.
+/// Exists only where the machine has AVX-512F, BW, DQ and VL, and BMI.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx512(());
 
 impl Avx512 {
     /// The level, if the machine has it.
     pub fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx512f").then_some(Self(()))
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2");
+        found.then_some(Self(()))
     }
 }
 

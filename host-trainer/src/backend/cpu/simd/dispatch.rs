@@ -118,10 +118,10 @@ impl Dispatch {
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the value `simd` is the proof that the machine has AVX-512F.
+            // SAFETY: the value `simd` is the proof that the machine has all that the function is compiled for.
             Chosen::Avx512(simd) => unsafe { run_avx512(simd, kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the value `simd` is the proof that the machine has AVX2.
+            // SAFETY: the value `simd` is the proof that the machine has all that the function is compiled for.
             Chosen::Avx2(simd) => unsafe { run_avx2(simd, kernel) },
             #[cfg(target_arch = "x86_64")]
             Chosen::Sse2(simd) => run_baseline(simd, kernel),
@@ -134,13 +134,13 @@ impl Dispatch {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi1,bmi2")]
 fn run_avx512<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi1,bmi2")]
 fn run_avx2<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
     kernel.run(simd)
 }
