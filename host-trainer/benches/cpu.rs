@@ -241,7 +241,7 @@ impl Fixture {
 
     fn fc1_update(&mut self) {
         for (block, piece) in self.network.fc1.iter().enumerate() {
-            let Fc1Piece { weight, momentum, gradient } = &mut *write(piece);
+            let Fc1Piece { weight, momentum, gradient } = &mut **write(piece);
             let (first, last) = (true, Some(Sgd::RECIPE));
             let (input, terms) = (&self.pool2, &self.fc1_terms);
             self.dispatch.run(Fc1Update { first, last, input, terms, block, weight, momentum, gradient });

@@ -87,11 +87,17 @@ pub struct Cpu {
 }
 
 /// What a thread needs beside the network.
-#[derive(Default)]
 struct ThreadScratch {
     panels: Box<Panels>,
     training: Scratch,
     evaluation: EvaluationScratch,
+}
+
+impl Default for ThreadScratch {
+    fn default() -> Self {
+        // The panels are too large to be made on the stack first, as an unoptimised build would.
+        Self { panels: bytemuck::zeroed_box(), training: Scratch::default(), evaluation: EvaluationScratch::default() }
+    }
 }
 
 impl Cpu {

@@ -28,7 +28,7 @@ pub struct Network {
     /// Both convolutions.
     pub conv: RwLock<Box<ConvPiece>>,
     /// fc1's weights, one piece for each block of inputs.
-    pub fc1: Box<[RwLock<Fc1Piece>; FC1_BLOCKS]>,
+    pub fc1: [RwLock<Box<Fc1Piece>>; FC1_BLOCKS],
     /// fc1's biases and fc2.
     pub head: RwLock<Box<HeadPiece>>,
 }
@@ -47,7 +47,7 @@ pub struct ConvPiece {
 }
 
 /// fc1's weights of one block of inputs.
-#[derive(Clone, Default)]
+#[derive(Zeroable)]
 pub struct Fc1Piece {
     /// The weights.
     pub weight: Fc1Block,
@@ -75,7 +75,7 @@ pub struct HeadPiece {
 /// All pieces, held for reading.
 pub struct Reading<'a> {
     conv: RwLockReadGuard<'a, Box<ConvPiece>>,
-    fc1: [RwLockReadGuard<'a, Fc1Piece>; FC1_BLOCKS],
+    fc1: [RwLockReadGuard<'a, Box<Fc1Piece>>; FC1_BLOCKS],
     head: RwLockReadGuard<'a, Box<HeadPiece>>,
 }
 
@@ -86,7 +86,7 @@ impl Network {
             dispatch,
             pixel_table: PixelTable::default(),
             conv: RwLock::new(bytemuck::zeroed_box()),
-            fc1: Box::new(std::array::from_fn(|_| RwLock::default())),
+            fc1: std::array::from_fn(|_| RwLock::new(bytemuck::zeroed_box())),
             head: RwLock::new(bytemuck::zeroed_box()),
         }
     }

@@ -87,7 +87,6 @@ impl BatchSums {
 }
 
 /// What a thread needs for a few samples at a time.
-#[derive(Default)]
 pub struct Scratch {
     images: Box<[ImageScratch; IMAGES]>,
     logits: [PaddedLogits; IMAGES],
@@ -101,8 +100,21 @@ pub struct Scratch {
 /// other where one block takes longer than another.
 const PENDING: usize = 3;
 
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            images: Box::default(),
+            logits: Default::default(),
+            pool2_gradient: Box::default(),
+            pool1_gradient: Box::default(),
+            // Too large to be made on the stack first, as an unoptimised build would.
+            blocks: std::array::from_fn(|_| bytemuck::zeroed_box()),
+        }
+    }
+}
+
 /// What the samples of a block have for the batch's sums.
-#[derive(Default)]
+#[derive(Zeroable)]
 struct BlockResults {
     /// The block's number in the segment.
     number: usize,
@@ -302,7 +314,7 @@ impl<'a> Training<'a> {
         let sums = read(self.sums);
         while let Some(update) = member.take(UPDATES) {
             if let Some(piece) = self.network.fc1.get(update) {
-                let Fc1Piece { weight, momentum, gradient } = &mut *write(piece);
+                let Fc1Piece { weight, momentum, gradient } = &mut **write(piece);
                 let (input, terms) = (&sums.fc1_inputs[..samples], &sums.fc1_terms);
                 dispatch.run(Fc1Update { first, last, input, terms, block: update, weight, momentum, gradient });
             } else if let Some(sgd) = last {
