@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use cnn_core::model::HEADER_LEN;
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
 use host_trainer::backend::TrainingState;
 use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES, VERSION};
@@ -11,11 +12,9 @@ use host_trainer::report::record::{DatasetRecord, Settings};
 use host_trainer::report::{EpochMetrics, Metrics};
 use host_trainer::trainer::EpochReport;
 
-use super::limited;
 use super::script::Script;
+use super::{limited, put_header_right};
 
-/// Bytes of the header: magic, version, length, checksum.
-const HEADER_LEN: usize = 16;
 /// Bytes of parameters and momentum at the end of a file, each behind its length.
 const BLOCKS_LEN: usize = 2 * (3 + size_of::<FlatParameters>());
 
@@ -78,19 +77,9 @@ pub fn run(input: &[u8]) {
         }
     };
     if options & 4 == 0 {
-        put_header_right(&mut file);
+        put_header_right(&mut file, MAGIC, VERSION);
     }
     limited(|| check(&file));
-}
-
-/// Magic, version, length and checksum of whatever follows them.
-fn put_header_right(file: &mut Vec<u8>) {
-    file.resize(file.len().max(HEADER_LEN), 0);
-    let len = file.len() as u32;
-    file[..4].copy_from_slice(&MAGIC);
-    file[4..8].copy_from_slice(&VERSION.to_le_bytes());
-    file[8..12].copy_from_slice(&len.to_le_bytes());
-    crate::board::model::seal(file);
 }
 
 /// What is read is a possible point of a run, and its file is this one, byte for byte.

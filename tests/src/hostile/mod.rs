@@ -17,6 +17,8 @@ mod run_record;
 mod safetensors;
 mod script;
 
+use cnn_core::model::HEADER_LEN;
+
 pub use allocator::{CountingAllocator, Used, measured};
 
 /// No input may make a program hold more than this beyond what it held before, or ask for a block of more, in bytes.
@@ -74,4 +76,14 @@ fn limited<T>(work: impl FnOnce() -> T) -> T {
     assert!(used.peak <= MEMORY_LIMIT, "{} bytes were held", used.peak);
     assert!(used.largest <= MEMORY_LIMIT, "a block of {} bytes was asked for", used.largest);
     result
+}
+
+/// The header that model files and checkpoints share, right for whatever follows it: magic, version, length, checksum.
+fn put_header_right(file: &mut Vec<u8>, magic: [u8; 4], version: u32) {
+    file.resize(file.len().max(HEADER_LEN), 0);
+    let len = file.len() as u32;
+    file[..4].copy_from_slice(&magic);
+    file[4..8].copy_from_slice(&version.to_le_bytes());
+    file[8..12].copy_from_slice(&len.to_le_bytes());
+    crate::board::model::seal(file);
 }

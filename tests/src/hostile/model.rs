@@ -11,8 +11,8 @@ use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::random::initial_parameters;
 
-use super::limited;
 use super::script::Script;
+use super::{limited, put_header_right};
 
 /// Bytes of the parameters, which end a file.
 const PARAMETER_BYTES: usize = size_of::<FlatParameters>();
@@ -51,19 +51,9 @@ pub fn run(input: &[u8]) {
         _ => return limited(|| check_writing(script)),
     };
     if options & 4 == 0 {
-        put_header_right(&mut file);
+        put_header_right(&mut file, MAGIC, VERSION);
     }
     limited(|| check(file));
-}
-
-/// Magic, version, length and checksum of whatever follows them.
-fn put_header_right(file: &mut Vec<u8>) {
-    file.resize(file.len().max(HEADER_LEN), 0);
-    let len = file.len() as u32;
-    file[..4].copy_from_slice(&MAGIC);
-    file[4..8].copy_from_slice(&VERSION.to_le_bytes());
-    file[8..12].copy_from_slice(&len.to_le_bytes());
-    crate::board::model::seal(file);
 }
 
 /// What is read keeps the format's limits, can be written, and is the same when it is read again.

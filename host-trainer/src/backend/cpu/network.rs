@@ -4,7 +4,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytemuck::Zeroable;
 use cnn_core::image::Pixels;
-use cnn_core::network::{CONV2_CHANNELS, FlatParameters};
+use cnn_core::network::CONV2_CHANNELS;
 
 use super::forward::{Forward, PixelTable};
 use super::kernels::conv1::{self, Marks};
@@ -101,9 +101,8 @@ impl Network {
     /// A copy of parameters and momentum.
     pub fn state(&mut self) -> TrainingState {
         let mut state = TrainingState { parameters: boxed_zeros(), momentum: boxed_zeros() };
-        let flat = |places: &mut Places<'_>, flat: &mut FlatParameters| places.write(flat);
-        flat(&mut self.parameters(), &mut state.parameters);
-        flat(&mut self.momentum(), &mut state.momentum);
+        self.parameters().write(&mut state.parameters);
+        self.momentum().write(&mut state.momentum);
         state
     }
 

@@ -115,12 +115,10 @@ impl Forward<'_> {
             (value, simd.greater(value, simd.splat(0.0)))
         };
         simd.store(&mut self.pool1.as_flattened_mut()[place], vector, value);
-        let on = (simd.bits(on) << (vector * S::LANES)) as u16;
+        // Each vector's bits replace those of the image before, or of a blank window.
+        let lanes = ((1u32 << S::LANES) - 1) << (vector * S::LANES);
         let of_place = &mut self.marks.on.as_flattened_mut()[place];
-        // The first vector's bits replace those of the image before, and keep none of a blank window's of this one.
-        let others =
-            if vector == 0 { 0 } else { *of_place & !(((1u32 << S::LANES) - 1) << (vector * S::LANES)) as u16 };
-        *of_place = others | on;
+        *of_place = *of_place & !(lanes as u16) | (simd.bits(on) << (vector * S::LANES)) as u16;
     }
 }
 
