@@ -218,8 +218,8 @@ impl Fixture {
     }
 
     fn conv_sums(&mut self) {
-        for gradient in &self.conv_gradient {
-            self.dispatch.run(Accumulate { sums: self.conv_sums.values_mut(), gradient: gradient.values() });
+        for gradients in self.conv_gradient.chunks(IMAGES) {
+            self.dispatch.run(Accumulate { sums: &mut self.conv_sums, gradients });
         }
     }
 

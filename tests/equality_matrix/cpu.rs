@@ -638,8 +638,10 @@ fn conv_gradient_sum(level: SimdLevel) {
         let mut gradients = vec![ConvParameters::default(); BATCH];
         gradients.iter_mut().for_each(|gradient| values.fill(kind, gradient.values_mut()));
         let (mut found, mut expected) = (ConvParameters::default(), ConvParameters::default());
+        for gradients in gradients.chunks(3) {
+            dispatch(level).run(Accumulate { sums: &mut found, gradients });
+        }
         for gradient in &gradients {
-            dispatch(level).run(Accumulate { sums: found.values_mut(), gradient: gradient.values() });
             for (sum, term) in expected.values_mut().iter_mut().zip(gradient.values()) {
                 *sum += term;
             }

@@ -69,9 +69,7 @@ impl BatchSums {
     fn add(&mut self, dispatch: Dispatch, block: &BlockResults) {
         let &BlockResults { number, count, ref pool2, ref hidden, ref hidden_gradient, ref logits_gradient, .. } =
             block;
-        for gradient in &block.conv_gradient[..count] {
-            dispatch.run(Accumulate { sums: self.conv.values_mut(), gradient: gradient.values() });
-        }
+        dispatch.run(Accumulate { sums: &mut self.conv, gradients: &block.conv_gradient[..count] });
         dispatch.run(HeadGradient {
             hidden: &hidden[..count],
             hidden_gradient: &hidden_gradient[..count],

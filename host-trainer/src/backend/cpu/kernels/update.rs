@@ -8,7 +8,8 @@ use cnn_core::network::{CLASSES, HIDDEN, POOL2_LEN};
 use cnn_core::sgd::Sgd;
 
 use crate::backend::cpu::layout::{
-    CLASSES_PADDED, FC1_BLOCK, Fc1Block, HIDDEN_PADDED, HeadParameters, Hidden, PANEL, PaddedLogits, Pool2,
+    CLASSES_PADDED, ConvParameters, FC1_BLOCK, Fc1Block, HIDDEN_PADDED, HeadParameters, Hidden, PANEL, PaddedLogits,
+    Pool2,
 };
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;
@@ -16,23 +17,26 @@ use crate::backend::cpu::simd::dispatch::Kernel;
 /// A longer batch is worked through in segments of so many samples, which bounds the memory of a step.
 pub const SEGMENT: usize = 240;
 
-/// Adds the gradient of one more sample to the sums so far.
+/// Adds the gradients of some more samples to the sums so far, one after another.
 pub struct Accumulate<'a> {
-    /// The sums; whole vectors of every level.
-    pub sums: &'a mut [f32],
-    /// The sample's gradient, as long.
-    pub gradient: &'a [f32],
+    /// The sums.
+    pub sums: &'a mut ConvParameters,
+    /// One entry for each sample.
+    pub gradients: &'a [ConvParameters],
 }
 
 impl Kernel for Accumulate<'_> {
     type Output = ();
 
+    /// A sum stays in its register for all samples.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let sums = self.sums.as_chunks_mut::<PANEL>().0.iter_mut();
-        for (sums, gradient) in sums.zip(self.gradient.as_chunks::<PANEL>().0) {
+        for (panel, sums) in self.sums.values_mut().as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
             for v in 0..PANEL / S::LANES {
-                let sum = simd.add(simd.load(sums, v), simd.load(gradient, v));
+                let mut sum = simd.load(sums, v);
+                for gradient in self.gradients {
+                    sum = simd.add(sum, simd.load(&gradient.values().as_chunks::<PANEL>().0[panel], v));
+                }
                 simd.store(sums, v, sum);
             }
         }
