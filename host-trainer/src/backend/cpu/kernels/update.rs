@@ -28,16 +28,21 @@ pub struct Accumulate<'a> {
 impl Kernel for Accumulate<'_> {
     type Output = ();
 
-    /// A sum stays in its register for all samples.
+    /// Sums stay in their registers for all samples.
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for (panel, sums) in self.sums.values_mut().as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            for v in 0..PANEL / S::LANES {
-                let mut sum = simd.load(sums, v);
-                for gradient in self.gradients {
-                    sum = simd.add(sum, simd.load(&gradient.values().as_chunks::<PANEL>().0[panel], v));
+        const VECTORS: usize = 4;
+        let sums = self.sums.values_mut();
+        assert!(sums.len().is_multiple_of(VECTORS * S::LANES));
+        for first in (0..sums.len() / S::LANES).step_by(VECTORS) {
+            let mut vectors: [_; VECTORS] = simd.load_all(sums, first);
+            for gradient in self.gradients {
+                for v in 0..VECTORS {
+                    vectors[v] = simd.add(vectors[v], simd.load(gradient.values(), first + v));
                 }
-                simd.store(sums, v, sum);
+            }
+            for v in 0..VECTORS {
+                simd.store(sums, first + v, vectors[v]);
             }
         }
     }
