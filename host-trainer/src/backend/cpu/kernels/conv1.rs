@@ -8,8 +8,10 @@ use crate::backend::cpu::layout::{Image, POOL1_PLACES, POOL1_SIDE, Pool1};
 use crate::backend::cpu::simd::Simd;
 use crate::backend::cpu::simd::dispatch::Kernel;
 
-/// How a window's winner is stored: by its place in raster order, the last if there is none.
-const LABELS: [f32; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
+/// A float whose lowest bits are an integer: from here on the floats are 1 apart.
+const INTEGERS: f32 = (1u32 << 23) as f32;
+/// How a window's winner is stored: by its number among the 2×4 pixels of two rows, or 0 if there is none.
+const LABELS: [f32; 5] = [INTEGERS, INTEGERS + 1.0, INTEGERS + 4.0, INTEGERS + 5.0, 0.0];
 
 /// The 4×4 pixels that the pooling window at (`row`, `column`) reads.
 #[inline(always)]
@@ -172,13 +174,10 @@ impl Kernel for Backward<'_> {
                     let gradient = simd.load(&self.pool1_gradient[row][column], vector);
                     let gradient = simd.select(simd.equal(winner, simd.splat(LABELS[4])), zero, gradient);
                     bias_gradient = simd.add(bias_gradient, gradient);
-                    let won = [LABELS[1], LABELS[2], LABELS[3]].map(|place| simd.equal(winner, simd.splat(place)));
                     for k in 0..KERNEL_LEN {
-                        let place = |place: usize| simd.splat(patch[k / 3 + place / 2][k % 3 + place % 2]);
-                        let mut x = place(0);
-                        x = simd.select(won[0], place(1), x);
-                        x = simd.select(won[1], place(2), x);
-                        x = simd.select(won[2], place(3), x);
+                        // The pixel that the winner's sum multiplies by weight k.
+                        let number = simd.add(winner, simd.splat((k % 3) as f32));
+                        let x = simd.pick(patch[k / 3], patch[k / 3 + 1], number);
                         weight_gradient[k] = simd.add_product(weight_gradient[k], gradient, x);
                     }
                 }

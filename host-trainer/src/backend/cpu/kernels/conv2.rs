@@ -232,6 +232,9 @@ pub struct Backward<'a> {
     pub pool1_gradient: &'a mut Pool1,
 }
 
+/// Cycles for a window's 18 vector products.
+const PACE: usize = 30;
+
 /// Places of the input from the first to the last that one convolution sum reads.
 const SPAN: usize = 2 * POOL1_SIDE + 3;
 
@@ -259,7 +262,9 @@ impl Kernel for Backward<'_> {
                 let mut weight_gradient = [zero; KERNEL_LEN];
                 let mut bias = zero;
                 let mut left = on[output];
+                let mut beat = 0;
                 while left != 0 {
+                    simd.pace::<PACE>(&mut beat);
                     let window = left.trailing_zeros() as usize;
                     left &= left - 1;
                     let place = self.winners.places[window][output] as usize;

@@ -167,6 +167,9 @@ impl Kernel for Fc2BackwardInput<'_> {
     }
 }
 
+/// Cycles for a term's five vector products, at the level with the widest vectors.
+pub const FC1_PACE: usize = 9;
+
 /// The gradient of fc1's input, `cnn_core::linear::linear_backward_input`. The lanes are inputs.
 pub struct Fc1BackwardInput<'a> {
     /// One entry for each block of inputs.
@@ -221,7 +224,9 @@ impl Fc1BackwardInput<'_> {
                 let output = &mut output.as_chunks_mut::<FC1_BLOCK>().0[block];
                 for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
                     let mut sums = [simd.splat(0.0); VECTORS];
+                    let mut beat = 0;
                     for term in *terms {
+                        simd.pace::<FC1_PACE>(&mut beat);
                         let weight = &weight[term.output as usize];
                         let gradient = simd.splat(term.gradient);
                         for v in 0..VECTORS {

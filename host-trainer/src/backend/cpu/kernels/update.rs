@@ -7,6 +7,7 @@
 use cnn_core::network::{CLASSES, HIDDEN, POOL2_LEN};
 use cnn_core::sgd::Sgd;
 
+use super::linear::FC1_PACE;
 use crate::backend::cpu::layout::{
     CLASSES_PADDED, ConvParameters, FC1_BLOCK, Fc1Block, HIDDEN_PADDED, HeadParameters, Hidden, PANEL, PaddedLogits,
     Pool2,
@@ -225,7 +226,9 @@ impl Fc1Update<'_> {
                 if !self.first {
                     sums = simd.load_all(&self.gradient[output], first);
                 }
+                let mut beat = 0;
                 for term in self.terms.of_output(output) {
+                    simd.pace::<FC1_PACE>(&mut beat);
                     let input: &[f32; POOL2_LEN] = &self.input[term.sample as usize];
                     let input = &input.as_chunks::<FC1_BLOCK>().0[self.block];
                     let gradient = simd.splat(term.gradient);

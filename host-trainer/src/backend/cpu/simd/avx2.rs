@@ -93,4 +93,13 @@ impl Simd for Avx2 {
         // SAFETY: `self` exists, so the machine has AVX2.
         unsafe { _mm256_blendv_ps(no, yes, mask) }
     }
+
+    #[inline(always)]
+    fn pick(self, first: &[f32; 4], last: &[f32; 4], index: __m256) -> __m256 {
+        // SAFETY: `self` exists, so the machine has AVX2; `first` and `last` are 4 readable values each.
+        unsafe {
+            let values = _mm256_loadu2_m128(last.as_ptr(), first.as_ptr());
+            _mm256_permutevar8x32_ps(values, _mm256_castps_si256(index))
+        }
+    }
 }

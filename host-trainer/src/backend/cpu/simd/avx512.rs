@@ -1,6 +1,7 @@
 //! AVX-512: 16 lanes, 32 registers. The vectors need AVX-512F alone; BW, DQ, VL and BMI, which every processor has that is
 //! fast with it, are for what the compiler makes of the code around them.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::Simd;
@@ -96,5 +97,26 @@ impl Simd for Avx512 {
     fn select(self, mask: __mmask16, yes: __m512, no: __m512) -> __m512 {
         // SAFETY: `self` exists, so the machine has AVX-512F.
         unsafe { _mm512_mask_blend_ps(mask, no, yes) }
+    }
+
+    #[inline(always)]
+    fn pick(self, first: &[f32; 4], last: &[f32; 4], index: __m512) -> __m512 {
+        // SAFETY: `self` exists, so the machine has AVX-512F and with it AVX; `first` and `last` are 4 readable values
+        // each.
+        unsafe {
+            let values = _mm256_loadu2_m128(last.as_ptr(), first.as_ptr());
+            _mm512_permutexvar_ps(_mm512_castps_si512(index), _mm512_zextps256_ps512(values))
+        }
+    }
+
+    /// A chain of dependent integer multiplications of three cycles each: they take the one unit that vectors of 16 lanes
+    /// leave idle.
+    #[inline(always)]
+    fn pace<const CYCLES: usize>(self, beat: &mut u64) {
+        const { assert!(CYCLES.is_multiple_of(3)) };
+        for _ in 0..CYCLES / 3 {
+            // SAFETY: it multiplies an integer. Assembly, because the compiler would leave out what nobody reads.
+            unsafe { asm!("imul {0}, {0}", inout(reg) *beat, options(nomem, nostack)) };
+        }
     }
 }

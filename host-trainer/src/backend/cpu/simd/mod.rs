@@ -82,6 +82,15 @@ pub trait Simd: Copy + Send + Sync {
         vectors
     }
 
+    /// For each lane, one of eight values, the first four and the last four: the one whose number, below 8, the lowest
+    /// four bits of `index` are.
+    fn pick(self, first: &[f32; 4], last: &[f32; 4], index: Self::Vector) -> Self::Vector;
+
+    /// Keeps a loop that calls it once a turn from running faster than a turn in `CYCLES` cycles, at the levels where the
+    /// processor would lower its clock for it; see `docs/performance-cpu.md`. `beat` goes from turn to turn.
+    #[inline(always)]
+    fn pace<const CYCLES: usize>(self, _beat: &mut u64) {}
+
     /// `sum + a · b`, the product rounded before it is added.
     #[inline(always)]
     fn add_product(self, sum: Self::Vector, a: Self::Vector, b: Self::Vector) -> Self::Vector {

@@ -90,4 +90,16 @@ impl Simd for Neon {
         // SAFETY: `self` exists, so the machine has NEON.
         unsafe { vbslq_f32(mask, yes, no) }
     }
+
+    #[inline(always)]
+    fn pick(self, first: &[f32; 4], last: &[f32; 4], index: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` exists, so the machine has NEON; `first` and `last` are 4 readable values each.
+        unsafe {
+            let values = [first, last].map(|values| vreinterpretq_u8_f32(vld1q_f32(values.as_ptr())));
+            // A value's four bytes from its number: 4 · number + 0, 1, 2 and 3.
+            let numbers = vandq_u32(vreinterpretq_u32_f32(index), vdupq_n_u32(0b111));
+            let bytes = vmlaq_u32(vdupq_n_u32(0x03_02_01_00), numbers, vdupq_n_u32(0x04_04_04_04));
+            vreinterpretq_f32_u8(vqtbl2q_u8(uint8x16x2_t(values[0], values[1]), vreinterpretq_u8_u32(bytes)))
+        }
+    }
 }

@@ -68,4 +68,12 @@ impl Simd for Portable {
         let pick = |lane: usize| if mask[lane] { yes[lane] } else { no[lane] };
         [pick(0), pick(1), pick(2), pick(3)]
     }
+
+    #[inline(always)]
+    fn pick(self, first: &[f32; 4], last: &[f32; 4], index: [f32; 4]) -> [f32; 4] {
+        index.map(|index| {
+            let number = index.to_bits() as usize & 0b111;
+            if number < 4 { first[number] } else { last[number - 4] }
+        })
+    }
 }

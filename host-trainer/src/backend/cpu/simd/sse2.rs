@@ -91,4 +91,22 @@ impl Simd for Sse2 {
         // SAFETY: `self` exists, so the machine has SSE2.
         unsafe { _mm_or_ps(_mm_and_ps(mask, yes), _mm_andnot_ps(mask, no)) }
     }
+
+    #[inline(always)]
+    fn pick(self, first: &[f32; 4], last: &[f32; 4], index: __m128) -> __m128 {
+        let mut values = [0.0; 8];
+        values[..4].copy_from_slice(first);
+        values[4..].copy_from_slice(last);
+        // SAFETY: `self` exists, so the machine has SSE2.
+        unsafe {
+            let numbers = _mm_castps_si128(index);
+            let value = |number| values[_mm_cvtsi128_si32(number) as usize % 8];
+            _mm_setr_ps(
+                value(numbers),
+                value(_mm_shuffle_epi32::<1>(numbers)),
+                value(_mm_shuffle_epi32::<2>(numbers)),
+                value(_mm_shuffle_epi32::<3>(numbers)),
+            )
+        }
+    }
 }
