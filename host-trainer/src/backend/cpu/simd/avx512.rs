@@ -116,7 +116,7 @@ impl Simd for Avx512 {
         const { assert!(CYCLES.is_multiple_of(3)) };
         for _ in 0..CYCLES / 3 {
             // SAFETY: it multiplies an integer. Assembly, because the compiler would leave out what nobody reads.
-            unsafe { asm!("imul {0}, {0}", inout(reg) *beat, options(nomem, nostack)) };
+            unsafe { asm!("imul {0}, {0}", inout(reg) * beat, options(nomem, nostack)) };
         }
     }
 }
