@@ -44,7 +44,10 @@ impl Forward<'_> {
     #[inline(always)]
     fn run_tiled<S: Simd, const VECTORS: usize>(mut self, simd: S) {
         let mut pooled = Aligned([[0.0; CONV2_CHANNELS]; POOL2_PLACES]);
-        let inputs = InputsThatCount::find(simd, self.marks);
+        let inputs = inputs_that_count(self.marks);
+        // Below 16 lanes the unit that counts bits is one of the three that do arithmetic: the channels' addresses would
+        // come late, and the arithmetic idle for a quarter of the time.
+        let lists = (S::LANES < 16).then(|| inputs.map(list_channels));
         for first in (0..CONV2_CHANNELS / S::LANES).step_by(VECTORS) {
             let bias: [_; VECTORS] = simd.load_all(self.bias, first);
             let background: [_; VECTORS] = simd.load_all(self.background, first);
@@ -52,12 +55,13 @@ impl Forward<'_> {
                 let (row, column) = (2 * (place / POOL2_SIDE), 2 * (place % POOL2_SIDE));
                 let labels = winner_labels(row, column);
                 let patch = patch_at(self.pool1, row, column);
-                let window = match inputs.of_windows[place] {
-                    None => [background; 4],
-                    Some(bits) if S::LANES == 16 => {
-                        convolve_window(simd, patch, self.weight, channels_of(bits), first, bias)
+                let window = match (inputs[place], &lists) {
+                    (None, _) => [background; 4],
+                    (Some(bits), None) => convolve_window(simd, patch, self.weight, channels_of(bits), first, bias),
+                    (Some(bits), Some(lists)) => {
+                        let channels = lists[place][..bits.count_ones() as usize].iter().map(|&channel| channel.into());
+                        convolve_window(simd, patch, self.weight, channels, first, bias)
                     }
-                    Some(_) => convolve_window(simd, patch, self.weight, inputs.listed(place), first, bias),
                 };
                 for v in 0..VECTORS {
                     let window = [window[0][v], window[1][v], window[2][v], window[3][v]];
@@ -121,58 +125,27 @@ fn patch_at(pool1: &Pool1, row: usize, column: usize) -> [&[[f32; CONV1_CHANNELS
     rows.each_ref().map(|values| values[column..].first_chunk().expect("windows lie inside the map"))
 }
 
-/// Of every window the input channels that are not 0 all over its patch; none at all if it is background.
+/// Of every window the input channels, as bits, that are not 0 all over its patch; none at all if it is background.
 ///
 /// A channel of zeros adds only terms of ±0.0. In sums that ReLU follows they may be left out: the sign of a zero, all
 /// that they could change, does not survive ReLU.
-struct InputsThatCount {
-    /// As bits.
-    of_windows: [Option<u16>; POOL2_PLACES],
-    /// One after another.
-    lists: [[u8; CONV1_CHANNELS]; POOL2_PLACES],
+#[inline(always)]
+fn inputs_that_count(marks: &Marks) -> [Option<u16>; POOL2_PLACES] {
+    let mut inputs = [None; POOL2_PLACES];
+    for (windows, row) in inputs.as_chunks_mut::<POOL2_SIDE>().0.iter_mut().zip((0..).step_by(2)) {
+        let blank: &[_; 4] = marks.blank[row..].first_chunk().expect("windows lie inside the map");
+        let blank = blank[0] & blank[1] & blank[2] & blank[3];
+        let on: &[_; 4] = marks.on[row..].first_chunk().expect("windows lie inside the map");
+        let on: [_; POOL1_SIDE] = std::array::from_fn(|c| on[0][c] | on[1][c] | on[2][c] | on[3][c]);
+        for (window, column) in windows.iter_mut().zip((0..).step_by(2)) {
+            let on: &[_; 4] = on[column..].first_chunk().expect("windows lie inside the map");
+            *window = (blank >> column & 0b1111 != 0b1111).then_some(on[0] | on[1] | on[2] | on[3]);
+        }
+    }
+    inputs
 }
 
-impl InputsThatCount {
-    #[inline(always)]
-    fn find<S: Simd>(_: S, marks: &Marks) -> Self {
-        let mut found = Self { of_windows: [None; POOL2_PLACES], lists: [[0; CONV1_CHANNELS]; POOL2_PLACES] };
-        let rows = found.of_windows.as_chunks_mut::<POOL2_SIDE>().0.iter_mut();
-        for (windows, row) in rows.zip((0..).step_by(2)) {
-            let blank: &[_; 4] = marks.blank[row..].first_chunk().expect("windows lie inside the map");
-            let blank = blank[0] & blank[1] & blank[2] & blank[3];
-            let on: &[_; 4] = marks.on[row..].first_chunk().expect("windows lie inside the map");
-            let on: [_; POOL1_SIDE] = std::array::from_fn(|c| on[0][c] | on[1][c] | on[2][c] | on[3][c]);
-            for (window, column) in windows.iter_mut().zip((0..).step_by(2)) {
-                let on: &[_; 4] = on[column..].first_chunk().expect("windows lie inside the map");
-                *window = (blank >> column & 0b1111 != 0b1111).then_some(on[0] | on[1] | on[2] | on[3]);
-            }
-        }
-        if S::LANES < 16 {
-            for (list, window) in found.lists.iter_mut().zip(found.of_windows) {
-                let mut count = 0;
-                for channel in 0..CONV1_CHANNELS {
-                    // Written without a branch: which channels count cannot be foreseen.
-                    list[count % CONV1_CHANNELS] = channel as u8;
-                    count += usize::from(window.unwrap_or(0) >> channel & 1);
-                }
-            }
-        }
-        found
-    }
-
-    /// The list of the window at `place`.
-    #[inline(always)]
-    fn listed(&self, place: usize) -> impl Iterator<Item = usize> {
-        let count = self.of_windows[place].unwrap_or(0).count_ones() as usize;
-        self.lists[place][..count].iter().map(|&channel| channel.into())
-    }
-}
-
-/// The channels among `bits`.
-///
-/// Where an instruction works on fewer than 16 lanes, [`InputsThatCount::listed`] takes three quarters of the time: bits
-/// are counted by the unit that three arithmetic instructions a cycle need too, and the addresses come late. With 16
-/// lanes that unit is free.
+/// The channels among `bits`, in their order.
 #[inline(always)]
 fn channels_of(mut bits: u16) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -182,6 +155,19 @@ fn channels_of(mut bits: u16) -> impl Iterator<Item = usize> {
             channel
         })
     })
+}
+
+/// The same channels as the start of a list, as many as there are bits.
+#[inline(always)]
+fn list_channels(bits: Option<u16>) -> [u8; CONV1_CHANNELS] {
+    let mut list = [0; CONV1_CHANNELS];
+    let mut count = 0;
+    for channel in 0..CONV1_CHANNELS {
+        // Written without a branch: which channels count cannot be foreseen.
+        list[count % CONV1_CHANNELS] = channel as u8;
+        count += usize::from(bits.unwrap_or(0) >> channel & 1);
+    }
+    list
 }
 
 /// The sums of a window's four places: from the bias, terms in the order input channel, kernel row, kernel column, of
@@ -232,7 +218,7 @@ pub struct Backward<'a> {
     pub pool1_gradient: &'a mut Pool1,
 }
 
-/// Cycles for a window's 18 vector products.
+/// Cycles for a window's 18 vector products: see [`Simd::pace`].
 const PACE: usize = 30;
 
 /// Places of the input from the first to the last that one convolution sum reads.

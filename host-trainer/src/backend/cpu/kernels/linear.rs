@@ -167,7 +167,7 @@ impl Kernel for Fc2BackwardInput<'_> {
     }
 }
 
-/// Cycles for a term's five vector products, at the level with the widest vectors.
+/// Cycles for a term's five vector products of 16 lanes: see [`Simd::pace`].
 pub const FC1_PACE: usize = 9;
 
 /// The gradient of fc1's input, `cnn_core::linear::linear_backward_input`. The lanes are inputs.

@@ -114,9 +114,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn pace<const CYCLES: usize>(self, beat: &mut u64) {
         const { assert!(CYCLES.is_multiple_of(3)) };
+        let mut factor = *beat;
         for _ in 0..CYCLES / 3 {
             // SAFETY: it multiplies an integer. Assembly, because the compiler would leave out what nobody reads.
-            unsafe { asm!("imul {0}, {0}", inout(reg) * beat, options(nomem, nostack)) };
+            unsafe { asm!("imul {0}, {0}", inout(reg) factor, options(nomem, nostack)) };
         }
+        *beat = factor;
     }
 }
