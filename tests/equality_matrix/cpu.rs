@@ -467,7 +467,7 @@ fn fc1_forward(level: SimdLevel) {
         let drawn = Drawn::new(values, weights);
         let mut panels = Box::new([Fc1Panels::default(); FC1_BLOCKS]);
         for (block, panels) in drawn.own.fc1.iter().zip(&mut *panels) {
-            fill_panels(block, panels);
+            fill_panels(block, None, panels);
         }
         let input = pool2s(values, inputs);
         let mut output = vec![Hidden::default(); BATCH];

@@ -11,6 +11,8 @@ use cnn_core::network::{
     ParametersMut,
 };
 
+use super::simd::prefetch;
+
 /// Side of the part of conv1's pooled map that conv2 reads: its 13th row and column only reach sums that pooling drops,
 /// so they have no influence and no gradient, and are never computed here.
 pub const POOL1_SIDE: usize = 12;
@@ -219,10 +221,16 @@ pub fn fill_fc2_forward(parameters: &HeadParameters, forward: &mut Fc2ForwardWei
     }
 }
 
-/// Copies a block of fc1's weights into the panels that the forward pass reads.
-pub fn fill_panels(block: &Fc1Block, panels: &mut Fc1Panels) {
+/// Copies a block of fc1's weights into the panels that the forward pass reads. Meanwhile the lines of `next`, the block
+/// that comes next, are fetched: half of all weights were written last by another core, and to wait for one line after
+/// the other would take longer than the copy.
+pub fn fill_panels(block: &Fc1Block, next: Option<&Fc1Block>, panels: &mut Fc1Panels) {
+    let mut lines = next.into_iter().flat_map(|next| next.as_flattened().chunks(prefetch::LINE));
     for (rows, panel) in block.chunks(PANEL).zip(panels.iter_mut()) {
         for (i, outputs) in panel.iter_mut().enumerate() {
+            if let Some(line) = lines.next() {
+                prefetch::for_reading(line);
+            }
             for (output, row) in outputs.iter_mut().zip(rows) {
                 *output = row[i];
             }
@@ -274,7 +282,7 @@ mod tests {
         fill_conv2_forward(&parameters.conv, &mut conv2);
         assert_eq!(conv2[3][7][30], named.conv2_weight[30][3][7]);
         let mut panels = Fc1Panels::default();
-        fill_panels(&parameters.fc1[9], &mut panels);
+        fill_panels(&parameters.fc1[9], None, &mut panels);
         assert_eq!(panels[7][79][7], named.fc1_weight[119][799]);
         assert_eq!(panels[7][79][8], 0.0);
         let mut fc2 = Fc2ForwardWeight::default();

@@ -225,7 +225,7 @@ impl Cpu {
                 // Dropped at the end, by a panic too: that is what ends the wait below.
                 let _finished = &finished;
                 let scratch = &mut lock(&self.scratch[context.index()]);
-                if let Err(error) = work(&team.join(), scratch, watch) {
+                if let Err(error) = work(&team.join(context.index()), scratch, watch) {
                     *lock(result) = Err(error);
                 }
             });

@@ -128,8 +128,9 @@ impl Network {
 
     /// The forward pass of these pieces; fills a thread's `panels` for it.
     pub fn forward<'a>(&'a self, reading: &'a Reading<'_>, panels: &'a mut Panels) -> Forward<'a> {
-        for (piece, panels) in reading.fc1.iter().zip(&mut *panels) {
-            fill_panels(&piece.weight, panels);
+        for (block, panels) in panels.iter_mut().enumerate() {
+            let next = reading.fc1.get(block + 1).map(|piece| &piece.weight);
+            fill_panels(&reading.fc1[block].weight, next, panels);
         }
         Forward {
             dispatch: self.dispatch,

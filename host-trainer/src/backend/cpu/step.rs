@@ -134,9 +134,6 @@ struct ImageScratch {
     winners2: Winners2,
 }
 
-/// Parameters that are updated by one thread: a block of fc1's inputs, or one of the rest.
-const UPDATES: usize = FC1_BLOCKS + 2;
-
 impl<'a> Training<'a> {
     /// An epoch over `samples`, for which `sums` has room.
     pub fn new(network: &'a Network, samples: &'a Samples, epoch: Epoch<'a>, sums: &'a RwLock<BatchSums>) -> Self {
@@ -306,18 +303,18 @@ impl<'a> Training<'a> {
     }
 
     /// The second phase: the rest of the sums over the samples, and the optimiser's step, threads sharing the
-    /// parameters.
+    /// parameters. Each has its own blocks of fc1's inputs; what is left is small, and for whoever comes first.
     fn update_parameters(&self, member: &Member<'_>, first: bool, last: Option<Sgd>, samples: usize) {
         let dispatch = self.network.dispatch;
         let sums = read(self.sums);
-        while let Some(update) = member.take(UPDATES) {
-            if let Some(piece) = self.network.fc1.get(update) {
-                let Fc1Piece { weight, momentum, gradient } = &mut **write(piece);
-                let (input, terms) = (&sums.fc1_inputs[..samples], &sums.fc1_terms);
-                dispatch.run(Fc1Update { first, last, input, terms, block: update, weight, momentum, gradient });
-            } else if let Some(sgd) = last {
-                if update == FC1_BLOCKS { self.update_conv(sgd, &sums) } else { self.update_head(sgd, &sums) }
-            }
+        for block in member.share(FC1_BLOCKS) {
+            let Fc1Piece { weight, momentum, gradient } = &mut **write(&self.network.fc1[block]);
+            let (input, terms) = (&sums.fc1_inputs[..samples], &sums.fc1_terms);
+            dispatch.run(Fc1Update { first, last, input, terms, block, weight, momentum, gradient });
+        }
+        let Some(sgd) = last else { return };
+        while let Some(rest) = member.take(2) {
+            if rest == 0 { self.update_conv(sgd, &sums) } else { self.update_head(sgd, &sums) }
         }
     }
 

@@ -11,6 +11,7 @@ pub mod dispatch;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+pub mod prefetch;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
