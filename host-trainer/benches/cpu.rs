@@ -102,6 +102,8 @@ impl Fixture {
         fixture.fc1_backward_input();
         fixture.conv2_backward();
         fixture.conv1_backward();
+        // Twice: outputs are grouped by the segment before.
+        fixture.fc1_terms();
         fixture.fc1_terms();
         fixture
     }

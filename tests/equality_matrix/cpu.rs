@@ -556,8 +556,9 @@ fn run_fc1_update(
     output_gradient: &[Hidden],
     [parameters, momentum, sums]: [&mut Parameters; 3],
 ) {
+    let mut terms = Fc1Terms::default();
     for (number, samples) in PARTS.into_iter().enumerate() {
-        let mut terms = Fc1Terms::default();
+        terms.clear();
         for (sample, gradient) in output_gradient[samples.clone()].iter().enumerate() {
             terms.push(sample, gradient);
         }

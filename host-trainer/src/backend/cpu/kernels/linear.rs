@@ -1,7 +1,7 @@
 //! The fully connected layers: forward, and the gradients of their inputs. Several images at a time share each weight
 //! that is loaded.
 
-use cnn_core::network::{CLASSES, HIDDEN, POOL2_LEN};
+use cnn_core::network::{CLASSES, HIDDEN};
 
 use crate::backend::cpu::layout::{
     CLASSES_PADDED, FC1_BLOCK, FC1_BLOCKS, Fc1Block, Fc1Panels, HIDDEN_PADDED, HeadParameters, Hidden, PANEL,
@@ -167,34 +167,37 @@ impl Kernel for Fc2BackwardInput<'_> {
     }
 }
 
-/// Cycles for a term's five vector products of 16 lanes: see [`Simd::pace`].
-pub const FC1_PACE: usize = 9;
-
 /// The gradient of fc1's input, `cnn_core::linear::linear_backward_input`. The lanes are inputs.
 pub struct Fc1BackwardInput<'a> {
     /// One entry for each block of inputs.
     pub weight: [&'a Fc1Block; FC1_BLOCKS],
-    /// One entry for each image, at most [`IMAGES`].
+    /// One entry for each image.
     pub output_gradient: &'a [Hidden],
     /// As many as output gradients.
     pub input_gradient: &'a mut [Pool2],
 }
 
-/// An output that has a gradient.
-#[derive(Clone, Copy, Default)]
-struct Term {
+/// An output that has a gradient in at least one of the images.
+#[derive(Clone, Copy)]
+struct Term<const IMAGES: usize> {
     output: u32,
-    gradient: f32,
+    /// `[image]`
+    gradient: [f32; IMAGES],
 }
 
-/// The outputs of fc1 that have a gradient, in their order: where ReLU is off there is none.
+/// The outputs of fc1 that have a gradient in one of the images or more, in their order: where ReLU is off there is
+/// none, and that is much the same for all images.
 #[inline(always)]
-fn terms_of<'t>(gradient: &Hidden, terms: &'t mut [Term; HIDDEN_PADDED]) -> &'t [Term] {
+fn terms_of<'t, const IMAGES: usize>(
+    gradient: &[Hidden; IMAGES],
+    terms: &'t mut [Term<IMAGES>; HIDDEN_PADDED],
+) -> &'t [Term<IMAGES>] {
     let mut count = 0;
-    for (output, &gradient) in gradient[..HIDDEN].iter().enumerate() {
+    for output in 0..HIDDEN {
+        let gradient = gradient.each_ref().map(|gradient| gradient[output]);
         // Written without a branch: whether there is a gradient cannot be foreseen.
         terms[count % HIDDEN_PADDED] = Term { output: output as u32, gradient };
-        count += usize::from(gradient != 0.0);
+        count += usize::from(gradient != [0.0; IMAGES]);
     }
     &terms[..count]
 }
@@ -204,38 +207,51 @@ impl Kernel for Fc1BackwardInput<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if S::LANES == 16 { self.run_tiled::<S, 5>(simd) } else { self.run_tiled::<S, 10>(simd) }
+        if S::REGISTERS >= 32 { self.run_tiled::<S, 5>(simd) } else { self.run_tiled::<S, 2>(simd) }
     }
 }
 
 impl Fc1BackwardInput<'_> {
-    /// `VECTORS` vectors of inputs at a time. A block of weights stays in the nearest cache for all images.
+    /// `VECTORS` vectors of inputs at a time.
     #[inline(always)]
     fn run_tiled<S: Simd, const VECTORS: usize>(self, simd: S) {
-        assert!((FC1_BLOCK / S::LANES).is_multiple_of(VECTORS));
-        let mut room = [[Term::default(); HIDDEN_PADDED]; IMAGES];
-        let mut terms: [&[Term]; IMAGES] = [&[]; IMAGES];
-        for ((terms, room), gradient) in terms.iter_mut().zip(&mut room).zip(self.output_gradient) {
-            *terms = terms_of(gradient, room);
+        let (gradients, gradient_rest) = self.output_gradient.as_chunks::<IMAGES>();
+        let (inputs, input_rest) = self.input_gradient.as_chunks_mut::<IMAGES>();
+        for (gradient, input) in gradients.iter().zip(inputs) {
+            fc1_backward_input::<S, VECTORS, IMAGES>(simd, self.weight, gradient, input);
         }
-        for (block, weight) in self.weight.into_iter().enumerate() {
-            for (terms, output) in terms.iter().zip(&mut *self.input_gradient) {
-                let output: &mut [f32; POOL2_LEN] = output;
-                let output = &mut output.as_chunks_mut::<FC1_BLOCK>().0[block];
-                for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
-                    let mut sums = [simd.splat(0.0); VECTORS];
-                    let mut beat = 0;
-                    for term in *terms {
-                        simd.pace::<FC1_PACE>(&mut beat);
-                        let weight = &weight[term.output as usize];
-                        let gradient = simd.splat(term.gradient);
-                        for v in 0..VECTORS {
-                            sums[v] = simd.add_product(sums[v], gradient, simd.load(weight, first + v));
-                        }
-                    }
+        for (gradient, input) in gradient_rest.iter().zip(input_rest) {
+            let (gradient, input) = (std::array::from_ref(gradient), std::array::from_mut(input));
+            fc1_backward_input::<S, VECTORS, 1>(simd, self.weight, gradient, input);
+        }
+    }
+}
+
+#[inline(always)]
+fn fc1_backward_input<S: Simd, const VECTORS: usize, const IMAGES: usize>(
+    simd: S,
+    weight: [&Fc1Block; FC1_BLOCKS],
+    output_gradient: &[Hidden; IMAGES],
+    input_gradient: &mut [Pool2; IMAGES],
+) {
+    assert!((FC1_BLOCK / S::LANES).is_multiple_of(VECTORS));
+    let mut terms = [Term { output: 0, gradient: [0.0; IMAGES] }; HIDDEN_PADDED];
+    let terms = terms_of(output_gradient, &mut terms);
+    for (block, weight) in weight.into_iter().enumerate() {
+        for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
+            let mut sums = [[simd.splat(0.0); VECTORS]; IMAGES];
+            for term in terms {
+                let w: [_; VECTORS] = simd.load_all(&weight[term.output as usize], first);
+                for (sums, &gradient) in sums.iter_mut().zip(&term.gradient) {
+                    let gradient = simd.splat(gradient);
                     for v in 0..VECTORS {
-                        simd.store(output, first + v, sums[v]);
+                        sums[v] = simd.add_product(sums[v], gradient, w[v]);
                     }
+                }
+            }
+            for (sums, input) in sums.iter().zip(&mut *input_gradient) {
+                for v in 0..VECTORS {
+                    simd.store(&mut input[..], block * (FC1_BLOCK / S::LANES) + first + v, sums[v]);
                 }
             }
         }
