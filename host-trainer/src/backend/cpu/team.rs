@@ -1,15 +1,15 @@
 //! Threads that work through an epoch side by side.
 //!
-//! Every thread runs the same function. Work is handed out by a counter, threads wait for each other at meetings, and
-//! what must happen in the order of the samples takes turns. All waits are short and many thousand a second, so threads
-//! spin before they sleep: to be woken takes the system longer than a whole phase of a step.
+//! Every thread runs the same function. Work is handed out by a counter or in fixed shares, threads wait for each other at
+//! meetings, and what must happen in the order of the samples takes turns. All waits are short and many thousand a second,
+//! so threads spin before they sleep: to be woken takes the system longer than a whole phase of a step.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Looks at the awaited value before a waiting thread sleeps: some hundred microseconds. Where one thread takes longer
-/// than the other by some ten, as it often does, sleeping and being woken would double the wait.
+/// Looks at the awaited value before a waiting thread sleeps: a hundred microseconds. One thread is often later than
+/// the other by thirty, and to be woken takes longer than that.
 const SPINS: u32 = 10_000;
 
 /// The meeting point of a team, and the order of its turns.
