@@ -35,7 +35,7 @@ fn blank_windows(pixels: &Pixels) -> [u16; POOL1_SIDE] {
     })
 }
 
-/// The windows with ink, and those that are blank.
+/// The windows with ink, in raster order, and those that are blank, in the opposite one.
 #[inline(always)]
 fn sort_windows<'w>(blank: &[u16; POOL1_SIDE], windows: &'w mut [u8; POOL1_PLACES]) -> (&'w [u8], &'w [u8]) {
     let (mut inked, mut place) = (0, 0);

@@ -227,6 +227,7 @@ impl Fc1BackwardInput<'_> {
     }
 }
 
+/// A block of weights stays in the nearest cache for all its tiles.
 #[inline(always)]
 fn fc1_backward_input<S: Simd, const VECTORS: usize, const IMAGES: usize>(
     simd: S,

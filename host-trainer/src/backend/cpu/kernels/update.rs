@@ -243,12 +243,14 @@ impl Fc1Update<'_> {
     #[inline(always)]
     fn run_tiled<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(mut self, simd: S) {
         assert!((FC1_BLOCK / S::LANES).is_multiple_of(VECTORS) && GROUP.is_multiple_of(OUTPUTS));
+        // Where they begin, looked up: below 16 lanes a multiplication would wait for a unit that does arithmetic.
         let mut inputs = [&[0.0; FC1_BLOCK]; SEGMENT];
         for (of_block, input) in inputs.iter_mut().zip(self.input) {
             let input: &[f32; POOL2_LEN] = input;
             *of_block = &input.as_chunks().0[self.block];
         }
         for (group, outputs) in self.terms.groups.iter().enumerate() {
+            // All threads read the weights since their last step: this takes those that come next back from them.
             for &output in self.terms.groups.get(group + 1).into_iter().flatten() {
                 self.weight[usize::from(output)].chunks_mut(prefetch::LINE).for_each(prefetch::for_writing);
             }
