@@ -254,6 +254,10 @@ impl Fc1Update<'_> {
             for &output in self.terms.groups.get(group + 1).into_iter().flatten() {
                 self.weight[usize::from(output)].chunks_mut(prefetch::LINE).for_each(prefetch::for_writing);
             }
+            for input in self.input.iter().skip(group).step_by(GROUPS) {
+                let next: Option<&[f32; FC1_BLOCK]> = input.as_chunks().0.get(self.block + 1);
+                next.into_iter().flat_map(|next| next.chunks(prefetch::LINE)).for_each(prefetch::for_reading);
+            }
             let terms = self.terms.of_group(group);
             for (tile, outputs) in outputs.as_chunks::<OUTPUTS>().0.iter().enumerate() {
                 for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
