@@ -252,11 +252,12 @@ impl Fc1Update<'_> {
         for (group, outputs) in self.terms.groups.iter().enumerate() {
             // All threads read the weights since their last step: this takes those that come next back from them.
             for &output in self.terms.groups.get(group + 1).into_iter().flatten() {
-                self.weight[usize::from(output)].chunks_mut(prefetch::LINE).for_each(prefetch::for_writing);
+                prefetch::for_writing(&mut self.weight[usize::from(output)]);
             }
             for input in self.input.iter().skip(group).step_by(GROUPS) {
-                let next: Option<&[f32; FC1_BLOCK]> = input.as_chunks().0.get(self.block + 1);
-                next.into_iter().flat_map(|next| next.chunks(prefetch::LINE)).for_each(prefetch::for_reading);
+                if let Some(next) = input.as_chunks::<FC1_BLOCK>().0.get(self.block + 1) {
+                    prefetch::for_reading(next);
+                }
             }
             let terms = self.terms.of_group(group);
             for (tile, outputs) in outputs.as_chunks::<OUTPUTS>().0.iter().enumerate() {
