@@ -1,10 +1,11 @@
-// A libcuda.so.1 for tests: those functions of the driver that the trainer calls, with the kernels on the CPU.
-// Everything happens at once and in order, whatever the stream. Tests choose the device and its faults through
-// cuda_sim_set.
+// A libcuda.so.1 for tests: those functions of the driver that the trainer calls, with the kernels on the CPU: their
+// compiled sources, or their PTX on a machine. Everything happens at once and in order, whatever the stream. Tests choose
+// the device and its faults through cuda_sim_set.
 #include <map>
 #include <string>
 
 #include "cuda_sim.h"
+#include "machine.h"
 
 #include "evaluate.cu"
 #include "probe.cu"
@@ -44,11 +45,15 @@ std::map<std::string, unsigned> settings = defaults;
 std::map<unsigned long long, size_t> allocations;
 size_t allocated = 0;
 
+// Executes the PTX and holds the device's memory; null where the kernels' compiled sources run in the host's.
+const SimMachine *machine = nullptr;
+
 struct Kernel {
     const char *name;
     std::function<void(const SimLaunch &, void **)> run;
     std::vector<size_t> argument_sizes;
     size_t shared_limit = 48 << 10;
+    std::string ptx{};  // the text of the module it was found in
 };
 
 template <class... A, size_t... I>
@@ -101,11 +106,26 @@ int launch(void *function, const SimLaunch &shape, void **arguments) {
         settings["launches_until_lost"]--;
         std::vector<void *> pointers;
         for (auto &copy : copies) pointers.push_back(copy.data());
+        if (machine) {
+            const SimShape on_machine{shape.grid.x, shape.block.x, shape.shared_bytes, shape.cooperative};
+            const bool right = machine->launch(kernel->ptx.c_str(), kernel->name, &on_machine, pointers.data(),
+                                               kernel->argument_sizes.data(), pointers.size());
+            return right ? SUCCESS : LAUNCH_FAILED;
+        }
         SimLaunch now = shape;
         now.seed = settings["seed"];
         kernel->run(now, pointers.data());
         return SUCCESS;
     });
+}
+
+int write_device(unsigned long long to, const void *from, size_t bytes) {
+    if (machine) return machine->write(to, from, bytes) ? SUCCESS : INVALID_VALUE;
+    return memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS;
+}
+int read_device(void *to, unsigned long long from, size_t bytes) {
+    if (machine) return machine->read(to, from, bytes) ? SUCCESS : INVALID_VALUE;
+    return memcpy(to, reinterpret_cast<void *>(from), bytes), SUCCESS;
 }
 
 int synchronize() { return settings["launches_until_lost"] == 0 ? LAUNCH_FAILED : SUCCESS; }
@@ -140,8 +160,10 @@ int cuda_sim_set(const char *name, unsigned value) {
     setting->second = value;
     return 0;
 }
-// Gives every setting its default again.
-int cuda_sim_reset() { return settings = defaults, 0; }
+// Gives every setting its default again; the compiled sources run.
+int cuda_sim_reset() { return settings = defaults, machine = nullptr, 0; }
+// From now on PTX runs, on `other`. All of the device's memory has been given back.
+int cuda_sim_use_machine(const SimMachine *other) { return machine = other, 0; }
 
 int cuInit(Unsigned) { return settings["devices"] == 0 ? NO_DEVICE : SUCCESS; }
 int cuDriverGetVersion(int *version) { return *version = (int)settings["driver_version"], SUCCESS; }
@@ -177,8 +199,7 @@ int cuCtxSynchronize() { return synchronize(); }
 // The options CU_JIT_ERROR_LOG_BUFFER (5) and its size (6) are understood.
 int cuModuleLoadDataEx(void **module, const void *image, Unsigned options, int *names, void **values) {
     const bool valid = strstr(static_cast<const char *>(image), ".target sm_70") && !settings["invalid_ptx"];
-    *module = reinterpret_cast<void *>(1);
-    if (valid) return SUCCESS;
+    if (valid) return *module = new std::string(static_cast<const char *>(image)), SUCCESS;
     char *log = nullptr;
     size_t size = 0;
     for (Unsigned i = 0; i < options; i++) {
@@ -188,10 +209,12 @@ int cuModuleLoadDataEx(void **module, const void *image, Unsigned options, int *
     if (log) snprintf(log, size, "ptxas application ptx input, line 1; fatal: simulated\n");
     return INVALID_PTX;
 }
-int cuModuleUnload(void *) { return SUCCESS; }
-int cuModuleGetFunction(void **function, void *, const char *name) {
+int cuModuleUnload(void *module) { return delete static_cast<std::string *>(module), SUCCESS; }
+int cuModuleGetFunction(void **function, void *module, const char *name) {
     for (Kernel &kernel : kernels) {
-        if (!strcmp(kernel.name, name)) return *function = &kernel, SUCCESS;
+        if (strcmp(kernel.name, name)) continue;
+        kernel.ptx = *static_cast<std::string *>(module);
+        return *function = &kernel, SUCCESS;
     }
     return NOT_FOUND;
 }
@@ -212,9 +235,13 @@ int cuEventSynchronize(void *) { return synchronize(); }
 
 int cuMemAlloc_v2(Address *address, size_t bytes) {
     if (allocated + bytes > (size_t)settings["memory_megabytes"] << 20) return OUT_OF_MEMORY;
-    void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    memset(memory, 0xff, bytes);
-    *address = reinterpret_cast<Address>(memory);
+    if (machine) {
+        *address = machine->allocate(bytes);
+    } else {
+        void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+        memset(memory, 0xff, bytes);
+        *address = reinterpret_cast<Address>(memory);
+    }
     allocations[*address] = bytes;
     allocated += bytes;
     return SUCCESS;
@@ -222,8 +249,8 @@ int cuMemAlloc_v2(Address *address, size_t bytes) {
 int cuMemFree_v2(Address address) {
     allocated -= allocations[address];
     allocations.erase(address);
-    free(reinterpret_cast<void *>(address));
-    return SUCCESS;
+    if (machine) return machine->free(address) ? SUCCESS : INVALID_VALUE;
+    return free(reinterpret_cast<void *>(address)), SUCCESS;
 }
 int cuMemAllocHost_v2(void **memory, size_t bytes) { return (*memory = malloc(bytes)) ? SUCCESS : OUT_OF_MEMORY; }
 int cuMemFreeHost(void *memory) { return free(memory), SUCCESS; }
@@ -233,15 +260,15 @@ int cuMemGetInfo_v2(size_t *available, size_t *total) {
     return SUCCESS;
 }
 int cuMemcpyHtoD_v2(Address to, const void *from, size_t bytes) {
-    return submit([=] { return memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS; });
+    return submit([=] { return write_device(to, from, bytes); });
 }
 int cuMemcpyDtoH_v2(void *to, Address from, size_t bytes) {
-    return submit([=] { return memcpy(to, reinterpret_cast<void *>(from), bytes), SUCCESS; });
+    return submit([=] { return read_device(to, from, bytes); });
 }
 int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t bytes, void *) { return cuMemcpyHtoD_v2(to, from, bytes); }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t bytes, void *) { return cuMemcpyDtoH_v2(to, from, bytes); }
 int cuMemsetD32Async(Address to, Unsigned value, size_t count, void *) {
-    return submit([=] { return std::fill_n(reinterpret_cast<Unsigned *>(to), count, value), SUCCESS; });
+    return submit([=] { return write_device(to, std::vector<Unsigned>(count, value).data(), 4 * count); });
 }
 
 int cuLaunchKernel(void *function, Unsigned gx, Unsigned gy, Unsigned gz, Unsigned bx, Unsigned by, Unsigned bz,

@@ -1,8 +1,13 @@
-//! A simulated CUDA driver, for tests: the kernels' own sources compiled for the CPU, behind the driver's functions.
+//! A simulated CUDA driver, for tests: the kernels on the CPU, behind the driver's functions. What is tested through it
+//! is everything but the GPU: the kernels' arithmetic and barriers, the host's code, the launches.
 //!
-//! Each CUDA thread is a fiber, each resident block a thread of the operating system (`cpp/cuda_sim.h`). What is tested
-//! through it is everything but the GPU: the kernels' arithmetic and barriers, the host's code, the launches. A dropped
-//! barrier shows as a wrong result under some [`Setting::Seed`].
+//! The kernels run in one of two forms:
+//! - their own sources, compiled for the CPU: each CUDA thread is a fiber, each resident block a thread of the operating
+//!   system (`cpp/cuda_sim.h`). A dropped barrier shows as a wrong result under some [`Setting::Seed`].
+//! - the PTX that the program loads, executed by [`ptx_machine`] once [`ptx::execute`] was called. Slower; but it is the
+//!   very text that a real driver gets, and races, wrong addresses and missed barriers are found whatever the order.
+
+pub mod ptx;
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::sync::OnceLock;
@@ -68,7 +73,7 @@ pub fn set(setting: Setting, value: u32) {
 }
 
 /// Gives every setting its first value again: one device of compute capability 7.0 with 4 multiprocessors and much
-/// memory, a driver of CUDA 12.0, the threads' own order, no faults.
+/// memory, a driver of CUDA 12.0, the threads' own order, no faults. The kernels' compiled sources run.
 ///
 /// # Panics
 /// If there is no [`LIBRARY`].

@@ -1,0 +1,53 @@
+//! Training and evaluation by the PTX give the reference's bits, without a fault.
+
+use host_trainer::backend::Reference;
+use host_trainer::backend::cuda::{Cuda, Schedule};
+use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, ties, trace};
+
+use crate::machine::machine;
+
+/// A whole batch of 100 and a short one; test images for more than one block of the classifier.
+const SIZES: Sizes = Sizes { train: 107, test: 41 };
+/// For what takes many blocks.
+const FEW: Sizes = Sizes { train: 23, test: 5 };
+
+/// An epoch in batches of this length, and the evaluation of both splits.
+fn assert_equals_the_reference(case: &Case, batch_length: usize, multiprocessors: u32) {
+    let Some(_machine) = machine(multiprocessors) else { return };
+    let expected = trace(&mut Reference::new(case.dataset.clone()), case, batch_length);
+    for schedule in [Schedule::Cooperative, Schedule::Graph] {
+        let mut cuda = Cuda::with_schedule(case.dataset.clone(), schedule).unwrap();
+        let found = trace(&mut cuda, case, batch_length);
+        assert_same(&expected, &found, &format!("{}, batches of {batch_length}, {schedule:?}", case.name));
+    }
+}
+
+#[test]
+fn noise_gives_the_references_bits() {
+    assert_equals_the_reference(&noise(SIZES), 100, 4);
+}
+
+#[test]
+fn ties_give_the_references_bits() {
+    assert_equals_the_reference(&ties(SIZES), 100, 3);
+}
+
+#[test]
+fn extremes_give_the_references_bits() {
+    assert_equals_the_reference(&extremes(SIZES), 100, 2);
+}
+
+#[test]
+fn digits_give_the_references_bits() {
+    assert_equals_the_reference(&digits(FEW), 7, 1);
+}
+
+#[test]
+fn batches_longer_than_a_tile_of_the_update_give_the_references_bits() {
+    assert_equals_the_reference(&noise(SIZES), 107, 4);
+}
+
+#[test]
+fn more_blocks_than_samples_or_tiles_give_the_references_bits() {
+    assert_equals_the_reference(&noise(FEW), 23, 132);
+}
