@@ -6,8 +6,8 @@ constexpr int THREADS = 512;
 constexpr int WARP = 32;
 constexpr int WARPS = THREADS / WARP;
 
-// One term of a sparse sum: a factor and where the other factor lies.
-struct Term {
+// One term of a sum: a factor and where the other factor lies. Loaded at once.
+struct alignas(8) Term {
     float factor;
     int place;
 };
@@ -22,16 +22,6 @@ struct Term {
 __device__ __forceinline__ int thread_index() { return (int)threadIdx.x; }
 __device__ __forceinline__ int warp_index() { return (int)threadIdx.x / WARP; }
 __device__ __forceinline__ int lane_index() { return (int)threadIdx.x % WARP; }
-
-// Writes the terms of the lanes whose `keep` is set to the warp's `list`, in the order of the lanes. Returns their
-// number. Called by a whole warp; the list is ready for all its lanes on return.
-__device__ __forceinline__ int list_terms(Term *list, bool keep, Term term) {
-    const unsigned kept = __ballot_sync(0xffffffffu, keep);
-    __syncwarp();  // the list's last readers are done
-    if (keep) list[__popc(kept & ((1u << lane_index()) - 1u))] = term;
-    __syncwarp();
-    return __popc(kept);
-}
 
 // The sum of what the lanes up to and including this one have.
 __device__ __forceinline__ int sum_up_to_lane(int value) {

@@ -6,15 +6,15 @@
 // - Loss and the logits' gradient: one lane a class, the sum of exponentials in the order of the classes.
 // - hidden's gradient: one thread a value; starts from +0.0, terms in the order of the classes; 0 where ReLU is off.
 // - pool2's gradient: one thread two values; starts from +0.0, terms in the order of fc1's outputs. Terms of outputs
-//   without a gradient are ±0.0 and left out.
+//   without a gradient are ±0.0 and left out. It goes on as what conv2's backward pass adds up: see window_gradient.
 #pragma once
 #include "block.cuh"
+#include "forward.cuh"
 #include "loss.cuh"
 #include "network.cuh"
 
 struct ClassifierMemory {
     float pool2[network::POOL2_LEN];
-    float pool2_gradient[network::POOL2_LEN];
     float hidden[network::HIDDEN];
     float hidden_gradient[network::HIDDEN];
     float logits[network::CLASSES];
@@ -111,9 +111,17 @@ __device__ __forceinline__ void fc2_backward_input(ClassifierMemory &memory, con
     memory.hidden_gradient[i] = memory.hidden[i] == 0.0f ? 0.0f : sum;
 }
 
-// pool2's gradient.
+// What a window of conv2's output passes back: the gradient, and the winner's place in pool1, in bytes from the window's
+// corner. A window without a winner passes 0 back from its corner.
+__device__ __forceinline__ Term window_gradient(float gradient, int winner) {
+    if (winner == NO_WINNER) return {0.0f, 0};
+    return {gradient, (winner / 2 * POOL1_ROW + winner % 2) * (int)sizeof(float)};
+}
+
+// pool2's gradient, window by window.
 __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, ClassifierScratch &scratch,
-                                                   const float *parameters) {
+                                                   const float *parameters, const unsigned char *winners,
+                                                   Term *windows) {
     using namespace network;
     constexpr int DEPTH = 8;
     const int count = list_nonzero<HIDDEN, DEPTH>(memory.hidden_gradient, scratch.active, memory.masks);
@@ -130,6 +138,6 @@ __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, Cla
             sum.y = add_product(sum.y, term.factor, weight.y);
         }
     }
-    memory.pool2_gradient[i] = sum.x;
-    memory.pool2_gradient[i + 1] = sum.y;
+    windows[i] = window_gradient(sum.x, winners[i]);
+    windows[i + 1] = window_gradient(sum.y, winners[i + 1]);
 }

@@ -9,14 +9,14 @@
 struct SampleMemory {
     ConvolutionMemory convolution;
     ClassifierMemory classifier;
-    BackwardMemory backward;
+    Term windows[network::POOL2_LEN];  // window_gradient of every window of conv2's output
     // The classifier is done when pool1's gradient is formed.
     union {
         ClassifierScratch scratch;
         float pool1_gradient[network::CONV1_CHANNELS * CONV2_REACH * CONV2_REACH];
     };
-    unsigned char winners1[network::POOL1_LEN];
-    unsigned char winners2[network::POOL2_LEN];
+    unsigned char winners1[network::POOL1_LEN];  // places in the image, from the window's corner
+    unsigned char winners2[network::POOL2_LEN];  // as relu_pool has them
 };
 
 __device__ __forceinline__ void copy(float *to, const float *from, int length) {
@@ -27,7 +27,9 @@ __device__ __forceinline__ void copy(float *to, const float *from, int length) {
 __device__ __forceinline__ void forward_convolutions(SampleMemory &memory, const unsigned char *image) {
     load_image(memory.convolution, image);
     __syncthreads();
-    convolve1(memory.convolution, [&](int index, int winner) { memory.winners1[index] = (unsigned char)winner; });
+    convolve1(memory.convolution, [&](int index, int winner) {
+        memory.winners1[index] = (unsigned char)(winner / 2 * network::IMAGE_SIDE + winner % 2);
+    });
     __syncthreads();
     convolve2(memory.convolution, [&](int index, Pooled pooled) {
         memory.classifier.pool2[index] = pooled.value;
@@ -48,18 +50,15 @@ __device__ __forceinline__ bool run_classifier(SampleMemory &memory, const Train
     __syncthreads();
     fc2_backward_input(classifier, training.parameters);
     __syncthreads();
-    fc1_backward_input(classifier, memory.scratch, training.parameters);
+    fc1_backward_input(classifier, memory.scratch, training.parameters, memory.winners2, memory.windows);
     __syncthreads();
     return finite;
 }
 
 __device__ __forceinline__ void backward_convolutions(SampleMemory &memory, float *gradient) {
-    convolve2_backward_parameters(memory.convolution, memory.classifier, memory.winners2, memory.backward, gradient);
-    convolve2_backward_input(memory.convolution, memory.classifier, memory.winners2, memory.backward,
-                             memory.pool1_gradient);
+    convolve2_backward(memory.convolution, memory.windows, gradient, memory.pool1_gradient);
     __syncthreads();
-    convolve1_backward_parameters(memory.convolution, memory.winners1, memory.pool1_gradient, memory.backward,
-                                  gradient);
+    convolve1_backward_parameters(memory.convolution, memory.winners1, memory.pool1_gradient, gradient);
 }
 
 // The samples of `step` that fall to this block.

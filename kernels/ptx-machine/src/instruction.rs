@@ -228,6 +228,8 @@ pub enum Binary {
     MaxUnsigned,
     MinUnsigned,
     And,
+    Or,
+    Xor,
     ShiftLeft,
     ShiftRight,
     ShiftRightSigned,
@@ -316,7 +318,7 @@ impl Width {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loaded {
     Words(Vec<Slot>),
-    /// One word to a register of twice its size.
+    /// One value to a register of 64 bits.
     Long {
         to: Slot,
         signed: bool,

@@ -336,8 +336,8 @@ impl KernelParser {
         let kind = match (*kind, unordered) {
             ("s32", _) => Kind::Signed,
             ("u32", _) => Kind::Unsigned,
-            // Only compared for equality: the zeros above the 16 bits change nothing.
-            ("s16", _) if matches!(comparison, "eq" | "ne") => Kind::Unsigned,
+            // Only compared for equality: what the sign is does not matter.
+            ("s16" | "b32", _) if matches!(comparison, "eq" | "ne") => Kind::Unsigned,
             ("f32", false) => Kind::Float,
             ("f32", true) => Kind::FloatOrUnordered,
             _ => return Err("operands that the machine does not compare"),
@@ -373,7 +373,7 @@ impl KernelParser {
         };
         let (space, width) = place(parts)?;
         let to = match parts {
-            [_, kind @ ("s32" | "u32")] if to.starts_with("%rd") => {
+            [_, kind @ ("s32" | "u32" | "u8")] if to.starts_with("%rd") => {
                 Loaded::Long { to: self.long_slot(to)?, signed: *kind == "s32" }
             }
             _ => Loaded::Words(list(to).map(|register| self.word_slot(register)).collect::<Result<_, _>>()?),
@@ -507,6 +507,8 @@ fn binary(name: &str) -> Option<Binary> {
         "max.u32" => Binary::MaxUnsigned,
         "min.u32" => Binary::MinUnsigned,
         "and.b32" => Binary::And,
+        "or.b32" => Binary::Or,
+        "xor.b32" => Binary::Xor,
         "shl.b32" => Binary::ShiftLeft,
         "shr.u32" => Binary::ShiftRight,
         "shr.s32" => Binary::ShiftRightSigned,

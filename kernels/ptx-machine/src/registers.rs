@@ -226,6 +226,8 @@ fn binary(op: Binary, a: &Words, b: &Words) -> Words {
         Binary::MaxUnsigned => each(|lane| a[lane].max(b[lane])),
         Binary::MinUnsigned => each(|lane| a[lane].min(b[lane])),
         Binary::And => each(|lane| a[lane] & b[lane]),
+        Binary::Or => each(|lane| a[lane] | b[lane]),
+        Binary::Xor => each(|lane| a[lane] ^ b[lane]),
         Binary::ShiftLeft => words(|a, b| a.checked_shl(b).unwrap_or(0)),
         Binary::ShiftRight => words(|a, b| a.checked_shr(b).unwrap_or(0)),
         Binary::ShiftRightSigned => words(|a, b| ((a as i32) >> b.min(31)) as u32),
