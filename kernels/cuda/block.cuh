@@ -34,9 +34,9 @@ __device__ __forceinline__ int sum_up_to_lane(int value) {
 }
 
 // Writes the terms `values[i] · (what lies at i)` of all values that are not zero to `list`, in the order of i, then
-// terms of 0 up to a multiple of `MULTIPLE`. Returns their number. Called by a whole block after a barrier; the list is
-// ready on return.
-template <int LENGTH, int MULTIPLE>
+// terms of 0 up to a multiple of `MULTIPLE`; their places are i · `STRIDE`. Returns their number. Called by a whole block
+// after a barrier; the list is ready on return.
+template <int LENGTH, int MULTIPLE, int STRIDE>
 __device__ __forceinline__ int list_nonzero(const float *values, Term *list, unsigned *masks) {
     constexpr int WORDS = (LENGTH + WARP - 1) / WARP;
     static_assert(WORDS <= WARP, "a lane for every word");
@@ -55,7 +55,7 @@ __device__ __forceinline__ int list_nonzero(const float *values, Term *list, uns
         const int i = word * WARP + lane_index();
         const unsigned mask = masks[word];
         if ((mask >> lane_index()) & 1u)
-            list[before_word + __popc(mask & ((1u << lane_index()) - 1u))] = {values[i], i};
+            list[before_word + __popc(mask & ((1u << lane_index()) - 1u))] = {values[i], i * STRIDE};
     }
     const int padded = (count + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
     if (thread_index() < padded - count) list[count + thread_index()] = {0.0f, 0};

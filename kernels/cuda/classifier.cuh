@@ -31,10 +31,10 @@ struct ClassifierScratch {
     float products[network::CLASSES * PRODUCT_ROW];
 };
 
-// Where the row of weights of a term starts. Unsigned, so that an address is one multiply-add.
-template <int ROW>
-__device__ __forceinline__ size_t row_start(const Term &term) {
-    return (size_t)(unsigned)term.place * ROW;
+// This thread's weights in the row of a term, if `weights` points to those in the first row.
+__device__ __forceinline__ const float *in_row(const float *weights, const Term &term) {
+    const char *bytes = reinterpret_cast<const char *>(weights);
+    return reinterpret_cast<const float *>(bytes + (unsigned)term.place);
 }
 
 // hidden from pool2. `fc1_transposed` is fc1's weight as [input][output]: neighbouring threads read neighbouring
@@ -43,20 +43,20 @@ __device__ __forceinline__ void fc1_forward(ClassifierMemory &memory, Classifier
                                             const float *parameters, const float *fc1_transposed) {
     using namespace network;
     constexpr int DEPTH = 25;
-    const int count = list_nonzero<POOL2_LEN, DEPTH>(memory.pool2, scratch.active, memory.masks);
+    const int count = list_nonzero<POOL2_LEN, DEPTH, HIDDEN * sizeof(float)>(memory.pool2, scratch.active, memory.masks);
     const int output = thread_index();
     if (output >= HIDDEN) return;
     const float *weights = fc1_transposed + output;
     float sum = parameters[FC1_BIAS + output];
     float next[DEPTH];
 #pragma unroll
-    for (int k = 0; k < DEPTH; k++) next[k] = count > 0 ? weights[row_start<HIDDEN>(scratch.active[k])] : 0.0f;
+    for (int k = 0; k < DEPTH; k++) next[k] = count > 0 ? *in_row(weights, scratch.active[k]) : 0.0f;
     for (int first = 0; first < count; first += DEPTH) {
         const bool more = first + DEPTH < count;
 #pragma unroll
         for (int k = 0; k < DEPTH; k++) {
             sum = add_product(sum, scratch.active[first + k].factor, next[k]);
-            if (more) next[k] = weights[row_start<HIDDEN>(scratch.active[first + DEPTH + k])];
+            if (more) next[k] = *in_row(weights, scratch.active[first + DEPTH + k]);
         }
     }
     memory.hidden[output] = sum > 0.0f ? sum : 0.0f;
@@ -124,7 +124,7 @@ __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, Cla
                                                    Term *windows) {
     using namespace network;
     constexpr int DEPTH = 8;
-    const int count = list_nonzero<HIDDEN, DEPTH>(memory.hidden_gradient, scratch.active, memory.masks);
+    const int count = list_nonzero<HIDDEN, DEPTH, POOL2_LEN * sizeof(float)>(memory.hidden_gradient, scratch.active, memory.masks);
     const int i = 2 * thread_index();
     if (i >= POOL2_LEN) return;
     const float *weights = parameters + FC1_WEIGHT + i;
@@ -133,7 +133,7 @@ __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, Cla
 #pragma unroll
         for (int k = first; k < first + DEPTH; k++) {
             const Term term = scratch.active[k];
-            const float2 weight = *reinterpret_cast<const float2 *>(weights + row_start<POOL2_LEN>(term));
+            const float2 weight = *reinterpret_cast<const float2 *>(in_row(weights, term));
             sum.x = add_product(sum.x, term.factor, weight.x);
             sum.y = add_product(sum.y, term.factor, weight.y);
         }

@@ -1,9 +1,10 @@
 // Forward, the convolutions: pixels to pool2, one image by one block.
 //
-// Each thread computes the pooling windows of a pair of output channels at one place: 2 × 4 convolution sums, each of
-// which starts from its bias and takes its terms in the order input channel, kernel row, kernel column. ReLU and
+// Each thread computes the pooling windows of a few output channels (`OUTPUTS`) at one place: four convolution sums for
+// each, which start from their bias and take their terms in the order input channel, kernel row, kernel column. ReLU and
 // max-pooling pick the winner of the four. Neighbouring threads have neighbouring places and mostly the same channels,
-// so that weights are broadcast from shared memory.
+// so that weights are broadcast from shared memory. The more channels a thread has, the fewer reads of shared memory
+// there are for a product, and the fewer threads have work.
 #pragma once
 #include "block.cuh"
 #include "math.cuh"
@@ -48,10 +49,11 @@ __device__ __forceinline__ Pooled relu_pool(const float (&window)[4]) {
     return pooled;
 }
 
-// Adds the terms of `INPUTS` input channels to the sums of a pair of output channels, four of a window each. `input`
-// points to the window's first value, `weight` to the pair's first weights; the strides are in values.
-template <int INPUTS, int PLANE, int ROW, int WEIGHT_INPUT, int WEIGHT_TAP, int WEIGHT_OUTPUT>
-__device__ __forceinline__ void add_convolution_terms(const float *input, const float *weight, float (&sums)[2][4]) {
+// Adds the terms of `INPUTS` input channels to the sums of some output channels, four of a window each. `input` points
+// to the window's first value, `weight` to the first channel's first weights; the strides are in values.
+template <int INPUTS, int PLANE, int ROW, int WEIGHT_INPUT, int WEIGHT_TAP, int WEIGHT_OUTPUT, int OUTPUTS>
+__device__ __forceinline__ void add_convolution_terms(const float *input, const float *weight,
+                                                      float (&sums)[OUTPUTS][4]) {
     for (int channel = 0; channel < INPUTS; channel++) {
         float patch[4][4];
 #pragma unroll
@@ -66,12 +68,12 @@ __device__ __forceinline__ void add_convolution_terms(const float *input, const 
 #pragma unroll
         for (int tap = 0; tap < network::KERNEL_LEN; tap++) {
 #pragma unroll
-            for (int lane = 0; lane < 2; lane++) {
-                const float w = weight[channel * WEIGHT_INPUT + tap * WEIGHT_TAP + lane * WEIGHT_OUTPUT];
+            for (int output = 0; output < OUTPUTS; output++) {
+                const float w = weight[channel * WEIGHT_INPUT + tap * WEIGHT_TAP + output * WEIGHT_OUTPUT];
 #pragma unroll
                 for (int position = 0; position < 4; position++) {
                     const float x = patch[tap / 3 + position / 2][tap % 3 + position % 2];
-                    sums[lane][position] = add_product(sums[lane][position], x, w);
+                    sums[output][position] = add_product(sums[output][position], x, w);
                 }
             }
         }
@@ -100,47 +102,47 @@ __device__ __forceinline__ void load_image(ConvolutionMemory &memory, const unsi
 
 // conv1, ReLU, max-pool of the image; `emit(index in [channel][row][column], winner)` hears every winner.
 // The image is ready; the caller puts a barrier before pool1's first use.
-template <class Emit>
+template <int OUTPUTS, class Emit>
 __device__ __forceinline__ void convolve1(ConvolutionMemory &memory, Emit emit) {
     using namespace network;
     constexpr int AREA = POOL1_SIDE * POOL1_SIDE;
-    for (int item = thread_index(); item < CONV1_CHANNELS / 2 * AREA; item += THREADS) {
-        const int channel = item / AREA * 2, place = item % AREA;
+    for (int item = thread_index(); item < CONV1_CHANNELS / OUTPUTS * AREA; item += THREADS) {
+        const int channel = item / AREA * OUTPUTS, place = item % AREA;
         const int row = place / POOL1_SIDE, column = place % POOL1_SIDE;
-        float sums[2][4];
+        float sums[OUTPUTS][4];
 #pragma unroll
-        for (int lane = 0; lane < 2; lane++) {
+        for (int output = 0; output < OUTPUTS; output++) {
 #pragma unroll
-            for (int position = 0; position < 4; position++) sums[lane][position] = memory.conv1_bias[channel + lane];
+            for (int position = 0; position < 4; position++) sums[output][position] = memory.conv1_bias[channel + output];
         }
         add_convolution_terms<1, IMAGE_PIXELS, IMAGE_SIDE, KERNEL_LEN, 1, KERNEL_LEN>(
             memory.image + 2 * row * IMAGE_SIDE + 2 * column, memory.conv1_weight + channel * KERNEL_LEN, sums);
 #pragma unroll
-        for (int lane = 0; lane < 2; lane++) {
-            const Pooled pooled = relu_pool(sums[lane]);
-            memory.pool1[(channel + lane) * POOL1_PLANE + row * POOL1_ROW + column] = pooled.value;
-            emit((channel + lane) * AREA + place, pooled.winner);
+        for (int output = 0; output < OUTPUTS; output++) {
+            const Pooled pooled = relu_pool(sums[output]);
+            memory.pool1[(channel + output) * POOL1_PLANE + row * POOL1_ROW + column] = pooled.value;
+            emit((channel + output) * AREA + place, pooled.winner);
         }
     }
 }
 
 // conv2, ReLU, max-pool of pool1; `emit(index in [channel][row][column], pooled)` hears every output.
 // pool1 is ready.
-template <class Emit>
+template <int OUTPUTS, class Emit>
 __device__ __forceinline__ void convolve2(const ConvolutionMemory &memory, Emit emit) {
     using namespace network;
-    for (int item = thread_index(); item < CONV2_CHANNELS / 2 * POOL2_AREA; item += THREADS) {
-        const int channel = item / POOL2_AREA * 2, place = item % POOL2_AREA;
+    for (int item = thread_index(); item < CONV2_CHANNELS / OUTPUTS * POOL2_AREA; item += THREADS) {
+        const int channel = item / POOL2_AREA * OUTPUTS, place = item % POOL2_AREA;
         const int row = place / POOL2_SIDE, column = place % POOL2_SIDE;
-        float sums[2][4];
+        float sums[OUTPUTS][4];
 #pragma unroll
-        for (int lane = 0; lane < 2; lane++) {
+        for (int output = 0; output < OUTPUTS; output++) {
 #pragma unroll
-            for (int position = 0; position < 4; position++) sums[lane][position] = memory.conv2_bias[channel + lane];
+            for (int position = 0; position < 4; position++) sums[output][position] = memory.conv2_bias[channel + output];
         }
         add_convolution_terms<CONV1_CHANNELS, POOL1_PLANE, POOL1_ROW, CONV2_INPUT, CONV2_TAP, 1>(
             memory.pool1 + 2 * row * POOL1_ROW + 2 * column, memory.conv2_weight + channel, sums);
 #pragma unroll
-        for (int lane = 0; lane < 2; lane++) emit((channel + lane) * POOL2_AREA + place, relu_pool(sums[lane]));
+        for (int output = 0; output < OUTPUTS; output++) emit((channel + output) * POOL2_AREA + place, relu_pool(sums[output]));
     }
 }
