@@ -25,7 +25,7 @@ Every comparison is one of bits (`to_bits()`), never within a tolerance: of `cnn
 const KEY: &str = "
 **●** compared by itself · **○** compared as a part of a larger operation · **=** `cnn-core`'s own code, called or compiled · **–** the backend does not have it
 
-The CUDA kernels are those of the real sources, on a GPU where there is one and behind a simulated driver elsewhere; a kernel is a phase of a step, so that most operations are compared as parts of whole steps. The CPU backend normalises by one table at all levels. The firmware is its ELF file in QEMU, which replies with logits.
+The CUDA kernels are those of the real sources, on a GPU where there is one and behind a simulated driver elsewhere; their committed PTX is compared too, executed on the CPU. A kernel is a phase of a step, so that most operations are compared as parts of whole steps. The CPU backend normalises by one table at all levels. The firmware is its ELF file in QEMU, which replies with logits.
 ";
 
 /// A command of CI that compares bits.

@@ -261,10 +261,14 @@ fn cpu(operation: Operation) -> Cell {
 fn cuda(operation: Operation) -> Cell {
     const EQUALITY: &str = "tests/cuda_equality/equality.rs";
     const MATH: &str = "tests/cuda_equality/math.rs";
+    const PTX: &str = "tests/ptx_equality/equality.rs";
     const EPOCHS: Cell = Cell::Alone(&[
         Test::In(EQUALITY, "an_epoch_of_noise_equals_the_reference"),
         Test::In(EQUALITY, "an_epoch_of_ties_equals_the_reference"),
         Test::In(EQUALITY, "an_epoch_of_extremes_equals_the_reference"),
+        Test::In(PTX, "noise_gives_the_references_bits"),
+        Test::In(PTX, "ties_give_the_references_bits"),
+        Test::In(PTX, "extremes_give_the_references_bits"),
     ]);
     match operation {
         Operation::Exp => Cell::Alone(&[Test::In(MATH, "exp_of_the_kernels_is_that_of_the_core")]),
