@@ -33,14 +33,21 @@ __device__ __forceinline__ int sum_up_to_lane(int value) {
     return value;
 }
 
+// The terms of a sparse sum, four of which are loaded at once.
+template <int ROOM>
+struct Terms {
+    alignas(16) float factors[ROOM];
+    alignas(16) unsigned places[ROOM];  // where the other factors lie
+};
+
 // Writes the terms `values[i] · (what lies at i)` of all values that are not zero to `list`, in the order of i, then
 // terms of 0 up to a multiple of `MULTIPLE`; their places are i · `STRIDE`. Returns their number. Called by a whole block
 // after a barrier; the list is ready on return.
-template <int LENGTH, int MULTIPLE, int STRIDE>
-__device__ __forceinline__ int list_nonzero(const float *values, Term *list, unsigned *masks) {
+template <int LENGTH, int MULTIPLE, int STRIDE, int ROOM>
+__device__ __forceinline__ int list_nonzero(const float *values, Terms<ROOM> &list, unsigned *masks) {
     constexpr int WORDS = (LENGTH + WARP - 1) / WARP;
     static_assert(WORDS <= WARP, "a lane for every word");
-    static_assert(LENGTH % MULTIPLE == 0 && MULTIPLE <= THREADS, "the list has room for the terms of 0");
+    static_assert((LENGTH + MULTIPLE - 1) / MULTIPLE * MULTIPLE <= ROOM && MULTIPLE <= THREADS, "room for terms of 0");
     for (int word = warp_index(); word < WORDS; word += WARPS) {
         const int i = word * WARP + lane_index();
         const unsigned mask = __ballot_sync(0xffffffffu, i < LENGTH && values[i] != 0.0f);
@@ -54,11 +61,17 @@ __device__ __forceinline__ int list_nonzero(const float *values, Term *list, uns
         const int before_word = __shfl_sync(0xffffffffu, up_to_word - in_word, word);
         const int i = word * WARP + lane_index();
         const unsigned mask = masks[word];
-        if ((mask >> lane_index()) & 1u)
-            list[before_word + __popc(mask & ((1u << lane_index()) - 1u))] = {values[i], i * STRIDE};
+        if ((mask >> lane_index()) & 1u) {
+            const int at = before_word + __popc(mask & ((1u << lane_index()) - 1u));
+            list.factors[at] = values[i];
+            list.places[at] = (unsigned)(i * STRIDE);
+        }
     }
     const int padded = (count + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
-    if (thread_index() < padded - count) list[count + thread_index()] = {0.0f, 0};
+    if (thread_index() < padded - count) {
+        list.factors[count + thread_index()] = 0.0f;
+        list.places[count + thread_index()] = 0;
+    }
     __syncthreads();
     return padded;
 }

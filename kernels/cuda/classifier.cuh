@@ -23,40 +23,59 @@ struct ClassifierMemory {
     unsigned masks[(network::POOL2_LEN + WARP - 1) / WARP];
 };
 
+// Terms of fc1 whose weights are under way at once, and room for whole rounds of them.
+constexpr int FC1_DEPTH = 32;
+constexpr int FC1_ROOM = (network::POOL2_LEN + FC1_DEPTH - 1) / FC1_DEPTH * FC1_DEPTH;
+
 // Needed only while the classifier works.
 struct ClassifierScratch {
     // Rows of one odd length, so that the ten lanes that add them up read ten banks.
     static constexpr int PRODUCT_ROW = network::HIDDEN + 1;
-    Term active[network::POOL2_LEN];
+    Terms<FC1_ROOM> active;
     float products[network::CLASSES * PRODUCT_ROW];
 };
 
-// This thread's weights in the row of a term, if `weights` points to those in the first row.
-__device__ __forceinline__ const float *in_row(const float *weights, const Term &term) {
-    const char *bytes = reinterpret_cast<const char *>(weights);
-    return reinterpret_cast<const float *>(bytes + (unsigned)term.place);
+// The value at a place in bytes.
+template <class T>
+__device__ __forceinline__ T value_at(const float *values, unsigned place) {
+    return *reinterpret_cast<const T *>(reinterpret_cast<const char *>(values) + place);
+}
+
+// The weights of the four terms from `rows` on, if `weights` points to the output's first.
+__device__ __forceinline__ void load_weights(const float *weights, const unsigned *rows, float (&four)[4]) {
+    const uint4 row = *reinterpret_cast<const uint4 *>(rows);
+    four[0] = value_at<float>(weights, row.x);
+    four[1] = value_at<float>(weights, row.y);
+    four[2] = value_at<float>(weights, row.z);
+    four[3] = value_at<float>(weights, row.w);
 }
 
 // hidden from pool2. `fc1_transposed` is fc1's weight as [input][output]: neighbouring threads read neighbouring
-// weights. The weights of the next DEPTH terms are always under way.
+// weights. The weights of the next FC1_DEPTH terms are always under way.
 __device__ __forceinline__ void fc1_forward(ClassifierMemory &memory, ClassifierScratch &scratch,
                                             const float *parameters, const float *fc1_transposed) {
     using namespace network;
-    constexpr int DEPTH = 25;
-    const int count = list_nonzero<POOL2_LEN, DEPTH, HIDDEN * sizeof(float)>(memory.pool2, scratch.active, memory.masks);
+    constexpr int ROW = HIDDEN * sizeof(float);
+    const int count = list_nonzero<POOL2_LEN, FC1_DEPTH, ROW>(memory.pool2, scratch.active, memory.masks);
     const int output = thread_index();
     if (output >= HIDDEN) return;
     const float *weights = fc1_transposed + output;
     float sum = parameters[FC1_BIAS + output];
-    float next[DEPTH];
+    float next[FC1_DEPTH / 4][4];
 #pragma unroll
-    for (int k = 0; k < DEPTH; k++) next[k] = count > 0 ? *in_row(weights, scratch.active[k]) : 0.0f;
-    for (int first = 0; first < count; first += DEPTH) {
-        const bool more = first + DEPTH < count;
+    for (int k = 0; k < FC1_DEPTH; k += 4) {
+        if (count > 0) load_weights(weights, scratch.active.places + k, next[k / 4]);
+    }
+    for (int first = 0; first < count; first += FC1_DEPTH) {
+        const bool more = first + FC1_DEPTH < count;
 #pragma unroll
-        for (int k = 0; k < DEPTH; k++) {
-            sum = add_product(sum, scratch.active[first + k].factor, next[k]);
-            if (more) next[k] = *in_row(weights, scratch.active[first + DEPTH + k]);
+        for (int k = 0; k < FC1_DEPTH; k += 4) {
+            const float4 factors = *reinterpret_cast<const float4 *>(scratch.active.factors + first + k);
+            sum = add_product(sum, factors.x, next[k / 4][0]);
+            sum = add_product(sum, factors.y, next[k / 4][1]);
+            sum = add_product(sum, factors.z, next[k / 4][2]);
+            sum = add_product(sum, factors.w, next[k / 4][3]);
+            if (more) load_weights(weights, scratch.active.places + first + FC1_DEPTH + k, next[k / 4]);
         }
     }
     memory.hidden[output] = sum > 0.0f ? sum : 0.0f;
@@ -123,8 +142,8 @@ __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, Cla
                                                    const float *parameters, const unsigned char *winners,
                                                    Term *windows) {
     using namespace network;
-    constexpr int DEPTH = 8;
-    const int count = list_nonzero<HIDDEN, DEPTH, POOL2_LEN * sizeof(float)>(memory.hidden_gradient, scratch.active, memory.masks);
+    constexpr int DEPTH = 8, ROW = POOL2_LEN * sizeof(float);
+    const int count = list_nonzero<HIDDEN, DEPTH, ROW>(memory.hidden_gradient, scratch.active, memory.masks);
     const int i = 2 * thread_index();
     if (i >= POOL2_LEN) return;
     const float *weights = parameters + FC1_WEIGHT + i;
@@ -132,10 +151,10 @@ __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, Cla
     for (int first = 0; first < count; first += DEPTH) {
 #pragma unroll
         for (int k = first; k < first + DEPTH; k++) {
-            const Term term = scratch.active[k];
-            const float2 weight = *reinterpret_cast<const float2 *>(in_row(weights, term));
-            sum.x = add_product(sum.x, term.factor, weight.x);
-            sum.y = add_product(sum.y, term.factor, weight.y);
+            const float factor = scratch.active.factors[k];
+            const float2 weight = value_at<float2>(weights, scratch.active.places[k]);
+            sum.x = add_product(sum.x, factor, weight.x);
+            sum.y = add_product(sum.y, factor, weight.y);
         }
     }
     windows[i] = window_gradient(sum.x, winners[i]);

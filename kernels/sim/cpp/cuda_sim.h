@@ -39,6 +39,9 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
 using std::min;
 
 // Saves the callee-saved registers on this stack and `*save`, and continues on the stack `load`.
