@@ -12,7 +12,7 @@ use kernels::Ptx;
 use ptx_machine::Kernel;
 use tests::cases::{Sizes, noise};
 
-use crate::machine::machine;
+use crate::gpu::gpu_with;
 
 /// Every block has several samples, the evaluation several blocks.
 const SIZES: Sizes = Sizes { train: 40, test: 1 };
@@ -61,7 +61,7 @@ const BEFORE_FC1_BACKWARD: usize = 10;
 
 #[test]
 fn training_by_cooperative_launches_needs_its_barriers() {
-    let Some(_machine) = machine(3) else { return };
+    let Some(_gpu) = gpu_with(3) else { return };
     // The grid barrier begins with a barrier of the block, which has just passed one; what follows its end reads nothing
     // of other blocks but whether a step has failed, which no step of this test has.
     let not_needed = [BEFORE_FC1_BACKWARD, 16, 19];
@@ -70,7 +70,7 @@ fn training_by_cooperative_launches_needs_its_barriers() {
 
 #[test]
 fn training_by_graphs_needs_its_barriers() {
-    let Some(_machine) = machine(3) else { return };
+    let Some(_gpu) = gpu_with(3) else { return };
     // The last is there for a block's next sample, and the trainer launches a block for each.
     assert_eq!(train(Schedule::Graph, kernels::PHASES, kernels::TRAIN_SAMPLES), [BEFORE_FC1_BACKWARD, 15]);
     assert_eq!(train(Schedule::Graph, kernels::PHASES, kernels::TRAIN_UPDATE), [0; 0]);
@@ -78,7 +78,7 @@ fn training_by_graphs_needs_its_barriers() {
 
 #[test]
 fn evaluation_needs_its_barriers() {
-    let Some(_machine) = machine(1) else { return };
+    let Some(_gpu) = gpu_with(1) else { return };
     assert_eq!(evaluate(kernels::EVALUATE_CONVOLUTIONS), [0; 0]);
     assert_eq!(evaluate(kernels::EVALUATE_CLASSIFIER), [0; 0]);
 }

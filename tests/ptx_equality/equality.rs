@@ -4,7 +4,7 @@ use host_trainer::backend::Reference;
 use host_trainer::backend::cuda::{Cuda, Schedule};
 use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, ties, trace};
 
-use crate::machine::machine;
+use crate::gpu::gpu_with;
 
 /// A whole batch of 100 and a short one; test images for more than one block of the classifier.
 const SIZES: Sizes = Sizes { train: 107, test: 41 };
@@ -13,7 +13,7 @@ const FEW: Sizes = Sizes { train: 23, test: 5 };
 
 /// An epoch in batches of this length, and the evaluation of both splits.
 fn assert_equals_the_reference(case: &Case, batch_length: usize, multiprocessors: u32) {
-    let Some(_machine) = machine(multiprocessors) else { return };
+    let Some(_gpu) = gpu_with(multiprocessors) else { return };
     let expected = trace(&mut Reference::new(case.dataset.clone()), case, batch_length);
     for schedule in [Schedule::Cooperative, Schedule::Graph] {
         let mut cuda = Cuda::with_schedule(case.dataset.clone(), schedule).unwrap();

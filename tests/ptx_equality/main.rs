@@ -6,4 +6,7 @@
 
 mod barriers;
 mod equality;
-mod machine;
+mod gpu;
+/// exp and ln, as on any GPU.
+#[path = "../cuda_equality/math.rs"]
+mod math;

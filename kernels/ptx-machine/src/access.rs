@@ -141,7 +141,6 @@ fn store(
     Ok(())
 }
 
-/// What a volatile load sees of an atomic operation orders what follows the thread's next fence.
 fn load_volatile(
     warp: &mut Warp,
     to: &Loaded,
@@ -151,14 +150,8 @@ fn load_volatile(
     grid: &mut GridState<'_>,
 ) -> Result<(), Wrong> {
     for lane in lanes_of(group) {
-        let (address, touch) = (addresses[lane], warp.touch(lane, block));
-        let loaded = grid.memory.region(address).and_then(|region| {
-            let offset = region.place(address, Width::Word, 1)?;
-            region.touch_strongly(offset, touch, &block.clock, &mut grid.strong, false)?;
-            region.load(offset, Width::Word)
-        });
-        warp.registers.set_loaded(to, 0, lane, loaded.map_err(|kind| (kind, lane))?);
-        block.observe(warp.index, lane, grid.strong.released(address));
+        let value = access_strongly(warp, lane, addresses[lane], None, block, grid)?;
+        warp.registers.set_loaded(to, 0, lane, value);
     }
     Ok(())
 }
@@ -174,19 +167,35 @@ fn atomic(
     let (addresses, values) = (addresses(warp, at), warp.registers.word(value));
     grid.progress += 1;
     for lane in lanes_of(group) {
-        let (address, touch) = (addresses[lane], warp.touch(lane, block));
-        let before = grid.memory.region(address).and_then(|region| {
-            let offset = region.place(address, Width::Word, 1)?;
-            region.touch_strongly(offset, touch, &block.clock, &mut grid.strong, true)?;
-            let before = region.load(offset, Width::Word)?;
-            region.store(offset, Width::Word, binary_word(op, before, values[lane]));
-            Ok(before)
-        });
-        warp.registers.set_lane(to, lane, before.map_err(|kind| (kind, lane))?);
-        block.observe(warp.index, lane, grid.strong.released(address));
+        let before = access_strongly(warp, lane, addresses[lane], Some((op, values[lane])), block, grid)?;
+        warp.registers.set_lane(to, lane, before);
         if let Some(clock) = block.fenced(warp.index, lane) {
-            grid.strong.release(address, clock);
+            grid.strong.release(addresses[lane], clock);
         }
     }
     Ok(())
+}
+
+/// Reads a word of global memory, and changes it if there is a `change`, as one step. What the thread sees of earlier
+/// atomic operations orders what follows its next fence.
+fn access_strongly(
+    warp: &Warp,
+    lane: usize,
+    address: u64,
+    change: Option<(Binary, u32)>,
+    block: &mut BlockState,
+    grid: &mut GridState<'_>,
+) -> Result<u32, Wrong> {
+    let touch = warp.touch(lane, block);
+    let before = grid.memory.region(address).and_then(|region| {
+        let offset = region.place(address, Width::Word, 1)?;
+        region.touch_strongly(offset, touch, &block.clock, &mut grid.strong, change.is_some())?;
+        let before = region.load(offset, Width::Word)?;
+        if let Some((op, value)) = change {
+            region.store(offset, Width::Word, binary_word(op, before, value));
+        }
+        Ok(before)
+    });
+    block.observe(warp.index, lane, grid.strong.released(address));
+    before.map_err(|kind| (kind, lane))
 }

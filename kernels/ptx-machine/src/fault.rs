@@ -88,6 +88,9 @@ pub enum Toucher {
 /// Why a launch did not come to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LaunchError {
+    /// The kernel's text is not understood.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
     /// The arguments are not those of the kernel.
     #[error("{kernel} takes arguments of {expected:?} bytes, not of {found:?}")]
     Arguments {

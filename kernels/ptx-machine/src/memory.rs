@@ -49,7 +49,7 @@ impl Region {
         self.pages.fill_with(|| None);
     }
 
-    /// What the host sees, as far as `range` is inside.
+    /// The bytes at `offset`, if so many are inside.
     pub fn host_bytes(&self, offset: usize, length: usize) -> Option<&[u8]> {
         self.bytes.get(offset..offset.checked_add(length)?)
     }

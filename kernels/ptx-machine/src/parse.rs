@@ -192,7 +192,15 @@ impl KernelParser {
             };
             *target = place;
         }
-        Ok(self.kernel)
+        match self.kernel.instructions.last() {
+            Some(Instruction { operation: Operation::Return | Operation::Branch { guard: None, .. }, .. }) => {
+                Ok(self.kernel)
+            }
+            last => {
+                let line = last.map_or(0, |last| last.line);
+                Err(ParseError { line, what: "the kernel does not end with a return", text: self.kernel.name })
+            }
+        }
     }
 
     fn statement(&mut self, statement: &str, line: u32) -> Result<Operation, Refused> {
@@ -357,21 +365,16 @@ impl KernelParser {
     fn load(&self, parts: &[&str], operands: &[&str]) -> Result<Operation, Refused> {
         let [to, from] = operands else { return Err("two operands") };
         if let ["param", rest @ ..] = parts {
-            let offset = self.parameter_offset(from)?;
-            return match rest {
-                ["u64"] => Ok(Operation::LoadLongParameter { to: self.long_slot(to)?, offset }),
-                ["u32" | "f32"] | ["v2", "u32" | "f32"] => {
-                    let to = list(to).map(|register| self.word_slot(register)).collect::<Result<_, _>>()?;
-                    Ok(Operation::LoadParameter { to, offset })
-                }
-                _ => Err("a load that the machine does not know"),
-            };
+            return self.load_parameter(rest, to, from);
         }
         let (volatile, parts) = match parts {
             ["volatile", rest @ ..] => (true, rest),
             rest => (false, rest),
         };
         let (space, width) = place(parts)?;
+        if volatile && (space, width, vector_length(parts)) != (Space::Global, Width::Word, 1) {
+            return Err("a volatile load that the machine does not know");
+        }
         let to = match parts {
             [_, kind @ ("s32" | "u32" | "u8")] if to.starts_with("%rd") => {
                 Loaded::Long { to: self.long_slot(to)?, signed: *kind == "s32" }
@@ -382,6 +385,20 @@ impl KernelParser {
             return Err("as many registers as the load has values");
         }
         Ok(Operation::Load { space, volatile, width, to, from: self.address(from)? })
+    }
+
+    fn load_parameter(&self, parts: &[&str], to: &str, from: &str) -> Result<Operation, Refused> {
+        match parts {
+            ["u64"] => {
+                Ok(Operation::LoadLongParameter { to: self.long_slot(to)?, offset: self.parameter_offset(from, 8)? })
+            }
+            ["u32" | "f32"] | ["v2", "u32" | "f32"] => {
+                let to: Vec<_> = list(to).map(|register| self.word_slot(register)).collect::<Result<_, _>>()?;
+                let offset = self.parameter_offset(from, 4 * to.len())?;
+                Ok(Operation::LoadParameter { to, offset })
+            }
+            _ => Err("a load that the machine does not know"),
+        }
     }
 
     fn store(&self, parts: &[&str], operands: &[&str]) -> Result<Operation, Refused> {
@@ -487,11 +504,13 @@ impl KernelParser {
         Ok(Address { base: self.long(base)?, offset })
     }
 
-    fn parameter_offset(&self, text: &str) -> Result<usize, Refused> {
+    /// Where so many bytes of a parameter lie among the arguments.
+    fn parameter_offset(&self, text: &str, bytes: usize) -> Result<usize, Refused> {
         let (name, offset) = base_and_offset(text)?;
         let parameter = self.kernel.parameters.iter().find(|p| p.name == name).ok_or("no such parameter")?;
         let offset = usize::try_from(offset).map_err(|_| "before the parameter")?;
-        if offset < parameter.bytes { Ok(parameter.offset + offset) } else { Err("behind the parameter") }
+        let inside = offset.checked_add(bytes).is_some_and(|end| end <= parameter.bytes);
+        if inside { Ok(parameter.offset + offset) } else { Err("behind the parameter") }
     }
 }
 

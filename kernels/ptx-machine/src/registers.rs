@@ -63,14 +63,7 @@ impl Registers {
 
     #[inline]
     pub fn set_word(&mut self, to: Slot, value: &Words, mask: Mask) {
-        let to = &mut self.words[usize::from(to)];
-        if mask == Mask::MAX {
-            *to = *value;
-        } else {
-            for lane in lanes_of(mask) {
-                to[lane] = value[lane];
-            }
-        }
+        assign(&mut self.words[usize::from(to)], value, mask);
     }
 
     pub fn set_lane(&mut self, to: Slot, lane: usize, value: u32) {
@@ -88,14 +81,7 @@ impl Registers {
 
     #[inline]
     fn set_long(&mut self, to: Slot, value: &Longs, mask: Mask) {
-        let to = &mut self.longs[usize::from(to)];
-        if mask == Mask::MAX {
-            *to = *value;
-        } else {
-            for lane in lanes_of(mask) {
-                to[lane] = value[lane];
-            }
-        }
+        assign(&mut self.longs[usize::from(to)], value, mask);
     }
 
     pub fn set_long_to(&mut self, to: Slot, value: u64, mask: Mask) {
@@ -185,6 +171,16 @@ impl Registers {
             }
             _ => unreachable!("the scheduler executes {operation:?}"),
         }
+    }
+}
+
+/// The lanes of `mask` take their values.
+#[inline]
+fn assign<T: Copy>(to: &mut [T; LANES], value: &[T; LANES], mask: Mask) {
+    if mask == Mask::MAX {
+        *to = *value;
+    } else {
+        lanes_of(mask).for_each(|lane| to[lane] = value[lane]);
     }
 }
 

@@ -138,7 +138,10 @@ impl Warp {
                 if !self.are_together(members, group, block, grid)? {
                     return Ok(self.meet(group));
                 }
-                self.epoch += 1;
+                // A barrier of a part of the warp is taken to order nothing: that is stricter, and simple.
+                if group == self.alive {
+                    self.epoch += 1;
+                }
             }
             Operation::Ballot { to, predicate, members } => {
                 if !self.are_together(members, group, block, grid)? {
@@ -151,7 +154,9 @@ impl Warp {
                 if !self.are_together(members, group, block, grid)? {
                     return Ok(self.meet(group));
                 }
-                self.shuffle(mode, (to, valid), value, lane, bounds, group);
+                if !self.shuffle(mode, (to, valid), value, lane, bounds, group) {
+                    return Err(self.fault(block, grid, FaultKind::Divergence, group));
+                }
             }
             Operation::ReadSpecial { to, register } => self.read_special(to, register, group, block, grid),
             Operation::LoadParameter { ref to, offset } => {
@@ -221,6 +226,7 @@ impl Warp {
         Ok(lanes_of(group).all(|lane| named[lane] == group))
     }
 
+    /// Gives each lane what another has; false if that one takes no part.
     fn shuffle(
         &mut self,
         mode: Shuffle,
@@ -229,10 +235,10 @@ impl Warp {
         lane: Word,
         bounds: Word,
         group: Mask,
-    ) {
+    ) -> bool {
         let (values, wanted, bounds) =
             (self.registers.word(value), self.registers.word(lane), self.registers.word(bounds));
-        let mut in_range = 0;
+        let (mut in_range, mut asked) = (0, 0);
         let result = std::array::from_fn(|lane| {
             let (clamp, segment) = (bounds[lane] & 31, bounds[lane] >> 8 & 31);
             let (lane, wanted) = (lane as u32, wanted[lane] & 31);
@@ -242,12 +248,15 @@ impl Warp {
                 Shuffle::Up => lane.checked_sub(wanted).filter(|&s| s >= first | clamp & !segment),
             };
             in_range |= u32::from(source.is_some()) << lane;
-            values[source.unwrap_or(lane) as usize]
+            let source = source.unwrap_or(lane);
+            asked |= (group >> lane & 1) << source;
+            values[source as usize]
         });
         self.registers.set_word(to, &result, group);
         if let Some(valid) = valid {
             self.registers.set_predicate(valid, in_range, group);
         }
+        asked & !group == 0
     }
 
     fn read_special(&mut self, to: Slot, register: Special, group: Mask, block: &BlockState, grid: &GridState<'_>) {

@@ -94,6 +94,8 @@ fn shuffles_take_what_other_lanes_have() {
     };
     assert_eq!(shuffle("idx", 9, 31), [9, 9, 9, 9]);
     assert_eq!(shuffle("up", 2, 0), [0, 1, 0, 1]);
+    let from_outside = format!("{FIRST_FIVE}shfl.sync.idx.b32 %r3, %r1, 9, 31, 31;\n$END:");
+    assert_eq!(fault(&from_outside, ONE_WARP), FaultKind::Divergence);
 }
 
 #[test]
@@ -216,6 +218,10 @@ fn what_the_machine_does_not_know_is_refused_with_its_line() {
     assert!(refused("bra $NOWHERE;").contains("no such label"));
     assert!(refused("@%p1 add.s32 %r3, %r1, %r1;").contains("a condition on something else than a branch"));
     assert!(refused("mov.u32 %r3, 4294967296;").contains("more than 32 bits"));
+    assert!(refused("ld.param.u64 %rd2, [k_param_0+4];").contains("behind the parameter"));
+    assert!(refused("ld.volatile.shared.u32 %r3, [0];").contains("a volatile load"));
+    let endless = ".visible .entry k(\n)\n{\n.reg .b32 %r<2>;\nmov.u32 %r1, 0;\n}";
+    assert!(Kernel::parse(endless, "k").unwrap_err().to_string().contains("does not end with a return"));
     assert!(Kernel::parse("// nothing", "k").unwrap_err().to_string().contains("no such kernel"));
 }
 

@@ -80,12 +80,9 @@ fn with<T>(f: impl FnOnce(&mut Device) -> T) -> T {
 
 impl Device {
     /// Runs a kernel of a text.
-    ///
-    /// # Panics
-    /// If the text has no such kernel that the machine understands: then the machine lacks something, not the kernel.
     fn launch(&mut self, text: &str, name: &str, launch: Launch, arguments: &[&[u8]]) -> Result<(), LaunchError> {
         if self.kernels.get(name).is_none_or(|(known, _)| known != text) {
-            let mut kernel = Kernel::parse(text, name).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let mut kernel = Kernel::parse(text, name)?;
             if let Some((_, line)) = self.left_out.as_ref().filter(|(of, _)| of == name) {
                 kernel = kernel.without_line(*line);
             }
