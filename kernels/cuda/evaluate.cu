@@ -18,10 +18,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
     for (unsigned n = blockIdx.x; n < count; n += gridDim.x) {
         load_image(memory, images + (size_t)(first + n) * network::IMAGE_PIXELS);
         __syncthreads();
-        convolve1<2>(memory, [](int, int) {});
+        convolve1(memory, [](int, int) {});
         __syncthreads();
         float *out = pool2 + (size_t)n * network::POOL2_LEN;
-        convolve2<2>(memory, [&](int index, Pooled pooled) { out[index] = pooled.value; });
+        convolve2(memory, [&](int index, Pooled pooled) { out[index] = pooled.value; });
         // No barrier here: the next image goes where convolve1 has read, and pool1 is written after the next barrier.
     }
 }

@@ -1,7 +1,7 @@
 // Forward, the convolutions: pixels to pool2, one image by one block.
 //
-// Each thread computes the pooling windows of a few output channels (`OUTPUTS`) at one place: four convolution sums for
-// each, which start from their bias and take their terms in the order input channel, kernel row, kernel column. ReLU and
+// Each thread computes the pooling windows of four output channels at one place: four convolution sums for each, which
+// start from their bias and take their terms in the order input channel, kernel row, kernel column. ReLU and
 // max-pooling pick the winner of the four. Neighbouring threads have neighbouring places and mostly the same channels,
 // so that weights are broadcast from shared memory. The more channels a thread has, the fewer reads of shared memory
 // there are for a product, and the fewer threads have work.
@@ -32,6 +32,9 @@ struct alignas(16) ConvolutionMemory {
 // No value of a window is greater than 0: the output is 0 and nothing has a gradient.
 constexpr int NO_WINNER = 4;
 
+// Output channels of a thread.
+constexpr int OUTPUTS = 4;
+
 // A pooled value and which of the window's four values it was, in raster order.
 struct Pooled {
     float value;
@@ -49,9 +52,9 @@ __device__ __forceinline__ Pooled relu_pool(const float (&window)[4]) {
     return pooled;
 }
 
-// Adds the terms of `INPUTS` input channels to the sums of some output channels, four of a window each. `input` points
-// to the window's first value, `weight` to the first channel's first weights; the strides are in values.
-template <int INPUTS, int PLANE, int ROW, int WEIGHT_INPUT, int WEIGHT_TAP, int WEIGHT_OUTPUT, int OUTPUTS>
+// Adds the terms of `INPUTS` input channels to the sums of a thread's output channels, four of a window each. `input`
+// points to the window's first value, `weight` to the first channel's first weights; the strides are in values.
+template <int INPUTS, int PLANE, int ROW, int WEIGHT_INPUT, int WEIGHT_TAP, int WEIGHT_OUTPUT>
 __device__ __forceinline__ void add_convolution_terms(const float *input, const float *weight,
                                                       float (&sums)[OUTPUTS][4]) {
     for (int channel = 0; channel < INPUTS; channel++) {
@@ -102,7 +105,7 @@ __device__ __forceinline__ void load_image(ConvolutionMemory &memory, const unsi
 
 // conv1, ReLU, max-pool of the image; `emit(index in [channel][row][column], winner)` hears every winner.
 // The image is ready; the caller puts a barrier before pool1's first use.
-template <int OUTPUTS, class Emit>
+template <class Emit>
 __device__ __forceinline__ void convolve1(ConvolutionMemory &memory, Emit emit) {
     using namespace network;
     constexpr int AREA = POOL1_SIDE * POOL1_SIDE;
@@ -128,7 +131,7 @@ __device__ __forceinline__ void convolve1(ConvolutionMemory &memory, Emit emit) 
 
 // conv2, ReLU, max-pool of pool1; `emit(index in [channel][row][column], pooled)` hears every output.
 // pool1 is ready.
-template <int OUTPUTS, class Emit>
+template <class Emit>
 __device__ __forceinline__ void convolve2(const ConvolutionMemory &memory, Emit emit) {
     using namespace network;
     for (int item = thread_index(); item < CONV2_CHANNELS / OUTPUTS * POOL2_AREA; item += THREADS) {

@@ -27,11 +27,11 @@ __device__ __forceinline__ void copy(float *to, const float *from, int length) {
 __device__ __forceinline__ void forward_convolutions(SampleMemory &memory, const unsigned char *image) {
     load_image(memory.convolution, image);
     __syncthreads();
-    convolve1<2>(memory.convolution, [&](int index, int winner) {
+    convolve1(memory.convolution, [&](int index, int winner) {
         memory.winners1[index] = (unsigned char)(winner / 2 * network::IMAGE_SIDE + winner % 2);
     });
     __syncthreads();
-    convolve2<4>(memory.convolution, [&](int index, Pooled pooled) {
+    convolve2(memory.convolution, [&](int index, Pooled pooled) {
         memory.classifier.pool2[index] = pooled.value;
         memory.winners2[index] = (unsigned char)pooled.winner;
     });
