@@ -16,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
     DYNAMIC_SHARED(ConvolutionMemory, memory);
     load_convolutions(memory, parameters);
     for (unsigned n = blockIdx.x; n < count; n += gridDim.x) {
-        load_image(memory, images + (size_t)(first + n) * network::IMAGE_PIXELS);
+        load_image(memory, fetch_pixels(images + (size_t)(first + n) * network::IMAGE_PIXELS));
         __syncthreads();
         convolve1(memory, [](int, int) {});
         __syncthreads();

@@ -91,16 +91,37 @@ __device__ __forceinline__ void load_convolutions(ConvolutionMemory &memory, con
     for (int i = thread_index(); i < CONV1_CHANNELS; i += THREADS) memory.conv1_bias[i] = parameters[CONV1_BIAS + i];
     for (int i = thread_index(); i < CONV2_CHANNELS; i += THREADS) memory.conv2_bias[i] = parameters[CONV2_BIAS + i];
     constexpr int OUTPUT = CONV1_CHANNELS * KERNEL_LEN;
-    for (int i = thread_index(); i < CONV2_CHANNELS * OUTPUT; i += THREADS) {
+    static_assert(CONV2_CHANNELS * OUTPUT % THREADS == 0, "all loads of a thread can be under way at once");
+#pragma unroll
+    for (int round = 0; round < CONV2_CHANNELS * OUTPUT / THREADS; round++) {
+        const int i = round * THREADS + thread_index();
         const int output = i / OUTPUT, input = i % OUTPUT / KERNEL_LEN, tap = i % KERNEL_LEN;
         memory.conv2_weight[input * CONV2_INPUT + tap * CONV2_TAP + output] = parameters[CONV2_WEIGHT + i];
     }
 }
 
+// A thread's pixels of an image, on their way from device memory.
+struct Pixels {
+    static constexpr int COUNT = (network::IMAGE_PIXELS + THREADS - 1) / THREADS;
+    unsigned char values[COUNT];
+};
+
+__device__ __forceinline__ Pixels fetch_pixels(const unsigned char *image) {
+    Pixels pixels;
+#pragma unroll
+    for (int k = 0; k < Pixels::COUNT; k++)
+        pixels.values[k] = image[min(k * THREADS + thread_index(), network::IMAGE_PIXELS - 1)];
+    return pixels;
+}
+
 // Brings an image to shared memory: (pixel / 255 − 0.5) / 0.5.
-__device__ __forceinline__ void load_image(ConvolutionMemory &memory, const unsigned char *pixels) {
-    for (int i = thread_index(); i < network::IMAGE_PIXELS; i += THREADS)
-        memory.image[i] = divide(subtract(divide(__int2float_rn(pixels[i]), 255.0f), 0.5f), 0.5f);
+__device__ __forceinline__ void load_image(ConvolutionMemory &memory, const Pixels &pixels) {
+#pragma unroll
+    for (int k = 0; k < Pixels::COUNT; k++) {
+        const int i = k * THREADS + thread_index();
+        if (i < network::IMAGE_PIXELS)
+            memory.image[i] = divide(subtract(divide(__int2float_rn(pixels.values[k]), 255.0f), 0.5f), 0.5f);
+    }
 }
 
 // conv1, ReLU, max-pool of the image; `emit(index in [channel][row][column], winner)` hears every winner.

@@ -23,10 +23,8 @@ __device__ __forceinline__ void copy(float *to, const float *from, int length) {
     for (int i = thread_index(); i < length; i += THREADS) to[i] = from[i];
 }
 
-// pool2 and the winners of one image.
-__device__ __forceinline__ void forward_convolutions(SampleMemory &memory, const unsigned char *image) {
-    load_image(memory.convolution, image);
-    __syncthreads();
+// pool2 and the winners of the image, which is ready.
+__device__ __forceinline__ void forward_convolutions(SampleMemory &memory) {
     convolve1(memory.convolution, [&](int index, int winner) {
         memory.winners1[index] = (unsigned char)(winner / 2 * network::IMAGE_SIDE + winner % 2);
     });
@@ -61,22 +59,34 @@ __device__ __forceinline__ void backward_convolutions(SampleMemory &memory, floa
     convolve1_backward_parameters(memory.convolution, memory.winners1, memory.pool1_gradient, gradient);
 }
 
+// The image of the batch's sample `n`, on its way to shared memory.
+__device__ __forceinline__ Pixels fetch_sample(const Training &training, const Batch &batch, int n) {
+    return fetch_pixels(training.images + (size_t)batch.samples[n] * network::IMAGE_PIXELS);
+}
+
 // The samples of `step` that fall to this block.
 __device__ __forceinline__ void run_samples(SampleMemory &memory, const Training &training, unsigned step) {
     using namespace network;
     const Batch batch = batch_of(training, step);
     const ClassifierMemory &classifier = memory.classifier;
-    if ((int)blockIdx.x < batch.length) load_convolutions(memory.convolution, training.parameters);
-    for (int n = (int)blockIdx.x; n < batch.length; n += (int)gridDim.x) {
-        const size_t sample = batch.samples[n];
-        forward_convolutions(memory, training.images + sample * IMAGE_PIXELS);
-        const bool finite = run_classifier(memory, training, training.labels[sample], batch.length);
+    int n = (int)blockIdx.x;
+    if (n >= batch.length) return;
+    Pixels pixels = fetch_sample(training, batch, n);
+    load_convolutions(memory.convolution, training.parameters);
+    for (;;) {
+        load_image(memory.convolution, pixels);
+        __syncthreads();
+        forward_convolutions(memory);
+        const bool finite = run_classifier(memory, training, training.labels[batch.samples[n]], batch.length);
         if (!finite) atomicMin(training.failed_step, step);
         copy(training.pool2 + (size_t)n * POOL2_LEN, classifier.pool2, POOL2_LEN);
         copy(training.hidden + (size_t)n * HIDDEN, classifier.hidden, HIDDEN);
         copy(training.hidden_gradient + (size_t)n * HIDDEN, classifier.hidden_gradient, HIDDEN);
         copy(training.logits_gradient + (size_t)n * CLASSES, classifier.logits_gradient, CLASSES);
         backward_convolutions(memory, training.conv_gradient + (size_t)n * CONV_LEN);
+        n += (int)gridDim.x;
+        if (n >= batch.length) return;
+        pixels = fetch_sample(training, batch, n);
         __syncthreads();
     }
 }

@@ -25,21 +25,31 @@ struct UpdateMemory {
     float gradients[TILE_SAMPLES][TILE_OUTPUTS];
 };
 
+// A parameter and its momentum, loaded before they are needed: several at once, or while the gradient is formed.
+struct Parameter {
+    int index;
+    float value, momentum;
+};
+
+__device__ __forceinline__ Parameter load_parameter(const Training &training, int index) {
+    return {index, training.parameters[index], training.momentum[index]};
+}
+
 // PyTorch's SGD: g ← g + λ·w; v ← μ·v + g; w ← w − lr·v. Returns the new parameter.
-__device__ __forceinline__ float update_parameter(const Training &training, int index, float gradient) {
-    const float parameter = training.parameters[index];
-    gradient = add(gradient, multiply(training.weight_decay, parameter));
-    const float momentum = add(multiply(training.momentum_factor, training.momentum[index]), gradient);
-    const float updated = subtract(parameter, multiply(training.learning_rate, momentum));
-    training.momentum[index] = momentum;
-    training.parameters[index] = updated;
+__device__ __forceinline__ float update_parameter(const Training &training, const Parameter &parameter,
+                                                  float gradient) {
+    gradient = add(gradient, multiply(training.weight_decay, parameter.value));
+    const float momentum = add(multiply(training.momentum_factor, parameter.momentum), gradient);
+    const float updated = subtract(parameter.value, multiply(training.learning_rate, momentum));
+    training.momentum[parameter.index] = momentum;
+    training.parameters[parameter.index] = updated;
     return updated;
 }
 
 // Σ_n a[n] · b[n], from +0.0. The strides are in values.
 __device__ __forceinline__ float sum_products(const float *a, int a_stride, const float *b, int b_stride, int length) {
     float sum = 0.0f;
-#pragma unroll 10
+#pragma unroll 25
     for (int n = 0; n < length; n++) sum = add_product(sum, a[(size_t)n * a_stride], b[(size_t)n * b_stride]);
     return sum;
 }
@@ -47,7 +57,7 @@ __device__ __forceinline__ float sum_products(const float *a, int a_stride, cons
 // Σ_n a[n], from +0.0.
 __device__ __forceinline__ float sum_values(const float *a, int stride, int length) {
     float sum = 0.0f;
-#pragma unroll 20
+#pragma unroll 50
     for (int n = 0; n < length; n++) sum = add(sum, a[(size_t)n * stride]);
     return sum;
 }
@@ -61,13 +71,15 @@ __device__ __forceinline__ void update_convolution(const Training &training, int
         const int output = rest / KERNEL_LEN, tap = rest % KERNEL_LEN;
         index = CONV2_WEIGHT + (output * CONV1_CHANNELS + input) * KERNEL_LEN + tap;
     }
-    update_parameter(training, index, sum_values(training.conv_gradient + place, CONV_LEN, batch_length));
+    const Parameter parameter = load_parameter(training, index);
+    update_parameter(training, parameter, sum_values(training.conv_gradient + place, CONV_LEN, batch_length));
 }
 
 // One of fc1.bias, fc2.weight, fc2.bias, counted from fc1.bias.
 __device__ __forceinline__ void update_classifier(const Training &training, int place, int batch_length) {
     using namespace network;
     const int index = FC1_BIAS + place;
+    const Parameter parameter = load_parameter(training, index);
     float gradient;
     if (index < FC2_WEIGHT) {
         gradient = sum_values(training.hidden_gradient + place, HIDDEN, batch_length);
@@ -78,7 +90,7 @@ __device__ __forceinline__ void update_classifier(const Training &training, int 
     } else {
         gradient = sum_values(training.logits_gradient + (index - FC2_BIAS), CLASSES, batch_length);
     }
-    update_parameter(training, index, gradient);
+    update_parameter(training, parameter, gradient);
 }
 
 // Everything but fc1's weight, by the warps of all blocks that have no tile.
@@ -138,11 +150,16 @@ __device__ __forceinline__ void update_fc1_tile(UpdateMemory &memory, const Trai
     }
     if (!works) return;
     const int input = tile % TILES_ACROSS * TILE_INPUTS + lane;
+    Parameter parameters[3];
 #pragma unroll
     for (int j = 0; j < 3; j++) {
         const int output = tile / TILES_ACROSS * TILE_OUTPUTS + warp + j * TILE_WARPS;
-        training.fc1_transposed[input * HIDDEN + output] =
-            update_parameter(training, FC1_WEIGHT + output * POOL2_LEN + input, sums[j]);
+        parameters[j] = load_parameter(training, FC1_WEIGHT + output * POOL2_LEN + input);
+    }
+#pragma unroll
+    for (int j = 0; j < 3; j++) {
+        const int output = tile / TILES_ACROSS * TILE_OUTPUTS + warp + j * TILE_WARPS;
+        training.fc1_transposed[input * HIDDEN + output] = update_parameter(training, parameters[j], sums[j]);
     }
 }
 
