@@ -54,10 +54,12 @@ __device__ __forceinline__ void load_taps(const float *weights, bool exist, floa
     for (int column = 0; column < 3; column++) taps[column] = exist ? weights[column * CONV2_TAP] : 0.0f;
 }
 
-// What a window's place tells of its winner by single bits.
+// What a window's place tells of its winner by single bits: whether it is one to the right, whether it is one below.
 constexpr int RIGHT_BIT = 4, LOW_BIT = 32;
-static_assert((RIGHT_BIT | LOW_BIT | 4) == ((POOL1_ROW * 4 + 4) & (RIGHT_BIT | LOW_BIT)), "set in the lower right place");
-static_assert((POOL1_ROW * 4 & RIGHT_BIT) == 0 && (POOL1_ROW * 4 & LOW_BIT) != 0, "and in no other both");
+constexpr int ONE_RIGHT = (int)sizeof(float), ONE_BELOW = POOL1_ROW * (int)sizeof(float);
+static_assert((ONE_RIGHT & RIGHT_BIT) != 0 && (ONE_RIGHT & LOW_BIT) == 0, "the right one's place has the first bit alone");
+static_assert((ONE_BELOW & RIGHT_BIT) == 0 && (ONE_BELOW & LOW_BIT) != 0, "the one below, the second alone");
+static_assert((ONE_RIGHT & ONE_BELOW) == 0, "the one below to the right has both");
 
 // Adds what the five windows of a row pass back to the lane's row of a strip. The taps are `high` where a window's
 // winner is in its upper row, else `low`.

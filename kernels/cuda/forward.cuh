@@ -13,8 +13,8 @@
 // pool1 in shared memory: rows padded to an even length, so that a window's inputs are loaded in pairs.
 constexpr int POOL1_ROW = 14;
 constexpr int POOL1_PLANE = network::POOL1_SIDE * POOL1_ROW;
-// conv2's weights in shared memory, [input channel][tap][output channel], padded: the strides of 33 and of 2 modulo
-// 32 give the 16 input channels × 2 taps that the backward pass reads at once 32 different banks.
+// conv2's weights in shared memory, [input channel][tap][output channel], padded: strides of 2 modulo 32 for a channel
+// and of 33 for a tap give the 16 input channels × 2 rows that the backward pass reads at once 32 different banks.
 constexpr int CONV2_TAP = network::CONV2_CHANNELS + 1;
 constexpr int CONV2_INPUT = 322;
 static_assert(CONV2_INPUT >= network::KERNEL_LEN * CONV2_TAP && CONV2_INPUT % 32 == 2, "no bank twice");
