@@ -31,12 +31,11 @@ __device__ __forceinline__ void convolve2_backward_parameters(const ConvolutionM
 #pragma unroll
         for (int column = 0; column < POOL2_SIDE; column++) {
             const Term window = windows[row * POOL2_SIDE + column];
-            const float *corner = inputs + 2 * row * POOL1_ROW + 2 * column;
-            corner = reinterpret_cast<const float *>(reinterpret_cast<const char *>(corner) + window.place);
+            const float *values = at_place(inputs + 2 * row * POOL1_ROW + 2 * column, (unsigned)window.place);
             bias = add(bias, window.factor);
 #pragma unroll
             for (int tap = 0; tap < KERNEL_LEN; tap++)
-                sums[tap] = add_product(sums[tap], window.factor, corner[tap / 3 * POOL1_ROW + tap % 3]);
+                sums[tap] = add_product(sums[tap], window.factor, values[tap / 3 * POOL1_ROW + tap % 3]);
         }
     }
 #pragma unroll

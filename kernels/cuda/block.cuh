@@ -40,6 +40,11 @@ struct Terms {
     alignas(16) unsigned places[ROOM];  // where the other factors lie
 };
 
+// The values from a place in bytes on.
+__device__ __forceinline__ const float *at_place(const float *values, unsigned place) {
+    return reinterpret_cast<const float *>(reinterpret_cast<const char *>(values) + place);
+}
+
 // Writes the terms `values[i] · (what lies at i)` of all values that are not zero to `list`, in the order of i, then
 // terms of 0 up to a multiple of `MULTIPLE`; their places are i · `STRIDE`. Returns their number. Called by a whole block
 // after a barrier; the list is ready on return.

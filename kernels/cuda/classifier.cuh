@@ -35,19 +35,13 @@ struct ClassifierScratch {
     float products[network::CLASSES * PRODUCT_ROW];
 };
 
-// The value at a place in bytes.
-template <class T>
-__device__ __forceinline__ T value_at(const float *values, unsigned place) {
-    return *reinterpret_cast<const T *>(reinterpret_cast<const char *>(values) + place);
-}
-
 // The weights of the four terms from `rows` on, if `weights` points to the output's first.
 __device__ __forceinline__ void load_weights(const float *weights, const unsigned *rows, float (&four)[4]) {
     const uint4 row = *reinterpret_cast<const uint4 *>(rows);
-    four[0] = value_at<float>(weights, row.x);
-    four[1] = value_at<float>(weights, row.y);
-    four[2] = value_at<float>(weights, row.z);
-    four[3] = value_at<float>(weights, row.w);
+    four[0] = *at_place(weights, row.x);
+    four[1] = *at_place(weights, row.y);
+    four[2] = *at_place(weights, row.z);
+    four[3] = *at_place(weights, row.w);
 }
 
 // hidden from pool2. `fc1_transposed` is fc1's weight as [input][output]: neighbouring threads read neighbouring
@@ -134,7 +128,7 @@ __device__ __forceinline__ void fc2_backward_input(ClassifierMemory &memory, con
 // corner. A window without a winner passes 0 back from its corner.
 __device__ __forceinline__ Term window_gradient(float gradient, int winner) {
     if (winner == NO_WINNER) return {0.0f, 0};
-    return {gradient, (winner / 2 * POOL1_ROW + winner % 2) * (int)sizeof(float)};
+    return {gradient, winner_place<POOL1_ROW>(winner) * (int)sizeof(float)};
 }
 
 // pool2's gradient, window by window.
@@ -152,7 +146,7 @@ __device__ __forceinline__ void fc1_backward_input(ClassifierMemory &memory, Cla
 #pragma unroll
         for (int k = first; k < first + DEPTH; k++) {
             const float factor = scratch.active.factors[k];
-            const float2 weight = value_at<float2>(weights, scratch.active.places[k]);
+            const float2 weight = *reinterpret_cast<const float2 *>(at_place(weights, scratch.active.places[k]));
             sum.x = add_product(sum.x, factor, weight.x);
             sum.y = add_product(sum.y, factor, weight.y);
         }

@@ -41,6 +41,12 @@ struct Pooled {
     int winner;
 };
 
+// A winner's place in rows of this length, from its window's corner.
+template <int ROW>
+__device__ __forceinline__ int winner_place(int winner) {
+    return winner / 2 * ROW + winner % 2;
+}
+
 // ReLU and max-pooling: a later value wins only if it is strictly greater, and the winner only if greater than 0.
 __device__ __forceinline__ Pooled relu_pool(const float (&window)[4]) {
     Pooled pooled = {window[0], 0};
@@ -167,6 +173,7 @@ __device__ __forceinline__ void convolve2(const ConvolutionMemory &memory, Emit 
         add_convolution_terms<CONV1_CHANNELS, POOL1_PLANE, POOL1_ROW, CONV2_INPUT, CONV2_TAP, 1>(
             memory.pool1 + 2 * row * POOL1_ROW + 2 * column, memory.conv2_weight + channel, sums);
 #pragma unroll
-        for (int output = 0; output < OUTPUTS; output++) emit((channel + output) * POOL2_AREA + place, relu_pool(sums[output]));
+        for (int output = 0; output < OUTPUTS; output++)
+            emit((channel + output) * POOL2_AREA + place, relu_pool(sums[output]));
     }
 }

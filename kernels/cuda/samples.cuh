@@ -26,7 +26,7 @@ __device__ __forceinline__ void copy(float *to, const float *from, int length) {
 // pool2 and the winners of the image, which is ready.
 __device__ __forceinline__ void forward_convolutions(SampleMemory &memory) {
     convolve1(memory.convolution, [&](int index, int winner) {
-        memory.winners1[index] = (unsigned char)(winner / 2 * network::IMAGE_SIDE + winner % 2);
+        memory.winners1[index] = (unsigned char)winner_place<network::IMAGE_SIDE>(winner);
     });
     __syncthreads();
     convolve2(memory.convolution, [&](int index, Pooled pooled) {

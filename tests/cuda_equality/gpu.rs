@@ -33,20 +33,15 @@ impl Gpu {
 
 /// The machine's GPU, or the simulated one; none, said on the standard error, where neither is to be had.
 pub fn gpu() -> Option<Gpu> {
-    static TURN: Mutex<()> = Mutex::new(());
-    // A test that failed while it held the GPU leaves nothing behind that the next one minds.
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // The NVIDIA driver's control device; under WSL 2 there is another one.
     let real = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists());
     if real {
-        return Some(Gpu { simulated: false, _turn: turn });
+        static TURN: Mutex<()> = Mutex::new(());
+        // A test that failed while it held the GPU leaves nothing behind that the next one minds.
+        return Some(Gpu { simulated: false, _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) });
     }
-    let Some(library) = cuda_sim::LIBRARY else {
-        eprintln!("skipped: no GPU, and no C++ compiler was found to build the simulated one");
-        return None;
-    };
-    cuda_loader::use_library(library);
-    cuda_sim::reset();
+    let turn = cuda_sim::hold()?;
+    cuda_loader::use_library(cuda_sim::LIBRARY?);
     Some(Gpu { simulated: true, _turn: turn })
 }
 

@@ -5,7 +5,7 @@
 //! instructions, accesses and what they ask of the banks of shared memory. Phases are the stretches between barriers.
 
 use std::env;
-use std::ops::{AddAssign, ControlFlow};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -64,17 +64,16 @@ fn print(profile: &ptx::Profile) {
         "   line   instructions  longest warp  float operations  shared: accesses  turns   global: accesses  sectors"
     );
     for phase in 0..blocks[0].len() {
-        let (mut sum, mut longest) = (Counts::default(), 0);
+        let mut sum = Counts::default();
         for block in &blocks {
-            sum.add_assign(block[phase].counts);
-            longest = longest.max(block[phase].counts.longest_warp);
+            sum += block[phase].counts;
         }
         let mean = |count: u64| count / blocks.len() as u64;
         println!(
             "{:7} {:14} {:13} {:17} {:17} {:6} {:18} {:8}",
             blocks[0][phase].line,
             mean(sum.instructions),
-            longest,
+            sum.longest_warp,
             mean(sum.float_operations),
             mean(sum.shared_accesses),
             mean(sum.shared_turns),

@@ -1,6 +1,6 @@
 //! The simulated GPU that executes PTX.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use cuda_sim::{Setting, ptx};
 
@@ -11,14 +11,8 @@ pub fn gpu() -> Option<MutexGuard<'static, ()>> {
 
 /// [`gpu`] with another number of multiprocessors.
 pub fn gpu_with(multiprocessors: u32) -> Option<MutexGuard<'static, ()>> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(library) = cuda_sim::LIBRARY else {
-        eprintln!("skipped: no C++ compiler was found to build the simulated driver");
-        return None;
-    };
-    cuda_loader::use_library(library);
-    cuda_sim::reset();
+    let turn = cuda_sim::hold()?;
+    cuda_loader::use_library(cuda_sim::LIBRARY?);
     cuda_sim::set(Setting::Multiprocessors, multiprocessors);
     ptx::execute();
     Some(turn)

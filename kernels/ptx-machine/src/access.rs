@@ -23,22 +23,20 @@ pub fn execute(
     grid: &mut GridState<'_>,
 ) -> Result<(), Wrong> {
     match *operation {
-        Operation::Load { space, volatile: false, width, ref to, from } => {
-            let addresses = addresses(warp, from);
-            count(space, &addresses, group, width, to.count(), block, grid);
-            load(warp, (space, width), to, &addresses, group, block, grid)
-        }
-        Operation::Load { space: Space::Global, volatile: true, width: Width::Word, ref to, from } => {
-            let addresses = addresses(warp, from);
-            count(Space::Global, &addresses, group, Width::Word, 1, block, grid);
-            load_volatile(warp, to, &addresses, group, block, grid)
+        Operation::Load { space, volatile, width, ref to, from } => {
+            let access = Access::new(warp, space, width, to.count(), from, group);
+            access.count(block, grid);
+            if volatile { load_volatile(warp, to, &access, block, grid) } else { load(warp, to, &access, block, grid) }
         }
         Operation::Store { space, width, to, ref from } => {
-            let addresses = addresses(warp, to);
-            count(space, &addresses, group, width, from.len(), block, grid);
-            store(warp, (space, width), from, &addresses, group, block, grid)
+            let access = Access::new(warp, space, width, from.len(), to, group);
+            access.count(block, grid);
+            store(warp, from, &access, block, grid)
         }
-        Operation::Atomic { op, to, at, value } => atomic(warp, (op, to, value), at, group, block, grid),
+        Operation::Atomic { op, to, at, value } => {
+            let access = Access::new(warp, Space::Global, Width::Word, 1, at, group);
+            atomic(warp, (op, to, value), &access, block, grid)
+        }
         Operation::Fence => {
             lanes_of(group).for_each(|lane| block.fence(warp.index, lane));
             Ok(())
@@ -47,65 +45,70 @@ pub fn execute(
     }
 }
 
-fn addresses(warp: &Warp, address: Address) -> Longs {
-    warp.registers.long(address.base).map(|base| base.wrapping_add_signed(address.offset))
-}
-
-fn count(
+/// What the lanes of a group access with one instruction.
+struct Access {
     space: Space,
-    addresses: &Longs,
-    group: Mask,
     width: Width,
+    /// Values of a lane.
     values: usize,
-    block: &mut BlockState,
-    grid: &GridState<'_>,
-) {
-    if !grid.profiled {
-        return;
-    }
-    match space {
-        Space::Shared => {
-            block.counts.shared_accesses += 1;
-            block.counts.shared_turns += shared_turns(addresses, group, width, values);
-        }
-        Space::Global => {
-            block.counts.global_accesses += 1;
-            block.counts.global_sectors += global_sectors(addresses, group, width.bytes() * values);
-        }
-    }
+    addresses: Longs,
+    group: Mask,
 }
 
-/// The memory at an address: the block's own or the device's.
-#[inline]
-fn region<'a>(
-    space: Space,
-    address: u64,
-    shared: &'a mut Region,
-    memory: &'a mut Memory,
-) -> Result<&'a mut Region, FaultKind> {
-    match space {
-        Space::Shared => Ok(shared),
-        Space::Global => memory.region(address),
+impl Access {
+    fn new(warp: &Warp, space: Space, width: Width, values: usize, address: Address, group: Mask) -> Self {
+        let addresses = warp.registers.long(address.base).map(|base| base.wrapping_add_signed(address.offset));
+        Self { space, width, values, addresses, group }
+    }
+
+    fn count(&self, block: &mut BlockState, grid: &GridState<'_>) {
+        if !grid.profiled {
+            return;
+        }
+        match self.space {
+            Space::Shared => {
+                block.counts.shared_accesses += 1;
+                block.counts.shared_turns += shared_turns(&self.addresses, self.group, self.width, self.values);
+            }
+            Space::Global => {
+                block.counts.global_accesses += 1;
+                let bytes = self.width.bytes() * self.values;
+                block.counts.global_sectors += global_sectors(&self.addresses, self.group, bytes);
+            }
+        }
+    }
+
+    /// The memory that a lane accesses, the block's own or the device's, and where its values lie in it.
+    #[inline]
+    fn region<'a>(
+        &self,
+        lane: usize,
+        shared: &'a mut Region,
+        memory: &'a mut Memory,
+    ) -> Result<(&'a mut Region, usize), FaultKind> {
+        let region = match self.space {
+            Space::Shared => shared,
+            Space::Global => memory.region(self.addresses[lane])?,
+        };
+        let offset = region.place(self.addresses[lane], self.width, self.values)?;
+        Ok((region, offset))
     }
 }
 
 fn load(
     warp: &mut Warp,
-    (space, width): (Space, Width),
     to: &Loaded,
-    addresses: &Longs,
-    group: Mask,
+    access: &Access,
     block: &mut BlockState,
     grid: &mut GridState<'_>,
 ) -> Result<(), Wrong> {
-    for lane in lanes_of(group) {
+    for lane in lanes_of(access.group) {
         let touch = warp.touch(lane, block);
-        let loaded = region(space, addresses[lane], &mut block.shared, grid.memory).and_then(|region| {
-            let offset = region.place(addresses[lane], width, to.count())?;
-            for index in 0..to.count() {
-                let offset = offset + index * width.bytes();
-                region.touch(offset, width, touch, &block.clock, &grid.strong, false)?;
-                warp.registers.set_loaded(to, index, lane, region.load(offset, width)?);
+        let loaded = access.region(lane, &mut block.shared, grid.memory).and_then(|(region, offset)| {
+            for index in 0..access.values {
+                let offset = offset + index * access.width.bytes();
+                region.touch(offset, access.width, touch, &block.clock, &grid.strong, false)?;
+                warp.registers.set_loaded(to, index, lane, region.load(offset, access.width)?);
             }
             Ok(())
         });
@@ -116,23 +119,20 @@ fn load(
 
 fn store(
     warp: &mut Warp,
-    (space, width): (Space, Width),
     from: &[Word],
-    addresses: &Longs,
-    group: Mask,
+    access: &Access,
     block: &mut BlockState,
     grid: &mut GridState<'_>,
 ) -> Result<(), Wrong> {
     let values: Vec<_> = from.iter().map(|&value| warp.registers.word(value)).collect();
     grid.progress += 1;
-    for lane in lanes_of(group) {
+    for lane in lanes_of(access.group) {
         let touch = warp.touch(lane, block);
-        let stored = region(space, addresses[lane], &mut block.shared, grid.memory).and_then(|region| {
-            let offset = region.place(addresses[lane], width, from.len())?;
+        let stored = access.region(lane, &mut block.shared, grid.memory).and_then(|(region, offset)| {
             for (index, values) in values.iter().enumerate() {
-                let offset = offset + index * width.bytes();
-                region.touch(offset, width, touch, &block.clock, &grid.strong, true)?;
-                region.store(offset, width, values[lane]);
+                let offset = offset + index * access.width.bytes();
+                region.touch(offset, access.width, touch, &block.clock, &grid.strong, true)?;
+                region.store(offset, access.width, values[lane]);
             }
             Ok(())
         });
@@ -144,13 +144,12 @@ fn store(
 fn load_volatile(
     warp: &mut Warp,
     to: &Loaded,
-    addresses: &Longs,
-    group: Mask,
+    access: &Access,
     block: &mut BlockState,
     grid: &mut GridState<'_>,
 ) -> Result<(), Wrong> {
-    for lane in lanes_of(group) {
-        let value = access_strongly(warp, lane, addresses[lane], None, block, grid)?;
+    for lane in lanes_of(access.group) {
+        let value = access_strongly(warp, lane, access, None, block, grid)?;
         warp.registers.set_loaded(to, 0, lane, value);
     }
     Ok(())
@@ -159,18 +158,17 @@ fn load_volatile(
 fn atomic(
     warp: &mut Warp,
     (op, to, value): (Binary, Slot, Word),
-    at: Address,
-    group: Mask,
+    access: &Access,
     block: &mut BlockState,
     grid: &mut GridState<'_>,
 ) -> Result<(), Wrong> {
-    let (addresses, values) = (addresses(warp, at), warp.registers.word(value));
+    let values = warp.registers.word(value);
     grid.progress += 1;
-    for lane in lanes_of(group) {
-        let before = access_strongly(warp, lane, addresses[lane], Some((op, values[lane])), block, grid)?;
+    for lane in lanes_of(access.group) {
+        let before = access_strongly(warp, lane, access, Some((op, values[lane])), block, grid)?;
         warp.registers.set_lane(to, lane, before);
         if let Some(clock) = block.fenced(warp.index, lane) {
-            grid.strong.release(addresses[lane], clock);
+            grid.strong.release(access.addresses[lane], clock);
         }
     }
     Ok(())
@@ -181,14 +179,13 @@ fn atomic(
 fn access_strongly(
     warp: &Warp,
     lane: usize,
-    address: u64,
+    access: &Access,
     change: Option<(Binary, u32)>,
     block: &mut BlockState,
     grid: &mut GridState<'_>,
 ) -> Result<u32, Wrong> {
     let touch = warp.touch(lane, block);
-    let before = grid.memory.region(address).and_then(|region| {
-        let offset = region.place(address, Width::Word, 1)?;
+    let before = access.region(lane, &mut block.shared, grid.memory).and_then(|(region, offset)| {
         region.touch_strongly(offset, touch, &block.clock, &mut grid.strong, change.is_some())?;
         let before = region.load(offset, Width::Word)?;
         if let Some((op, value)) = change {
@@ -196,6 +193,6 @@ fn access_strongly(
         }
         Ok(before)
     });
-    block.observe(warp.index, lane, grid.strong.released(address));
+    block.observe(warp.index, lane, grid.strong.released(access.addresses[lane]));
     before.map_err(|kind| (kind, lane))
 }

@@ -55,7 +55,7 @@ pub struct BlockState {
     /// What its threads know of other blocks since its last barrier.
     pub clock: Clock,
     pub shared: Region,
-    /// What single threads have released and learned since the last barrier.
+    /// What single threads have released, and what they have learned that the block does not know yet.
     threads: HashMap<(u16, usize), ThreadClocks>,
     /// Since the last barrier.
     pub counts: Counts,
@@ -165,8 +165,7 @@ impl Block {
                 }
             }
             if self.has_ended() {
-                let line = grid.kernel.instructions.last().map_or(0, |last| last.line);
-                self.end_interval(line);
+                self.end_interval(grid.kernel.last_line());
                 return Ok(());
             }
             if asleep {

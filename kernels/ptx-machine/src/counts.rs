@@ -24,10 +24,11 @@ pub struct Counts {
     pub global_sectors: u64,
 }
 
+/// The work of two together; the longest warp is that of either.
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.instructions += other.instructions;
-        self.longest_warp += other.longest_warp;
+        self.longest_warp = self.longest_warp.max(other.longest_warp);
         self.float_operations += other.float_operations;
         self.shared_accesses += other.shared_accesses;
         self.shared_turns += other.shared_turns;
@@ -48,7 +49,7 @@ pub struct Interval {
 /// Turns of the banks of shared memory for one access of `count` values of `width` a lane.
 pub fn shared_turns(addresses: &[u64; LANES], mask: Mask, width: Width, count: usize) -> u64 {
     // What a lane wants at once is 4 bytes or fewer; wider accesses go by halves and quarters of the warp.
-    let together = LANES / count.max(1);
+    let together = LANES / count;
     let words = (width.bytes() * count).div_ceil(4) as u64;
     (0..LANES).step_by(together).map(|first| turns_of_part(addresses, mask, first..first + together, words)).sum()
 }

@@ -203,6 +203,16 @@ impl Operation {
     pub fn synchronizes(&self) -> bool {
         matches!(self, Operation::BlockBarrier | Operation::WarpBarrier { .. } | Operation::Fence)
     }
+
+    /// The threads of a warp that must be together for it, if it is such an operation.
+    pub fn members(&self) -> Option<Word> {
+        match *self {
+            Operation::WarpBarrier { members }
+            | Operation::Ballot { members, .. }
+            | Operation::Shuffle { members, .. } => Some(members),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

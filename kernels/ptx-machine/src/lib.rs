@@ -115,18 +115,13 @@ impl Machine {
             profiled,
             progress: 0,
         };
-        let blocks = (0..launch.blocks).map(|index| Block::new(index, launch.shared_bytes, &grid));
-        if launch.cooperative {
-            let blocks = blocks.collect();
-            Ok(run_together(blocks, &mut grid)?)
-        } else {
-            let mut intervals = Vec::new();
-            for index in 0..launch.blocks {
-                let block = Block::new(index, launch.shared_bytes, &grid);
-                intervals.extend(run_together(vec![block], &mut grid)?);
-            }
-            Ok(intervals)
+        let together = if launch.cooperative { launch.blocks.max(1) } else { 1 };
+        let mut intervals = Vec::new();
+        for first in (0..launch.blocks).step_by(together as usize) {
+            let blocks = (first..first + together).map(|index| Block::new(index, launch.shared_bytes, &grid)).collect();
+            intervals.extend(run_together(blocks, &mut grid)?);
         }
+        Ok(intervals)
     }
 }
 
@@ -153,8 +148,7 @@ fn run_together(mut blocks: Vec<Block>, grid: &mut GridState<'_>) -> Result<Vec<
             block.run(grid)?;
         }
         if grid.progress == before {
-            let line = grid.kernel.instructions.last().map_or(0, |last| last.line);
-            return Err(grid.fault(line, waiting as u32, 0, FaultKind::Deadlock));
+            return Err(grid.fault(grid.kernel.last_line(), waiting as u32, 0, FaultKind::Deadlock));
         }
     }
     Ok(blocks.into_iter().map(Block::into_intervals).collect())

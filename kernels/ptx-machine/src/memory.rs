@@ -198,8 +198,7 @@ impl Memory {
 
     /// The bytes at `address`, if they lie in one allocation.
     pub fn read(&self, address: u64, length: usize) -> Option<&[u8]> {
-        let index = (address >> Self::ALLOCATION_BITS).checked_sub(1)?;
-        let region = self.allocations.get(usize::try_from(index).ok()?)?.as_ref()?;
+        let region = self.allocations.get(Self::index(address)?)?.as_ref()?;
         region.host_bytes(Self::offset(address), length)
     }
 
@@ -217,8 +216,11 @@ impl Memory {
 
     #[inline]
     fn slot(&mut self, address: u64) -> Option<&mut Option<Region>> {
-        let index = (address >> Self::ALLOCATION_BITS).checked_sub(1)?;
-        self.allocations.get_mut(usize::try_from(index).ok()?)
+        self.allocations.get_mut(Self::index(address)?)
+    }
+
+    fn index(address: u64) -> Option<usize> {
+        usize::try_from((address >> Self::ALLOCATION_BITS).checked_sub(1)?).ok()
     }
 
     fn offset(address: u64) -> usize {

@@ -55,6 +55,11 @@ impl Kernel {
         Err(lines.error("the text has no such kernel", name))
     }
 
+    /// The line of the last instruction: the return.
+    pub(crate) fn last_line(&self) -> u32 {
+        self.instructions.last().map_or(0, |last| last.line)
+    }
+
     /// The lines of the text whose instructions order memory or the threads: barriers and fences.
     pub fn synchronizing_lines(&self) -> Vec<u32> {
         self.instructions.iter().filter(|i| i.operation.synchronizes()).map(|i| i.line).collect()

@@ -115,6 +115,11 @@ impl Warp {
         let operation = &kernel.instructions[place].operation;
         self.instructions += 1;
         block.counts.instructions += 1;
+        if let Some(members) = operation.members()
+            && !self.are_together(members, group, block, grid)?
+        {
+            return Ok(self.meet(group));
+        }
         match *operation {
             Operation::Nothing => {}
             Operation::Branch { guard, target } => return Ok(self.branch(place, group, guard, target)),
@@ -134,26 +139,17 @@ impl Warp {
                 self.barrier = Some(place);
                 return Ok(Next::Pause(Pause::AtBarrier));
             }
-            Operation::WarpBarrier { members } => {
-                if !self.are_together(members, group, block, grid)? {
-                    return Ok(self.meet(group));
-                }
+            Operation::WarpBarrier { .. } => {
                 // A barrier of a part of the warp is taken to order nothing: that is stricter, and simple.
                 if group == self.alive {
                     self.epoch += 1;
                 }
             }
-            Operation::Ballot { to, predicate, members } => {
-                if !self.are_together(members, group, block, grid)? {
-                    return Ok(self.meet(group));
-                }
+            Operation::Ballot { to, predicate, .. } => {
                 let votes = self.registers.predicate(predicate) & group;
                 self.registers.set_word(to, &[votes; LANES], group);
             }
-            Operation::Shuffle { mode, to, valid, value, lane, bounds, members } => {
-                if !self.are_together(members, group, block, grid)? {
-                    return Ok(self.meet(group));
-                }
+            Operation::Shuffle { mode, to, valid, value, lane, bounds, .. } => {
                 if !self.shuffle(mode, (to, valid), value, lane, bounds, group) {
                     return Err(self.fault(block, grid, FaultKind::Divergence, group));
                 }

@@ -10,7 +10,7 @@
 pub mod ptx;
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libloading::{Library, Symbol};
 
@@ -57,6 +57,20 @@ impl Setting {
             Setting::LaunchesUntilLost => c"launches_until_lost",
         }
     }
+}
+
+/// The simulated device for one test at a time, its settings at their first values; none, said on the standard error,
+/// where there is no [`LIBRARY`].
+pub fn hold() -> Option<MutexGuard<'static, ()>> {
+    static TURN: Mutex<()> = Mutex::new(());
+    if LIBRARY.is_none() {
+        eprintln!("skipped: no C++ compiler was found to build the simulated GPU");
+        return None;
+    }
+    // A test that failed while it held the device leaves nothing behind that the next one minds.
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    reset();
+    Some(turn)
 }
 
 /// Changes a setting.
