@@ -6,7 +6,6 @@ mod commands;
 use std::process::ExitCode;
 
 use anstream::eprintln;
-use clap::Parser;
 
 use cli::{Cli, Command};
 use commands::{RED, printable};
@@ -16,7 +15,7 @@ use host_trainer::dataset::DatasetError;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_and_check();
     let result = match cli.command {
         None => commands::train::run(&cli.train),
         Some(Command::Train(args)) => commands::train::run(&args),

@@ -29,6 +29,20 @@ impl Gpu {
             cuda_sim::set(setting, value);
         }
     }
+
+    /// Changes a setting of one device of a simulated GPU.
+    pub fn set_for(&self, device: u32, setting: Setting, value: u32) {
+        if self.simulated {
+            cuda_sim::set_for(device, setting, value);
+        }
+    }
+
+    /// Gives every setting of a simulated GPU its first value again.
+    pub fn reset(&self) {
+        if self.simulated {
+            cuda_sim::reset();
+        }
+    }
 }
 
 /// The machine's GPU, or the simulated one; none, said on the standard error, where neither is to be had.

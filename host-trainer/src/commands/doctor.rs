@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anstream::println;
-use host_trainer::backend::cuda::{DeviceInfo, Probe, probe};
-use host_trainer::backend::{BackendChoice, CpuOptions, Opened, SimdLevel, open};
+use host_trainer::backend::cuda::{DeviceInfo, Probe, ProbedDevice, probe};
+use host_trainer::backend::{BackendChoice, CpuOptions, MachineOptions, Opened, SimdLevel, open};
 use host_trainer::dataset::{DOWNLOAD_FOLDER, Dataset, Source, Split, mnist, synthetic};
 
-use super::{data, described};
+use super::{data, described, printable};
 use crate::cli::DoctorArgs;
 
 /// Prints a line for everything. What is missing is no error: another part may do without it.
@@ -24,7 +24,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         Err(reason) => println!("GPU        none: {reason}"),
     }
     println!("data       {}", data_found(args));
-    println!("\n--backend auto takes {}", choice());
+    println!("\n--backend auto takes {}", choice(args));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -48,14 +48,25 @@ fn print_gpus(probe: &Probe) {
     let (major, minor) = probe.cuda_version;
     println!("driver     NVIDIA, CUDA {major}.{minor}");
     for device in &probe.devices {
-        let DeviceInfo { name, compute_capability: (major, minor), multiprocessors, memory, cooperative_launch } =
-            device;
-        println!(
-            "GPU        {name}, compute capability {major}.{minor}, {multiprocessors} multiprocessors, {:.1} GB{}",
-            *memory as f64 / 1e9,
-            if *cooperative_launch { "" } else { ", no cooperative launches" }
-        );
+        println!("{:<11}{}", format!("GPU {}", device.ordinal), printable(gpu(device)));
     }
+    if let Some(devices) = std::env::var_os("CUDA_VISIBLE_DEVICES") {
+        println!("           CUDA_VISIBLE_DEVICES={} chose them", printable(devices.display()));
+    }
+}
+
+/// What a GPU is, and whether it can be used.
+fn gpu(ProbedDevice { info, fault, .. }: &ProbedDevice) -> String {
+    let described = info.as_ref().map(|info| {
+        let DeviceInfo { name, compute_capability: (major, minor), multiprocessors, memory, .. } = info;
+        format!(
+            "{name}, compute capability {major}.{minor}, {multiprocessors} multiprocessors, {:.1} GB{}",
+            *memory as f64 / 1e9,
+            if info.cooperative_launch { "" } else { ", no cooperative launches" }
+        )
+    });
+    let state = fault.as_ref().map_or_else(|| "usable".into(), |fault| format!("not usable: {fault}"));
+    described.into_iter().chain([state]).collect::<Vec<_>>().join("; ")
 }
 
 /// The data set that a run would read. Nothing is downloaded.
@@ -75,9 +86,10 @@ fn data_found(args: &DoctorArgs) -> String {
 }
 
 /// The backend that is taken if none is named. It is made, so that what it needs is known to be there.
-fn choice() -> String {
+fn choice(args: &DoctorArgs) -> String {
     let dataset = Arc::new(synthetic::synthetic(0, 1, 1));
-    match open(BackendChoice::Auto, dataset, CpuOptions::default()) {
+    let options = MachineOptions { cpu: CpuOptions::default(), device: args.gpu.device };
+    match open(BackendChoice::Auto, dataset, options) {
         Ok(Opened { backend, no_gpu }) => described(&*backend, no_gpu.as_ref()),
         Err(error) => format!("nothing: {error}"),
     }

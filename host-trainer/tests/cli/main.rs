@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 mod checkpoints;
+#[cfg(target_os = "linux")]
+mod devices;
 mod downloads;
 #[cfg(unix)]
 mod folders;
