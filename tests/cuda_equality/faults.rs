@@ -25,6 +25,7 @@ fn refusal() -> CudaError {
     error
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_driver_that_is_too_old_is_told_which_is_needed() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -35,6 +36,7 @@ fn a_driver_that_is_too_old_is_told_which_is_needed() {
     assert_eq!(probe(), Err(error));
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_machine_without_a_device_says_so() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -46,6 +48,7 @@ fn a_machine_without_a_device_says_so() {
     );
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_device_that_is_too_old_is_told_which_is_needed() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -63,6 +66,7 @@ const FAULTS: [(Setting, u32, &str); 5] = [
     (Setting::ContextError, 101, "CUDA_ERROR_INVALID_DEVICE (101)"),
 ];
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_device_that_does_not_serve_leaves_the_others_to_be_used() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -89,6 +93,7 @@ fn a_device_that_does_not_serve_leaves_the_others_to_be_used() {
     }
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn if_no_device_serves_every_one_is_named_with_its_reason() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -103,6 +108,7 @@ fn if_no_device_serves_every_one_is_named_with_its_reason() {
     }
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_number_that_the_driver_does_not_count_is_told_how_many_there_are() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -112,6 +118,7 @@ fn a_number_that_the_driver_does_not_count_is_told_how_many_there_are() {
     assert_names(&error.to_string(), &["GPU 2", "counts 2", "CUDA_VISIBLE_DEVICES", "doctor"]);
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn devices_that_differ_are_each_used_as_they_are() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -131,6 +138,7 @@ fn assert_names(message: &str, all: &[&str]) {
     }
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_busy_device_is_named_by_the_drivers_own_code() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -140,6 +148,7 @@ fn a_busy_device_is_named_by_the_drivers_own_code() {
     assert!(error.to_string().contains("CUDA_ERROR_DEVICE_UNAVAILABLE (46)"), "{error}");
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn too_little_memory_is_told_how_much_is_needed() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -149,6 +158,7 @@ fn too_little_memory_is_told_how_much_is_needed() {
     assert!(error.to_string().contains("MB"), "{error}");
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_module_that_does_not_load_prints_the_drivers_log() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -160,6 +170,7 @@ fn a_module_that_does_not_load_prints_the_drivers_log() {
     );
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_device_lost_in_training_or_evaluation_is_an_error_and_stays_one() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -192,6 +203,7 @@ fn assert_lost(result: Result<(), BackendError>) {
     }
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn a_device_without_cooperative_launches_trains_by_graphs() {
     let Some(gpu) = simulated_gpu() else { return };
@@ -200,6 +212,7 @@ fn a_device_without_cooperative_launches_trains_by_graphs() {
     assert!(cuda.description().contains("graphs"), "{}", cuda.description());
 }
 
+#[cfg_attr(no_gpu_with_faults, ignore = "a simulated GPU is needed: a C++ compiler and no real GPU")]
 #[test]
 fn the_probe_tells_what_the_driver_says_of_every_device() {
     let Some(gpu) = simulated_gpu() else { return };

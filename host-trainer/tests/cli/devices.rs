@@ -29,7 +29,7 @@ fn run_with(driver: &str, settings: &str, folder: &TempDir, args: &[&str]) -> Ou
 /// Runs the program on the simulated driver; none where there is none.
 fn run(settings: &str, folder: &TempDir, args: &[&str]) -> Option<Output> {
     let Some(library) = cuda_sim::LIBRARY else {
-        eprintln!("skipped: no C++ compiler was found to build the simulated GPU");
+        skipped::skip("no C++ compiler was found to build the simulated GPU");
         return None;
     };
     Some(run_with(library, settings, folder, args))

@@ -69,12 +69,12 @@ impl Setting {
     }
 }
 
-/// The simulated device for one test at a time, its settings at their first values; none, said on the standard error,
+/// The simulated device for one test at a time, its settings at their first values; none, which counts as skipped,
 /// where there is no [`LIBRARY`].
 pub fn hold() -> Option<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::new(());
     if LIBRARY.is_none() {
-        eprintln!("skipped: no C++ compiler was found to build the simulated GPU");
+        skipped::skip("no C++ compiler was found to build the simulated GPU");
         return None;
     }
     // A test that failed while it held the device leaves nothing behind that the next one minds.
