@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT, TENSORS, Tensor};
+use cnn_core::range::{PARAMETER_LIMIT, in_range};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
 use crate::backend::boxed_zeros;
@@ -50,9 +51,11 @@ pub enum ExchangeError {
         /// The type in the file.
         found: Dtype,
     },
-    /// A value that is NaN or infinite.
-    #[error("the tensor {name} holds {value} at index {index:?}; every parameter must be finite")]
-    NotFinite {
+    /// A value that is NaN, infinite or too large ([`cnn_core::range`]).
+    #[error(
+        "the tensor {name} holds {value} at index {index:?}; every parameter must be below {PARAMETER_LIMIT} in magnitude"
+    )]
+    OutOfRange {
         /// PyTorch's name.
         name: &'static str,
         /// The value.
@@ -110,8 +113,8 @@ fn read_tensor(tensor: &Tensor, view: &TensorView<'_>, values: &mut [f32]) -> Re
     let (words, _) = view.data().as_chunks();
     for (place, (value, &word)) in values.iter_mut().zip(words).enumerate() {
         *value = f32::from_le_bytes(word);
-        if !value.is_finite() {
-            return Err(ExchangeError::NotFinite { name, value: *value, index: index_of(place, expected) });
+        if !in_range(*value) {
+            return Err(ExchangeError::OutOfRange { name, value: *value, index: index_of(place, expected) });
         }
     }
     Ok(())

@@ -11,12 +11,17 @@ use clap::Parser;
 use cli::{Cli, Command};
 use commands::{RED, printable};
 use host_trainer::dataset::DatasetError;
+use host_trainer::float_environment;
 
 /// The exit code of flags that contradict each other, as clap has it for flags that it refuses.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = float_environment::establish() {
+        eprintln!("{RED}error:{RED:#} {error}");
+        return ExitCode::FAILURE;
+    }
     let result = match cli.command {
         None => commands::train::run(&cli.train),
         Some(Command::Train(args)) => commands::train::run(&args),
