@@ -2,23 +2,22 @@
 
 use std::path::PathBuf;
 
-use anstream::eprintln;
 use host_trainer::dataset::{self, Dataset, DatasetError, Options, Samples, Split};
 
-use super::RED;
+use super::output;
 use crate::cli::DataArgs;
 
 /// Both splits.
 pub fn open(args: &DataArgs) -> Result<Dataset, DatasetError> {
     let opened = dataset::open(&options(args))?;
-    warn(opened.warning.as_deref());
+    opened.warning.iter().for_each(output::framed_warning);
     Ok(opened.dataset)
 }
 
 /// One split and the data set's name.
 pub fn open_split(args: &DataArgs, split: Split) -> Result<(String, Samples), DatasetError> {
     let opened = dataset::open_split(&options(args), split)?;
-    warn(opened.warning.as_deref());
+    opened.warning.iter().for_each(output::framed_warning);
     Ok((opened.name, opened.samples))
 }
 
@@ -30,11 +29,4 @@ fn options(args: &DataArgs) -> Options {
         mirrors: args.mirror.clone().into_iter().collect(),
         ..Options::default()
     }
-}
-
-/// Frames a warning so that it cannot be missed between lines of output.
-fn warn(warning: Option<&str>) {
-    let Some(warning) = warning else { return };
-    let rule = "!".repeat(80);
-    eprintln!("{RED}{rule}\n{warning}\n{rule}{RED:#}");
 }
