@@ -1,22 +1,26 @@
 //! The program people run: flags in, an exit code out. The work is done by the library beside it.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod commands;
 
 use std::process::ExitCode;
 
-use anstream::eprintln;
-use clap::Parser;
-
 use cli::{Cli, Command};
-use commands::{RED, printable};
+use commands::output;
 use host_trainer::dataset::DatasetError;
 
 /// The exit code of flags that contradict each other, as clap has it for flags that it refuses.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(error),
+    };
+    output::choose(cli.mode());
+    let trains = matches!(cli.command, None | Some(Command::Train(_)));
     let result = match cli.command {
         None => commands::train::run(&cli.train),
         Some(Command::Train(args)) => commands::train::run(&args),
@@ -30,11 +34,14 @@ fn main() -> ExitCode {
         Some(Command::Board(args)) => commands::board::run(&args),
     };
     match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{RED}error:{RED:#} {}", printable(format_args!("{error:#}")));
-            ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
-        }
+        Ok(code) => output::close(code, trains),
+        Err(error) => match error.downcast() {
+            Ok(flags) => output::usage(flags),
+            Err(error) => {
+                output::error(format_args!("{error:#}"));
+                ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
+            }
+        },
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anstream::eprintln;
 use host_trainer::dataset::{self, Dataset, DatasetError, Notice, Options, Samples, Source, Split, synthetic};
 use host_trainer::report::RunRecord;
 
-use super::{RED, printable};
+use super::output;
 use crate::cli::DataArgs;
 
 /// Both splits.
@@ -49,15 +48,11 @@ fn mnist_dir() -> Option<PathBuf> {
     std::env::var_os("MNIST_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }
 
-/// Says where the data comes from, if that must be said. A warning is framed so that it cannot be missed between lines
-/// of output.
+/// Says where the data comes from, if that must be said.
 fn tell(notice: Option<Notice>) {
     match notice {
         None => {}
-        Some(Notice::Remark(remark)) => eprintln!("note: {}", printable(remark)),
-        Some(Notice::Warning(warning)) => {
-            let rule = "!".repeat(80);
-            eprintln!("{RED}{rule}\n{}\n{rule}{RED:#}", printable(warning));
-        }
+        Some(Notice::Remark(remark)) => output::note(remark),
+        Some(Notice::Warning(warning)) => output::framed_warning(warning),
     }
 }

@@ -63,8 +63,8 @@ impl Default for Network {
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// No mirror gave this file.
-    #[error("{name} could not be downloaded:{}",
-        attempts.iter().map(|attempt| format!("\n  {attempt}")).collect::<String>())]
+    #[error("{name} could not be downloaded: {}",
+        attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Unavailable {
         /// The file.
         name: &'static str,

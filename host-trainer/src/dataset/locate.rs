@@ -201,7 +201,7 @@ pub enum DatasetError {
     },
     /// MNIST is not here and could not be downloaded.
     #[error(
-        "{0}\nto train without a download, put the four files of MNIST into a folder and name it with --data DIR or \
+        "{0}; to train without a download, put the four files of MNIST into a folder and name it with --data DIR or \
              MNIST_DIR, or use --dataset synthetic"
     )]
     Download(DownloadError),
@@ -322,8 +322,8 @@ fn complete(folder: &Path, splits: &[Split], options: &Options) -> Result<Option
 
 fn stand_in_warning(folder: &Path, error: &DownloadError) -> String {
     format!(
-        "this is NOT MNIST: {} stand in for it, and results say nothing about MNIST.\n\
-         Neither --data nor MNIST_DIR names a folder, {} does not hold the files, and {error}\n\
+        "this is NOT MNIST: {} stand in for it, and results say nothing about MNIST. \
+         Neither --data nor MNIST_DIR names a folder, {} does not hold the files, and {error}. \
          --dataset mnist refuses instead, --dataset synthetic draws digits without asking.",
         synthetic::name(synthetic::DEFAULT_SEED),
         folder.display()
