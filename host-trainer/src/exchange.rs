@@ -207,13 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_finite_is_located() {
+    fn a_value_out_of_range_is_located() {
         let mut parameters = boxed_zeros();
         parameters[FC1_WEIGHT.offset + 2 * 800 + 17] = f32::NAN;
         assert!(message(&export(&parameters)).starts_with("the tensor fc1.weight holds NaN at index [2, 17];"));
-        let mut parameters = boxed_zeros();
-        parameters[CONV2_BIAS.offset + 31] = f32::NEG_INFINITY;
-        assert!(message(&export(&parameters)).starts_with("the tensor conv2.bias holds -inf at index [31];"));
+        for (value, name) in [(f32::NEG_INFINITY, "-inf"), (-16_777_216.0, "-16777216")] {
+            let mut parameters = boxed_zeros();
+            parameters[CONV2_BIAS.offset + 31] = value;
+            let text = message(&export(&parameters));
+            assert!(text.starts_with(&format!("the tensor conv2.bias holds {name} at index [31];")), "{text}");
+        }
         assert_eq!(index_of(16 * 9 + 3 * 9 + 2 * 3 + 1, &[32, 16, 3, 3]), [1, 3, 2, 1]);
     }
 

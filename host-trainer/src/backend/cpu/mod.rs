@@ -32,7 +32,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use self::forward::{EvaluationScratch, IMAGES_OF_EVALUATION};
 use self::network::{Network, Panels};
 use self::simd::dispatch::Dispatch;
-pub use self::simd::dispatch::{SimdLevel, UnknownSimdLevel};
+pub use self::simd::dispatch::SimdLevel;
 use self::step::{BatchSums, Scratch, Training};
 use self::team::{Member, Team};
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};

@@ -121,26 +121,28 @@ impl Kernel for Step<'_> {
         let gradient = self.gradient.as_chunks::<PANEL>().0;
         for ((parameters, momentum), gradient) in parameters.zip(momentum).zip(gradient) {
             for v in 0..PANEL / S::LANES {
-                step_vector(simd, &mut watch, &self.sgd, parameters, momentum, v, simd.load(gradient, v));
+                step_vector(&mut watch, &self.sgd, parameters, momentum, v, simd.load(gradient, v));
             }
         }
-        watch.saw_nothing_else(simd)
+        watch.saw_nothing_else()
     }
 }
 
 /// Sees whether parameters are in range, [`cnn_core::range::in_range`]: a lane that was once not stays so.
 struct RangeWatch<S: Simd> {
+    simd: S,
     in_range: S::Vector,
 }
 
 impl<S: Simd> RangeWatch<S> {
     #[inline(always)]
     fn new(simd: S) -> Self {
-        Self { in_range: simd.splat(1.0) }
+        Self { simd, in_range: simd.splat(1.0) }
     }
 
     #[inline(always)]
-    fn look(&mut self, simd: S, parameters: S::Vector) {
+    fn look(&mut self, parameters: S::Vector) {
+        let simd = self.simd;
         // |w| < 2²⁴ exactly if the rounded w² is less than 2⁴⁸; NaN is not.
         const SQUARE: f32 = PARAMETER_LIMIT * PARAMETER_LIMIT;
         let in_range = simd.greater(simd.splat(SQUARE), simd.mul(parameters, parameters));
@@ -149,15 +151,14 @@ impl<S: Simd> RangeWatch<S> {
 
     /// Whether all were in range.
     #[inline(always)]
-    fn saw_nothing_else(self, simd: S) -> bool {
-        simd.bits(simd.equal(self.in_range, simd.splat(0.0))) == 0
+    fn saw_nothing_else(self) -> bool {
+        self.simd.bits(self.simd.equal(self.in_range, self.simd.splat(0.0))) == 0
     }
 }
 
 /// [`Sgd::update`] of vector number `index`.
 #[inline(always)]
 fn step_vector<S: Simd>(
-    simd: S,
     watch: &mut RangeWatch<S>,
     sgd: &Sgd,
     parameters: &mut [f32],
@@ -165,11 +166,12 @@ fn step_vector<S: Simd>(
     index: usize,
     gradient: S::Vector,
 ) {
+    let simd = watch.simd;
     let parameter = simd.load(parameters, index);
     let gradient = simd.add_product(gradient, simd.splat(sgd.weight_decay), parameter);
     let velocity = simd.add(simd.mul(simd.splat(sgd.momentum), simd.load(momentum, index)), gradient);
     let parameter = simd.sub(parameter, simd.mul(simd.splat(sgd.learning_rate), velocity));
-    watch.look(simd, parameter);
+    watch.look(parameter);
     simd.store(parameters, index, parameter);
     simd.store(momentum, index, velocity);
 }
@@ -296,11 +298,11 @@ impl Fc1Update<'_> {
             for (tile, outputs) in outputs.as_chunks::<OUTPUTS>().0.iter().enumerate() {
                 for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
                     let outputs = outputs.map(usize::from);
-                    self.tile::<S, OUTPUTS, VECTORS>(simd, &mut watch, &inputs, terms, tile, outputs, first);
+                    self.tile::<S, OUTPUTS, VECTORS>(&mut watch, &inputs, terms, tile, outputs, first);
                 }
             }
         }
-        watch.saw_nothing_else(simd)
+        watch.saw_nothing_else()
     }
 
     /// The group's outputs number `tile * OUTPUTS` on, which are `outputs`, and the block's inputs from vector number
@@ -308,7 +310,6 @@ impl Fc1Update<'_> {
     #[inline(always)]
     fn tile<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(
         &mut self,
-        simd: S,
         watch: &mut RangeWatch<S>,
         inputs: &[&[f32; FC1_BLOCK]; SEGMENT],
         terms: &[Term],
@@ -316,6 +317,7 @@ impl Fc1Update<'_> {
         outputs: [usize; OUTPUTS],
         first: usize,
     ) {
+        let simd = watch.simd;
         let mut sums = [[simd.splat(0.0); VECTORS]; OUTPUTS];
         if !self.first {
             sums = outputs.map(|output| simd.load_all(&self.gradient[output], first));
@@ -335,7 +337,7 @@ impl Fc1Update<'_> {
                 match &self.last {
                     Some(sgd) => {
                         let (weight, momentum) = (&mut self.weight[output], &mut self.momentum[output]);
-                        step_vector(simd, watch, sgd, weight, momentum, first + v, sums[v]);
+                        step_vector(watch, sgd, weight, momentum, first + v, sums[v]);
                     }
                     None => simd.store(&mut self.gradient[output], first + v, sums[v]),
                 }
