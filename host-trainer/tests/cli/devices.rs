@@ -60,9 +60,17 @@ fn doctor_lists_every_gpu_and_takes_the_first_that_can_be_used() {
     let line = |start: &str| out.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{out}"));
     assert_has(line("GPU 0"), &["not usable", "CUDA_ERROR_DEVICE_UNAVAILABLE (46)"]);
     assert_has(line("GPU 1"), &["simulated GPU", "compute capability 6.1", "GB", "not usable", "too old"]);
-    assert_has(line("GPU 2"), &["simulated GPU", "compute capability 7.0", "8 multiprocessors", "; usable"]);
+    assert_has(line("GPU 2"), &["simulated GPU", "compute capability 7.0", "8 multiprocessors", ", usable"]);
     assert_has(line("GPU 3"), &["not usable", "999"]);
     assert_has(&out, &["--backend auto takes cuda:2 (simulated GPU"]);
+
+    let output = run(settings, &folder, &["doctor", "--data", "data", "--json"]).expect("as before");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let devices = found["gpu"]["driver"]["devices"].as_array().expect("a list");
+    let usable: Vec<_> = devices.iter().map(|device| device["usable"].as_bool().expect("true or false")).collect();
+    assert_eq!(usable, [false, false, true, false], "{found}");
+    assert_eq!((&devices[1]["device"], &devices[1]["compute_capability"][0]), (&1.into(), &6.into()), "{found}");
+    assert!(devices[0]["name"].is_null() && devices[2]["not_usable_because"].is_null(), "{found}");
 
     let output = run(settings, &folder, &["doctor", "--data", "data", "--device", "1"]).expect("as before");
     assert_has(&stdout(&output), &["--backend auto takes nothing: GPU 1 (simulated GPU): its compute capability 6.1"]);

@@ -16,6 +16,7 @@ mod folders;
 mod full_disk;
 #[cfg(unix)]
 mod killed;
+mod output;
 mod runs;
 #[cfg(unix)]
 mod signals;
