@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Summary(args)) => commands::summary::run(&args),
         Some(Command::Export(args)) => commands::exchange::export(&args),
         Some(Command::Import(args)) => commands::exchange::import(&args),
+        Some(Command::Completions(args)) => commands::completions(&args),
         Some(Command::Board(args)) => commands::board::run(&args),
     };
     match result {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use cnn_core::model::Training;
+use host_trainer::exchange::INPUT;
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 use serde::Serialize;
@@ -10,9 +11,6 @@ use serde::Serialize;
 use super::output::{self, result};
 use super::table::{self, Network};
 use crate::cli::SummaryArgs;
-
-/// What becomes of a pixel before the first layer, for those who run a model elsewhere.
-pub const INPUT: &str = "(pixel / 255 - 0.5) / 0.5";
 
 /// Prints the network's table and, if a model is given, its metadata.
 pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {

@@ -126,7 +126,7 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
     let saved = match run.epochs.last() {
         Some(last) => {
             say!("fingerprint {}", last.fingerprint);
-            format!("the {complete} complete {} are saved in {}", epochs(complete), args.out.display())
+            format!("the {} saved in {}", complete_epochs(complete), args.out.display())
         }
         None => "no epoch was completed, nothing is saved".into(),
     };
@@ -141,17 +141,15 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
         let saved = match (reported, kept) {
             (Ok(()), _) => format!(" ({saved})"),
             (Err(_), Ok(())) if args.checkpoint_every > 0 => {
-                format!(
-                    " (the {complete} complete {} are saved in a checkpoint: --resume writes the files again)",
-                    epochs(complete)
-                )
+                format!(" (the {} saved in a checkpoint: --resume writes the files again)", complete_epochs(complete))
             }
             (Err(_), _) => String::new(),
         };
         anyhow::bail!("{}{saved}", failures.join("; "));
     }
     if let Some(Stop::Interrupted { epoch }) = run.stopped {
-        output::note(format_args!("interrupted in epoch {epoch}: {saved}"));
+        let next = if complete > 0 && args.checkpoint_every > 0 { "; --resume goes on from there" } else { "" };
+        output::note(format_args!("interrupted in epoch {epoch}: {saved}{next}"));
         return Ok(interruption.exit_code());
     }
     let now = if *resumed > 0 { format!(", {} of them now,", complete - resumed) } else { String::new() };
@@ -162,6 +160,10 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
         args.out.display()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+fn complete_epochs(count: usize) -> String {
+    format!("{count} complete {} {}", epochs(count), if count == 1 { "is" } else { "are" })
 }
 
 fn epochs(count: usize) -> &'static str {

@@ -29,7 +29,7 @@ const EPOCHS: u32 = 3;
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let compared = match &args.record {
         Some(record) => Compared::Record(record),
-        None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref()) },
+        None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref())? },
     };
     let dataset = Arc::new(data::open(&args.data)?);
     say!("data     {}", dataset.name);
@@ -55,14 +55,15 @@ enum Compared<'a> {
 }
 
 /// The epochs of a comparison of two backends; they start from the beginning.
-fn first_epochs(epochs: Option<&EpochsArg>) -> u32 {
-    match epochs {
+fn first_epochs(epochs: Option<&EpochsArg>) -> Result<u32, clap::Error> {
+    Ok(match epochs {
         None => EPOCHS,
         Some(EpochsArg::First(count)) => *count,
-        Some(EpochsArg::Range(_)) => Cli::command()
-            .error(ErrorKind::ArgumentConflict, "--epochs A..B needs a record; two backends start from the beginning")
-            .exit(),
-    }
+        Some(EpochsArg::Range(_)) => {
+            let told = "--epochs A..B needs a record; two backends start from the beginning";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, told));
+        }
+    })
 }
 
 fn with_backend(
