@@ -48,5 +48,5 @@ fn main() -> ExitCode {
 
 /// Whether the flags are wrong rather than the data.
 fn is_usage(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(DatasetError::SyntheticWithData))
+    error.downcast_ref().is_some_and(DatasetError::is_usage)
 }

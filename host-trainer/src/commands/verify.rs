@@ -28,14 +28,17 @@ const EPOCHS: u32 = 3;
 /// Compares, epoch by epoch.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let compared = match &args.record {
-        Some(record) => Compared::Record(record),
+        Some(path) => Compared::Record(path, read_record(path)?),
         None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref())? },
     };
-    let dataset = Arc::new(data::open(&args.data)?);
+    let dataset = Arc::new(match &compared {
+        Compared::Record(_, record) => data::open_recorded(&args.data, record)?,
+        Compared::Backends { .. } => data::open(&args.data)?,
+    });
     say!("data     {}", dataset.name);
     let interruption = interrupt::listen()?;
     let result = match compared {
-        Compared::Record(path) => with_record(args, path, &dataset, &interruption.flag)?,
+        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag)?,
         Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag)?,
     };
     match result {
@@ -50,7 +53,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 
 /// What is compared with the first backend.
 enum Compared<'a> {
-    Record(&'a Path),
+    Record(&'a Path, RunRecord),
     Backends { epochs: u32 },
 }
 
@@ -98,13 +101,12 @@ fn with_backend(
 fn with_record(
     args: &VerifyArgs,
     path: &Path,
+    record: &RunRecord,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Result<(), VerifyError>> {
-    let bytes = read_limited(path, MAX_RECORD_BYTES)?;
-    let record = RunRecord::parse(&bytes).with_context(|| path.display().to_string())?;
-    let epochs = recorded_epochs(args.epochs.as_ref(), path, &record)?;
-    let start = find_start(args, path, &record, *epochs.start())?;
+    let epochs = recorded_epochs(args.epochs.as_ref(), path, record)?;
+    let start = find_start(args, path, record, *epochs.start())?;
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
     say!("backend  {title}");
     say!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), record.backend);
@@ -115,12 +117,17 @@ fn with_record(
     say!();
     let start = start.map(|(_, checkpoint)| checkpoint);
     let mut repeated = Repeated { interrupted };
-    let result = compare_with_record(&mut *backend, dataset, &record, start, *epochs.end(), &mut repeated);
+    let result = compare_with_record(&mut *backend, dataset, record, start, *epochs.end(), &mut repeated);
     if result.is_ok() {
         say!();
         result!("fingerprints, losses and accuracies are those of the record, bit for bit");
     }
     Ok(result)
+}
+
+fn read_record(path: &Path) -> anyhow::Result<RunRecord> {
+    let bytes = read_limited(path, MAX_RECORD_BYTES)?;
+    RunRecord::parse(&bytes).with_context(|| path.display().to_string())
 }
 
 fn recorded_epochs(epochs: Option<&EpochsArg>, path: &Path, record: &RunRecord) -> anyhow::Result<RangeInclusive<u32>> {
