@@ -52,6 +52,7 @@ impl Cli {
             Some(Command::Predict(args)) => args.json,
             Some(Command::Doctor(args)) => args.json,
             Some(Command::Summary(args)) => args.json,
+            Some(Command::Verify(args)) => args.json,
             _ => false,
         };
         match (json, self.quiet) {
@@ -285,6 +286,9 @@ pub struct VerifyArgs {
     /// Repeat the run of this run.json, with its recipe, instead of comparing two backends
     #[arg(conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle"])]
     pub record: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Epochs to train and compare: the first N, or of a record those from A to B, both included [default: 3, or all of
     /// the record]
     #[arg(long, value_name = "N|A..B", value_parser = EpochsArg::parse, allow_negative_numbers = true,

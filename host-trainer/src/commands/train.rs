@@ -237,3 +237,14 @@ impl Terminal {
         self.show_epoch(metrics.epoch + 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_epoch_is_and_two_are() {
+        assert_eq!(complete_epochs(1), "1 complete epoch is");
+        assert_eq!(complete_epochs(2), "2 complete epochs are");
+    }
+}

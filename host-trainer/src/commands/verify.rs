@@ -12,10 +12,12 @@ use clap::error::ErrorKind;
 use host_trainer::checkpoint::{self, Checkpoint};
 use host_trainer::dataset::Dataset;
 use host_trainer::files::read_limited;
+use host_trainer::fingerprint::Fingerprint;
 use host_trainer::report::RunRecord;
 use host_trainer::report::record::MAX_RECORD_BYTES;
 use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
+use serde::Serialize;
 
 use super::interrupt;
 use super::output::{self, result, say};
@@ -28,7 +30,7 @@ const EPOCHS: u32 = 3;
 /// Compares, epoch by epoch.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let compared = match &args.record {
-        Some(path) => Compared::Record(path, read_record(path)?),
+        Some(path) => Compared::Record(path, Box::new(read_record(path)?)),
         None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref())? },
     };
     let dataset = Arc::new(match &compared {
@@ -37,10 +39,16 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     });
     say!("data     {}", dataset.name);
     let interruption = interrupt::listen()?;
+    let mut answer = Answer { dataset: dataset.name.clone(), ..Answer::default() };
     let result = match compared {
-        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag)?,
-        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag)?,
+        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag, &mut answer)?,
+        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag, &mut answer)?,
     };
+    answer.equal = result.is_ok();
+    answer.difference = result.as_ref().err().map(ToString::to_string);
+    if !matches!(result, Err(VerifyError::Stopped(_))) {
+        output::json(&answer)?;
+    }
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(VerifyError::Stopped(Stop::Interrupted { epoch })) => {
@@ -51,9 +59,29 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The answer of `--json`.
+#[derive(Default, Serialize)]
+struct Answer {
+    dataset: String,
+    /// What trained, one or two.
+    backends: Vec<String>,
+    /// The record that was repeated.
+    record: Option<String>,
+    /// The epochs that were trained, the last of them the one with the difference if there is one.
+    epochs: Vec<TrainedEpoch>,
+    equal: bool,
+    difference: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TrainedEpoch {
+    epoch: u32,
+    fingerprint: Fingerprint,
+}
+
 /// What is compared with the first backend.
 enum Compared<'a> {
-    Record(&'a Path, RunRecord),
+    Record(&'a Path, Box<RunRecord>),
     Backends { epochs: u32 },
 }
 
@@ -74,17 +102,21 @@ fn with_backend(
     epochs: u32,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
+    answer: &mut Answer,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let (mut first, title) = open_backend(&args.backend, dataset)?;
     say!("first    {title}");
+    answer.backends.push(title);
     let against = BackendArgs { backend: args.against, ..args.backend.clone() };
     let (mut second, title) = open_backend(&against, dataset)?;
     say!("second   {title}");
+    answer.backends.push(title);
     say!();
     let settings = args.recipe.settings(epochs);
     let mut progress = |_| proceed(interrupted);
     let result = compare([&mut *first, &mut *second], dataset, &settings, &mut progress, &mut |verified| {
         let [first, second] = verified.training_seconds;
+        answer.epochs.push(TrainedEpoch { epoch: verified.epoch, fingerprint: verified.fingerprint });
         say!(
             "epoch {:>3}  the same  {}  trained in {first:.2} s and {second:.2} s",
             verified.epoch,
@@ -104,6 +136,7 @@ fn with_record(
     record: &RunRecord,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
+    answer: &mut Answer,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let epochs = recorded_epochs(args.epochs.as_ref(), path, record)?;
     let start = find_start(args, path, record, *epochs.start())?;
@@ -116,7 +149,9 @@ fn with_record(
     }
     say!();
     let start = start.map(|(_, checkpoint)| checkpoint);
-    let mut repeated = Repeated { interrupted };
+    answer.record = Some(path.to_string_lossy().into_owned());
+    answer.backends.push(title);
+    let mut repeated = Repeated { interrupted, answer };
     let result = compare_with_record(&mut *backend, dataset, record, start, *epochs.end(), &mut repeated);
     if result.is_ok() {
         say!();
@@ -168,6 +203,7 @@ fn proceed(interrupted: &AtomicBool) -> ControlFlow<()> {
 /// Shows the epochs of a repeated run.
 struct Repeated<'a> {
     interrupted: &'a AtomicBool,
+    answer: &'a mut Answer,
 }
 
 impl Observer for Repeated<'_> {
@@ -176,6 +212,8 @@ impl Observer for Repeated<'_> {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        say!("epoch {:>3}  {}", report.metrics.epoch, report.fingerprint.short());
+        let EpochReport { metrics, fingerprint, .. } = report;
+        say!("epoch {:>3}  {}", metrics.epoch, fingerprint.short());
+        self.answer.epochs.push(TrainedEpoch { epoch: metrics.epoch, fingerprint: *fingerprint });
     }
 }
