@@ -589,8 +589,8 @@ mod tests {
         let image =
             decode(&loss_image(&epochs(&[(900.0, 1.0), (2.0, 1e30), (f64::MAX, 0.5)]), "data, seed 0").unwrap());
         let (_, top) = whole(3, 2.5).place((0.0, 2.5));
-        // Below the legend and above the axis, less half a stroke, there is only grey text.
-        for y in 80..top as u32 / OVERSAMPLING - TRAIN.width {
+        // Below the legend and above the axis, less what a broad line needs to end, there is only grey text.
+        for y in 80..top as u32 / OVERSAMPLING - 2 * TRAIN.width {
             for x in 0..WIDTH {
                 let [red, green, blue] = image.get_pixel(x, y).0;
                 assert!(red.abs_diff(green) < 3 && green.abs_diff(blue) < 3, "colour at {x}, {y}");
