@@ -139,9 +139,11 @@ Example:
   host-trainer export out/weights.postcard net.safetensors
   python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))
 
-The parameters expect every pixel of a 28×28 image, white ink on black, as (pixel / 255 - 0.5) / 0.5:
-in torchvision ToTensor() and then Normalize((0.5,), (0.5,)). With ToTensor() alone, or with MNIST's mean and
-deviation, the accuracy is far lower and nothing says why.")]
+The network expects 28×28 pixels, white ink on black, each of them as
+  (pixel / 255 - 0.5) / 0.5
+which in torchvision is ToTensor() and then
+  Normalize((0.5,), (0.5,))
+With anything else the accuracy is lower, and nothing says why.")]
     Export(ExportArgs),
     /// Make a model file of parameters from PyTorch
     #[command(after_help = "\
