@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES, Training, encode};
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+use cnn_core::text::breaks_line;
 
 use crate::backend::boxed_zeros;
 use crate::files::{FileError, Staged, read_limited};
@@ -80,17 +81,22 @@ impl LoadedModel {
         model.metadata().training
     }
 
+    /// The file's contents.
+    pub fn file(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Writes a model file, whole or not at all. `golden` becomes its self-test. A longer name of the data set is cut to
-/// [`MAX_DATASET_NAME`] bytes.
+/// Writes a model file, whole or not at all. `golden` becomes its self-test. In the data set's name � takes the place of
+/// what is [no part of a line](cnn_core::text), and a longer one is cut to [`MAX_DATASET_NAME`] bytes.
 ///
 /// # Errors
-/// If a parameter is not finite or the file cannot be written.
+/// If a parameter is not finite, `training` is what no run is, or the file cannot be written.
 pub fn write(
     path: &Path,
     training: Option<Training<'_>>,
@@ -113,9 +119,11 @@ pub fn stage(
     let mut activations = Box::new(Activations::new());
     normalize(golden, &mut activations.image);
     let logits = forward(&Parameters::of(parameters), &mut activations);
+    let name = training.map(|training| as_line(training.dataset)).unwrap_or_default();
+    let name = &name[..name.floor_char_boundary(MAX_DATASET_NAME)];
     let metadata = Metadata {
         shapes: SHAPES,
-        training: training.map(|training| Training { dataset: name_that_fits(training.dataset), ..training }),
+        training: training.map(|training| Training { dataset: name, ..training }),
         fingerprint: *Fingerprint::of(parameters).as_bytes(),
         golden: Golden { pixels: golden, logits },
     };
@@ -125,6 +133,7 @@ pub fn stage(
     Ok(Staged::write(path, &bytes[..len])?)
 }
 
-fn name_that_fits(name: &str) -> &str {
-    &name[..name.floor_char_boundary(MAX_DATASET_NAME)]
+/// A name as the formats take it: � in place of characters that break the line or reorder it.
+pub(crate) fn as_line(name: &str) -> String {
+    name.replace(breaks_line, "\u{fffd}")
 }
