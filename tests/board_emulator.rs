@@ -92,7 +92,7 @@ fn a_model_that_must_not_run_is_refused_at_boot_by_name() {
     let cases: [(&[u8], Expectation); 5] = [
         (&[], |error| error == ModelError::Magic),
         (&damaged, |error| error == ModelError::Checksum),
-        (&nan, |error| error == ModelError::NonFinite(102_129)),
+        (&nan, |error| error == ModelError::OutOfRange(102_129)),
         (&other_shapes, |error| error == ModelError::Shapes),
         (&other_logits, is_self_test),
     ];

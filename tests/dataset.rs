@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cnn_core::sgd::Sgd;
 use host_trainer::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
-use host_trainer::dataset::download::Network;
+use host_trainer::dataset::download::{Network, Proxies};
 use host_trainer::dataset::{Dataset, Options, Source, Split, mnist, open, open_split, synthetic};
 use host_trainer::random::{initial_parameters, shuffled};
 use tests::mnist_dir;
@@ -30,7 +30,7 @@ fn assert_is_mnist(dataset: &Dataset) {
 fn the_original_is_recognised() {
     let Some(folder) = mnist_dir() else { return };
     let opened = open(&Options { data: Some(folder), ..Options::default() }).unwrap();
-    assert_eq!(opened.warning, None);
+    assert_eq!(opened.notice, None);
     assert_is_mnist(&opened.dataset);
 }
 
@@ -63,7 +63,12 @@ fn download_into(folder: &Path, mirror: &str) -> Options {
         source: Source::Mnist,
         download_folder: folder.into(),
         mirrors: vec![mirror.into()],
-        network: Network { answer: Duration::from_secs(60), stall: Duration::from_secs(20), proxy: None },
+        network: Network {
+            answer: Duration::from_secs(60),
+            stall: Duration::from_secs(20),
+            proxies: Some(Proxies::default()),
+            ..Network::default()
+        },
         ..Options::default()
     }
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::{Pixels, normalize};
 use crate::network::{Activations, FlatParameters, Logits, Parameters, TENSORS, forward};
+use crate::range::first_out_of_range;
 use crate::sgd::Sgd;
 use crate::text::is_one_line;
 
@@ -71,6 +72,7 @@ impl Metadata<'_> {
 
     /// Whether the values are such as a model can have.
     fn check_values(&self) -> Result<(), ModelError> {
+        // A network in range gives no other logits.
         if !self.golden.logits.iter().all(|logit| logit.is_finite()) {
             return Err(Impossible::GoldenLogit.into());
         }
@@ -197,9 +199,9 @@ pub enum ModelError {
     /// The parameters of another network.
     #[error("the model file holds another network: its tensors have other shapes")]
     Shapes,
-    /// NaN or infinity among the parameters.
-    #[error("parameter {0} of the model file is not a finite number")]
-    NonFinite(usize),
+    /// A parameter that is NaN, infinite or too large ([`crate::range`]).
+    #[error("parameter {0} of the model file is not a number below 2^24 in magnitude")]
+    OutOfRange(usize),
     /// The bytes do not lie on a 4-byte border, or the machine is big-endian: copy instead of borrowing.
     #[error("the model's parameters cannot be borrowed from where they lie")]
     NotInPlace,
@@ -280,7 +282,7 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Checks a file: magic, version, length, checksum, structure, shapes, finiteness of the parameters.
+    /// Checks a file: magic, version, length, checksum, structure, shapes, range of the parameters.
     ///
     /// # Errors
     /// The first check that fails. It never panics, whatever the bytes.
@@ -299,8 +301,7 @@ impl<'a> Model<'a> {
         let Start { metadata, parameters_at } = start.ok_or(ModelError::Malformed)?;
         let parameters = file.get(parameters_at..).ok_or(ModelError::Malformed)?;
         let model = Model { metadata, parameters };
-        let non_finite = model.values().position(|value| !value.is_finite());
-        non_finite.map_or(Ok((model, rest)), |index| Err(ModelError::NonFinite(index)))
+        first_out_of_range(model.values()).map_or(Ok((model, rest)), |index| Err(ModelError::OutOfRange(index)))
     }
 
     /// What the file says of its parameters.
@@ -464,12 +465,12 @@ fn checksum_of(header: &FileHeader, contents: &[u8]) -> u32 {
 /// Writes a model file to the start of `file` and returns its length, at most [`MAX_LEN`].
 ///
 /// # Errors
-/// [`ModelError::NonFinite`] for a parameter that is not finite, [`ModelError::Malformed`] if the golden image does not
-/// have 784 pixels, [`ModelError::NoRoom`] if `file` is too short or a name too long, [`ModelError::Impossible`] for values
-/// that no model has.
+/// [`ModelError::OutOfRange`] for a parameter that is, [`ModelError::Malformed`] if the golden image does not have 784
+/// pixels, [`ModelError::NoRoom`] if `file` is too short or a name too long, [`ModelError::Impossible`] for values that no
+/// model has.
 pub fn encode(metadata: &Metadata<'_>, parameters: &FlatParameters, file: &mut [u8]) -> Result<usize, ModelError> {
-    if let Some(index) = parameters.iter().position(|value| !value.is_finite()) {
-        return Err(ModelError::NonFinite(index));
+    if let Some(index) = first_out_of_range(parameters.iter().copied()) {
+        return Err(ModelError::OutOfRange(index));
     }
     if metadata.golden.pixels.len() != size_of::<Pixels>() {
         return Err(ModelError::Malformed);
@@ -524,6 +525,7 @@ mod tests {
 
     use super::*;
     use crate::network::PARAMETER_COUNT;
+    use crate::range::PARAMETER_LIMIT;
 
     const PIXELS: Pixels = [7; size_of::<Pixels>()];
 
@@ -668,7 +670,7 @@ mod tests {
         placed.bytes_mut()[last..].copy_from_slice(&f32::NAN.to_le_bytes());
         assert_eq!(parse(placed.bytes()), ModelError::Checksum);
         placed.seal();
-        assert_eq!(parse(placed.bytes()), ModelError::NonFinite(PARAMETER_COUNT - 1));
+        assert_eq!(parse(placed.bytes()), ModelError::OutOfRange(PARAMETER_COUNT - 1));
 
         let mut other = good.clone();
         other.shapes[0][0] = 8;
@@ -791,7 +793,14 @@ mod tests {
         let short = Metadata { golden: Golden { pixels: &PIXELS[1..], ..good.golden }, ..good.clone() };
         assert_eq!(encode(&short, &parameters, &mut file), Err(ModelError::Malformed));
         assert_eq!(encode(&good, &parameters, &mut file[..PARAMETER_BYTES]), Err(ModelError::NoRoom));
-        parameters[5] = f32::INFINITY;
-        assert_eq!(encode(&good, &parameters, &mut file), Err(ModelError::NonFinite(5)));
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut unsound = good.clone();
+            unsound.golden.logits[7] = value;
+            assert_eq!(encode(&unsound, &parameters, &mut file), Err(Impossible::GoldenLogit.into()), "{value}");
+        }
+        for value in [f32::NAN, f32::INFINITY, PARAMETER_LIMIT, -1.0e30] {
+            parameters[5] = value;
+            assert_eq!(encode(&good, &parameters, &mut file), Err(ModelError::OutOfRange(5)), "{value}");
+        }
     }
 }

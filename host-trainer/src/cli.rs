@@ -3,19 +3,23 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use cnn_core::sgd::Sgd;
 use host_trainer::backend::{BackendChoice, CpuOptions, SimdLevel};
 use host_trainer::dataset::{Source, Split};
 use host_trainer::trainer::Settings;
 
+use crate::commands::output::Mode;
+
 /// Trains a small convolutional network on MNIST: the same bits on every CPU, GPU and microcontroller.
 ///
 /// Without a command it trains: 100 epochs of SGD in batches of 100, train and test loss and accuracy after each,
 /// and leaves the model, plots of both curves, metrics and a record of the run in the output folder.
 #[derive(Debug, Parser)]
-#[command(name = "host-trainer", version, args_conflicts_with_subcommands = true, args_override_self = true, after_help = TRAIN_EXAMPLES)]
+#[command(name = "host-trainer", version, args_override_self = true, after_help = TRAIN_EXAMPLES)]
 pub struct Cli {
     /// What to do; training if nothing is given.
     #[command(subcommand)]
@@ -23,6 +27,51 @@ pub struct Cli {
     /// How to train.
     #[command(flatten)]
     pub train: TrainArgs,
+    /// Results, warnings and errors alone: no tables, no progress, no epochs
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Cli {
+    /// What the command line asks for.
+    ///
+    /// # Errors
+    /// If it asks for help, or for what there is not.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        refuse_flags_before_the_command(&matches)?;
+        Self::from_arg_matches(&matches)
+    }
+
+    /// How much it prints.
+    pub fn mode(&self) -> Mode {
+        let json = match &self.command {
+            Some(Command::Evaluate(args)) => args.json,
+            Some(Command::Predict(args)) => args.json,
+            Some(Command::Doctor(args)) => args.json,
+            Some(Command::Summary(args)) => args.json,
+            _ => false,
+        };
+        match (json, self.quiet) {
+            (true, _) => Mode::Json,
+            (false, true) => Mode::Quiet,
+            (false, false) => Mode::Full,
+        }
+    }
+}
+
+/// Flags of the training that is the default say nothing to another command, and are not overlooked in silence.
+fn refuse_flags_before_the_command(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(command) = matches.subcommand_name() else { return Ok(()) };
+    let mut cli = Cli::command();
+    cli.build();
+    let given = cli.get_arguments().find(|argument| {
+        let id = argument.get_id().as_str();
+        !argument.is_global_set() && matches.value_source(id) == Some(ValueSource::CommandLine)
+    });
+    let Some(flag) = given.map(ToString::to_string) else { return Ok(()) };
+    let told = format!("'{flag}' stands before '{command}': the flags of a command come after it");
+    Err(cli.error(ErrorKind::ArgumentConflict, told))
 }
 
 const TRAIN_EXAMPLES: &str = "\
@@ -107,7 +156,7 @@ pub struct BackendArgs {
     #[arg(long, value_name = "N", value_parser = positive_usize, help_heading = "Backend")]
     pub threads: Option<usize>,
     /// Vector instructions of the CPU backend [default: the widest of this machine]
-    #[arg(long, value_name = "LEVEL", help_heading = "Backend")]
+    #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Backend")]
     pub simd: Option<SimdLevel>,
 }
 
@@ -203,6 +252,9 @@ pub struct EvaluateArgs {
     /// Which split
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
     pub split: SplitArg,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -267,6 +319,9 @@ impl EpochsArg {
 /// The flags of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -283,6 +338,9 @@ pub struct PredictArgs {
     /// Take the picture as it is: 28×28, white on black, not prepared
     #[arg(long, requires = "picture")]
     pub as_is: bool,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Classify this image of the data set, counted from 0
     #[arg(long, value_name = "N")]
     pub index: Option<usize>,
@@ -299,6 +357,9 @@ pub struct PredictArgs {
 pub struct SummaryArgs {
     /// A model file to describe
     pub model: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The flags of `export`.
@@ -360,8 +421,6 @@ fn positive_usize(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,10 +1,14 @@
 //! Files that are written whole or not at all, and read up to a limit.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
+
+pub mod read;
+
+pub use read::read_limited;
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,23 @@ pub enum FileError {
     NotAFile {
         /// The path.
         path: PathBuf,
+    },
+    /// What the path names is not read.
+    #[error("{} {cause}", path.display())]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        cause: read::OpenError,
+    },
+    /// The file was not as long as it said.
+    #[error("{} does not hold the {length} bytes that it had when it was opened: try again when nothing writes to it, \
+             or copy it and name the copy", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Its length when it was opened.
+        length: u64,
     },
     /// The file holds more than any file of its kind does.
     #[error("{} is larger than {limit} bytes; is it the right file?", path.display())]
@@ -178,18 +199,39 @@ pub fn remove_temporary(folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Removes the temporary files that killed programs left in `folder`, where others may be writing: those that nobody
+/// holds. What cannot be looked at or removed stays.
+pub fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_temporary(&entry.file_name().to_string_lossy())
+            && let Ok((file, _)) = read::open(&entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn is_temporary(name: &str) -> bool {
     let between = name.strip_prefix(TEMPORARY.0).and_then(|name| name.strip_suffix(TEMPORARY.1));
     between.is_some_and(|random| random.len() == RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// A file that removes itself unless it is persisted, with the permissions of any new file.
+/// A file that removes itself unless it is persisted, with the permissions of any new file. Where the file system knows
+/// locks it is locked, which tells [`remove_abandoned`] that somebody writes it.
 fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1).rand_bytes(RANDOM_LEN);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        // Before it was locked it may have looked abandoned.
+        let taken = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock)) || !file.path().exists();
+        if !taken {
+            return Ok(file);
+        }
+    }
 }
 
 /// Makes a rename in `folder` durable, where the system knows how.
@@ -209,24 +251,6 @@ fn synchronize(folder: &Path) -> io::Result<()> {
         }
         result => result,
     }
-}
-
-/// Reads a whole file of at most `limit` bytes; no more than that is ever held in memory.
-///
-/// # Errors
-/// If the file is missing, not readable, or longer than `limit`, or if the path names a folder.
-pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let failed = |cause| FileError::Read { path: path.into(), cause };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(FileError::NotAFile { path: path.into() });
-    }
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(FileError::TooLarge { path: path.into(), limit });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -261,12 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_neither_written_nor_read() {
+    fn a_folder_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inner");
         fs::create_dir(&path).unwrap();
         assert!(matches!(write_whole(&path, b"bytes"), Err(FileError::NotAFile { .. })));
-        assert!(matches!(read_limited(&path, 100), Err(FileError::NotAFile { .. })));
         assert_eq!(names_in(folder.path()), ["inner"]);
     }
 
@@ -287,6 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn where_others_may_write_only_what_nobody_holds_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, _killed) = temporary_file(folder.path()).unwrap().keep().unwrap();
+        drop(file);
+        let held = temporary_file(folder.path()).unwrap();
+        fs::write(folder.path().join("a.partial"), b"").unwrap();
+        remove_abandoned(folder.path());
+        let name = held.path().file_name().unwrap().to_str().unwrap();
+        assert_eq!(names_in(folder.path()), [name, "a.partial"]);
+        remove_abandoned(&folder.path().join("missing"));
+    }
+
+    #[test]
     fn a_folder_is_made_with_those_above_it_unless_a_file_is_in_the_way() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/c");
@@ -297,16 +333,6 @@ mod tests {
         fs::write(path.join("file"), b"").unwrap();
         let message = create_folder(&path.join("file/below")).unwrap_err().to_string();
         assert!(message.contains("a/b/c/file"), "{message}");
-    }
-
-    #[test]
-    fn reading_stops_at_the_limit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        assert!(matches!(read_limited(&path, 9), Err(FileError::Read { .. })));
-        fs::write(&path, [7; 10]).unwrap();
-        assert_eq!(read_limited(&path, 10).unwrap(), [7; 10]);
-        assert!(matches!(read_limited(&path, 9), Err(FileError::TooLarge { limit: 9, .. })));
     }
 
     #[cfg(unix)]

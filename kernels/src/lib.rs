@@ -86,7 +86,7 @@ pub struct Training {
     pub logits_gradient: DeviceAddress,
     /// f32 `[n][4800]`
     pub conv_gradient: DeviceAddress,
-    /// u32: [`NO_STEP`], or the first step whose loss is not finite. No later step changes the parameters.
+    /// u32: [`NO_STEP`], or the first step after which a parameter is out of range. No later step changes anything.
     pub failed_step: DeviceAddress,
     /// u32: 0 before every launch of [`TRAIN_STEPS`].
     pub arrived: DeviceAddress,

@@ -4,6 +4,7 @@
 //! sources on the CPU behind the same driver functions, for several orders of its threads. Without a C++ compiler there
 //! is no simulated GPU either, and the tests say that they skip.
 
+mod divergence;
 mod equality;
 mod faults;
 mod gpu;

@@ -3,6 +3,7 @@
 pub mod bits;
 pub mod board;
 pub mod cases;
+pub mod divergence;
 pub mod golden;
 pub mod hostile;
 pub mod oracle;

@@ -16,6 +16,7 @@ pub use cuda::{Cuda, CudaError, Schedule};
 pub use reference::Reference;
 
 use crate::dataset::{Dataset, Split};
+use crate::float_environment::FloatEnvironmentError;
 
 /// The parameters and the optimiser's momentum: all that a run carries from epoch to epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,12 +51,15 @@ pub struct Outcome {
 /// Why a backend stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
-    /// The loss of a step is NaN or infinite. Steps count from 0 within the epoch.
-    #[error("the loss is not a finite number in step {step}")]
-    NonFiniteLoss {
+    /// After a step a parameter is out of range ([`cnn_core::range`]). Steps count from 0 within the epoch.
+    #[error("the training has diverged in step {step}")]
+    Diverged {
         /// The step within the epoch, from 0.
         step: usize,
     },
+    /// This thread's arithmetic is not the contract's, and could not be made so.
+    #[error(transparent)]
+    Environment(#[from] FloatEnvironmentError),
     /// The progress callback asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -86,7 +90,7 @@ pub trait Backend {
     /// What it is and what it runs on, for people and the run record.
     fn description(&self) -> String;
 
-    /// Replaces the training state.
+    /// Replaces the training state. Its parameters are in range ([`cnn_core::range`]).
     ///
     /// # Errors
     /// If a device fails.
@@ -101,8 +105,8 @@ pub trait Backend {
     /// Trains one epoch. `progress` hears how many samples of the epoch are done.
     ///
     /// # Errors
-    /// If the loss of a step is not finite, if `progress` asked to stop, or if a device fails. The state is then
-    /// that of some step of the epoch.
+    /// If a step takes a parameter out of range: every backend ends at the same step, with a state that is of no use. If
+    /// `progress` asked to stop or a device fails; the state is then that of some step of the epoch.
     ///
     /// # Panics
     /// If an index of the order lies outside the training split or the batch length is 0.

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anstream::println;
 use anyhow::Context;
 use cnn_core::image::Pixels;
 use host_trainer::dataset::{Split, synthetic};
@@ -11,13 +10,14 @@ use host_trainer::files::{read_limited, write_whole};
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::{self, LoadedModel};
 
+use super::output::say;
 use crate::cli::{ExportArgs, ImportArgs};
 
 /// Model file to safetensors.
 pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let model = LoadedModel::read(&args.model)?;
     write_whole(&args.safetensors, &exchange::export(&model.parameters))?;
-    println!("{} written ({})", args.safetensors.display(), model.fingerprint);
+    say!("{} written ({})", args.safetensors.display(), model.fingerprint);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -26,7 +26,7 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let bytes = read_limited(&args.safetensors, MAX_FILE_BYTES)?;
     let parameters = exchange::import(&bytes).with_context(|| args.safetensors.display().to_string())?;
     model_file::write(&args.model, None, &parameters, &golden())?;
-    println!("{} written ({})", args.model.display(), Fingerprint::of(&parameters));
+    say!("{} written ({})", args.model.display(), Fingerprint::of(&parameters));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,28 +11,17 @@ pub mod verify;
 
 mod data;
 mod interrupt;
+pub mod output;
 mod start;
 mod table;
 
-use std::fmt::Display;
 use std::sync::Arc;
 
-use anstream::eprintln;
-use anstyle::{AnsiColor, Style};
 use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
 use host_trainer::checkpoint::Unfit;
 use host_trainer::dataset::Dataset;
 
 use crate::cli::BackendArgs;
-
-/// Errors and warnings, on terminals that want colours.
-pub const RED: Style = AnsiColor::Red.on_default().bold();
-
-/// Text that came from a file or a board, as a terminal may show it: control characters, which could clear the screen
-/// or pretend to be something else, become �.
-pub fn printable(text: impl Display) -> String {
-    text.to_string().replace(|character: char| character.is_control() && character != '\n', "\u{fffd}")
-}
 
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.
@@ -46,13 +35,13 @@ fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn B
 fn described(backend: &dyn Backend, no_gpu: Option<&CudaError>) -> String {
     match no_gpu {
         None => backend.description(),
-        Some(reason) => format!("{}\n         not the GPU: {reason}", backend.description()),
+        Some(reason) => format!("{}; not the GPU: {reason}", backend.description()),
     }
 }
 
 /// Names the checkpoints that were not taken, and why.
 fn warn_of_skipped(skipped: &[Unfit]) {
     for unfit in skipped {
-        eprintln!("{RED}warning:{RED:#} {unfit}; it is not taken");
+        output::warning(format_args!("{unfit}; it is not taken"));
     }
 }

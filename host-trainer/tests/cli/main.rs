@@ -14,6 +14,7 @@ mod folders;
 mod full_disk;
 #[cfg(unix)]
 mod killed;
+mod output;
 mod runs;
 #[cfg(unix)]
 mod signals;

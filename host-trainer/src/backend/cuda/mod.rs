@@ -269,7 +269,7 @@ impl Cuda {
         launches.finish(progress)
     }
 
-    /// The first step of the epoch whose loss was not finite.
+    /// The first step of the epoch that took a parameter out of range.
     fn failed_step(&self) -> Result<Option<usize>, CudaError> {
         let mut step = [NO_STEP];
         self.failed_step.copy_to(&mut step).map_err(CudaError::failed("training"))?;
@@ -362,7 +362,7 @@ impl Backend for Cuda {
         // However it ended, nothing of the epoch may still be under way when the caller goes on.
         self.stream.synchronize().map_err(CudaError::failed("training"))?;
         match self.failed_step()? {
-            Some(step) => Err(BackendError::NonFiniteLoss { step }),
+            Some(step) => Err(BackendError::Diverged { step }),
             None => result,
         }
     }
