@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES, Training, encode};
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
-use cnn_core::text::breaks_line;
 
 use crate::backend::boxed_zeros;
 use crate::files::{FileError, Staged, read_limited};
@@ -97,8 +96,8 @@ impl LoadedModel {
     }
 }
 
-/// Writes a model file, whole or not at all. `golden` becomes its self-test. In the data set's name � takes the place of
-/// what is [no part of a line](cnn_core::text), and a longer one is cut to [`MAX_DATASET_NAME`] bytes.
+/// Writes a model file, whole or not at all. `golden` becomes its self-test. A longer name of the data set is cut to
+/// [`MAX_DATASET_NAME`] bytes.
 ///
 /// # Errors
 /// If a parameter is not finite, `training` is what no run is, or the file cannot be written.
@@ -124,11 +123,9 @@ pub fn stage(
     let mut activations = Box::new(Activations::new());
     normalize(golden, &mut activations.image);
     let logits = forward(&Parameters::of(parameters), &mut activations);
-    let name = training.map(|training| as_line(training.dataset)).unwrap_or_default();
-    let name = &name[..name.floor_char_boundary(MAX_DATASET_NAME)];
     let metadata = Metadata {
         shapes: SHAPES,
-        training: training.map(|training| Training { dataset: name, ..training }),
+        training: training.map(|training| Training { dataset: name_that_fits(training.dataset), ..training }),
         fingerprint: *Fingerprint::of(parameters).as_bytes(),
         golden: Golden { pixels: golden, logits },
     };
@@ -138,7 +135,6 @@ pub fn stage(
     Ok(Staged::write(path, &bytes[..len])?)
 }
 
-/// A name as the formats take it: � in place of characters that break the line or reorder it.
-pub(crate) fn as_line(name: &str) -> String {
-    name.replace(breaks_line, "\u{fffd}")
+fn name_that_fits(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_DATASET_NAME)]
 }

@@ -15,8 +15,7 @@ use cnn_core::range::first_out_of_range;
 
 use crate::backend::TrainingState;
 use crate::fingerprint::Fingerprint;
-use crate::model_file::as_line;
-use crate::report::record::{DatasetRecord, Inconsistent, Settings, not_negative, one_line, require};
+use crate::report::record::{DatasetRecord, Inconsistent, Settings, as_line, not_negative, one_line, require};
 use crate::trainer::{EpochReport, Run};
 
 /// The most descriptions of backends that a checkpoint keeps.

@@ -4,12 +4,11 @@
 //! fingerprint of the parameters after every epoch, so that anyone can repeat the run and compare every epoch.
 //! Every floating-point number in it reads back as the bits that were written.
 
-use cnn_core::text::is_one_line;
+use cnn_core::text::{breaks_line, is_one_line};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Dataset;
 use crate::fingerprint::Fingerprint;
-use crate::model_file::as_line;
 use crate::trainer::{self, EpochReport};
 
 /// The version of the record that this program writes and reads.
@@ -312,6 +311,11 @@ impl RunRecord {
 fn is_share(accuracy: f64, count: u64) -> bool {
     let correct = (accuracy * count as f64).round();
     (0.0..=1.0).contains(&accuracy) && (correct / count as f64).to_bits() == accuracy.to_bits()
+}
+
+/// A name or a description as the formats take it: � in place of characters that break the line or reorder it.
+pub(crate) fn as_line(name: &str) -> String {
+    name.replace(breaks_line, "\u{fffd}")
 }
 
 /// An error unless what is demanded of a value holds.
