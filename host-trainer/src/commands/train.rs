@@ -91,8 +91,9 @@ fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Opti
     );
     say!("backend  {backend}");
     say!(
-        "recipe   {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
+        "recipe   {} {}, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
         settings.epochs,
+        epochs(settings.epochs as usize),
         settings.batch_length,
         if settings.shuffle { ", shuffled" } else { ", not shuffled" },
         sgd.learning_rate,
@@ -166,7 +167,7 @@ fn complete_epochs(count: usize) -> String {
     format!("{count} complete {} {}", epochs(count), if count == 1 { "is" } else { "are" })
 }
 
-fn epochs(count: usize) -> &'static str {
+pub fn epochs(count: usize) -> &'static str {
     if count == 1 { "epoch" } else { "epochs" }
 }
 
