@@ -199,8 +199,9 @@ impl Mirror {
     /// A text without what is secret in the address.
     fn censored<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let user = self.uri.authority().and_then(|authority| Some(authority.as_str().rsplit_once('@')?.0));
+        let password = user.and_then(|user| Some(user.split_once(':')?.1));
         let mut text = Cow::Borrowed(text);
-        for secret in [user, self.uri.query()].into_iter().flatten().filter(|secret| !secret.is_empty()) {
+        for secret in [user, password, self.uri.query()].into_iter().flatten().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "…").into();
         }
         text
@@ -628,6 +629,73 @@ mod tests {
             assert_eq!(error.is_unreachable(), unreachable, "{error}");
         }
         assert_eq!(names_in(folder.path()), [""; 0]);
+    }
+
+    /// A mirror that sends a byte at a time.
+    fn trickle() -> String {
+        serve(|_, stream| {
+            let started = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while started.is_ok() && stream.write_all(&[0x1f]).is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+    }
+
+    /// Why [`trickle`] fails under these times.
+    fn too_slow(network: Network) -> Failure {
+        let folder = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        let large = OriginalFile { length: 1 << 20, ..original() };
+        let error = download(&[large], folder.path(), &[trickle()], &network).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert!(!error.is_unreachable(), "{error}");
+        let DownloadError::Unavailable { mut attempts, .. } = error else { panic!("{error}") };
+        attempts.remove(0).failure
+    }
+
+    #[test]
+    fn a_transfer_that_hardly_moves_is_given_up() {
+        let failure = too_slow(Network { patience: Duration::from_millis(300), ..patient() });
+        assert!(matches!(failure, Failure::TooSlow { .. }), "{failure}");
+        let failure = too_slow(Network { total: Duration::from_millis(600), ..patient() });
+        assert!(matches!(failure, Failure::Transfer { .. }), "{failure}");
+    }
+
+    #[test]
+    fn what_is_announced_longer_than_the_file_is_not_received() {
+        let announced = b"HTTP/1.1 200 OK\r\nContent-Length: 1099511627776\r\n\r\n".to_vec();
+        assert!(matches!(failure(always(announced)), Failure::TooLong { .. }));
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_the_file_has() {
+        let longer = labels_file(&[LABELS.as_slice(), &[9; 1 << 20]].concat());
+        let longer = answer("200 OK", "", &packed(&longer));
+        assert!(matches!(failure(always(longer)), Failure::Malformed(Fault::TooLong { expected: 13 })));
+        let shorter = answer("200 OK", "", &packed(&labels_file(&LABELS[..4])));
+        assert!(matches!(failure(always(shorter)), Failure::Malformed(Fault::Truncated { .. })));
+        let twice = answer("200 OK", "", &packed(&packed(&labels_file(&LABELS))));
+        assert!(matches!(failure(always(twice)), Failure::Malformed(Fault::Magic { .. })));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        for address in ["", "nonsense", "ftp://me:s3cret@host/", "http://", "//host/"] {
+            let error = fetch(folder.path(), &[address.into()]).unwrap_err();
+            assert!(matches!(error, DownloadError::Mirror(_)) && !error.is_unreachable(), "{address}: {error}");
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_reads_along_is_said_where_nothing_is_encrypted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = always(good()).replace("http://", "http://me:s3cret@");
+        let remark = fetch(folder.path(), &[mirror]).unwrap().unwrap();
+        assert!(remark.contains("http://127.0.0.1") && remark.contains("SHA-256"), "{remark}");
+        assert!(!remark.contains("s3cret"), "{remark}");
+        assert_eq!(download(&[], folder.path(), &[], &patient()).unwrap(), None);
     }
 
     #[test]

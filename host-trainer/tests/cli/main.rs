@@ -13,7 +13,10 @@ mod folders;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(unix)]
+mod inputs;
+#[cfg(unix)]
 mod killed;
+mod networks;
 mod output;
 mod runs;
 #[cfg(unix)]
