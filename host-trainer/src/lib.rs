@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod exchange;
 pub mod files;
 pub mod fingerprint;
+pub mod float_environment;
 pub mod lock;
 pub mod model_file;
 pub mod picture;

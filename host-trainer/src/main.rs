@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use cli::{Cli, Command};
 use commands::output;
 use host_trainer::dataset::DatasetError;
+use host_trainer::float_environment;
 
 /// The exit code of flags that contradict each other, as clap has it for flags that it refuses.
 const USAGE: u8 = 2;
@@ -21,7 +22,21 @@ fn main() -> ExitCode {
     };
     output::choose(cli.mode());
     let trains = matches!(cli.command, None | Some(Command::Train(_)));
-    let result = match cli.command {
+    let result = float_environment::establish().map_err(Into::into).and_then(|()| run(cli));
+    match result {
+        Ok(code) => output::close(code, trains),
+        Err(error) => match error.downcast() {
+            Ok(flags) => output::usage(flags),
+            Err(error) => {
+                output::error(format_args!("{error:#}"));
+                ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
+            }
+        },
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
         None => commands::train::run(&cli.train),
         Some(Command::Train(args)) => commands::train::run(&args),
         Some(Command::Evaluate(args)) => commands::evaluate::run(&args),
@@ -32,16 +47,6 @@ fn main() -> ExitCode {
         Some(Command::Export(args)) => commands::exchange::export(&args),
         Some(Command::Import(args)) => commands::exchange::import(&args),
         Some(Command::Board(args)) => commands::board::run(&args),
-    };
-    match result {
-        Ok(code) => output::close(code, trains),
-        Err(error) => match error.downcast() {
-            Ok(flags) => output::usage(flags),
-            Err(error) => {
-                output::error(format_args!("{error:#}"));
-                ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
-            }
-        },
     }
 }
 

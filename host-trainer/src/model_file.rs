@@ -9,6 +9,7 @@ use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
 use crate::backend::boxed_zeros;
 use crate::files::{FileError, Staged, read_limited};
 use crate::fingerprint::Fingerprint;
+use crate::float_environment::{self, FloatEnvironmentError};
 
 /// Why a model file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum ModelFileError {
         /// What is wrong with it.
         error: ModelError,
     },
+    /// The self-test would say nothing.
+    #[error(transparent)]
+    Environment(#[from] FloatEnvironmentError),
     /// The parameters are not those that the file names.
     #[error("{path}: the parameters' fingerprint is {found}, the file says {expected}", path = path.display())]
     Fingerprint {
@@ -61,6 +65,7 @@ impl LoadedModel {
     /// # Errors
     /// If any check fails.
     pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, ModelFileError> {
+        float_environment::establish()?;
         let contents = |error| ModelFileError::Contents { path: path.into(), error };
         let model = Model::parse(&bytes).map_err(contents)?;
         let mut parameters = boxed_zeros();

@@ -26,7 +26,7 @@ use crate::cli::BackendArgs;
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.
 fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), OpenError> {
-    let Opened { backend, no_gpu } = open(args.backend, Arc::clone(dataset), args.cpu())?;
+    let Opened { backend, no_gpu } = open(args.backend, Arc::clone(dataset), args.machine())?;
     let title = described(&*backend, no_gpu.as_ref());
     Ok((backend, title))
 }

@@ -40,6 +40,8 @@ pub struct Network {
     pub total: Duration,
     /// The proxies to use; if none, those that the environment names.
     pub proxies: Option<Proxies>,
+    /// Whether a bar on standard error shows the progress, if that is a terminal.
+    pub progress: bool,
 }
 
 /// Bytes that must come in a second.
@@ -55,6 +57,7 @@ impl Default for Network {
             patience: Duration::from_secs(15),
             total: Duration::from_secs(3600),
             proxies: None,
+            progress: true,
         }
     }
 }
@@ -220,7 +223,7 @@ fn shown(uri: &Uri) -> String {
 }
 
 /// Downloads `files` into `folder`, which is made if need be. Each file is tried at every mirror until one gives it.
-/// Under its name a file appears whole and verified or not at all. A progress bar shows on stderr if it is a terminal.
+/// Under its name a file appears whole and verified or not at all.
 /// Returns what must be said of the way on which they came, if others can read along.
 ///
 /// # Errors
@@ -376,7 +379,7 @@ fn receive(body: Body, file: &OriginalFile, network: &Network) -> Result<Vec<u8>
     if length.is_some_and(|length| length > limit) {
         return Err(Failure::TooLong { limit });
     }
-    let bar = progress_bar(file.name, length);
+    let bar = if network.progress { progress_bar(file.name, length) } else { ProgressBar::hidden() };
     let result = receive_within(&mut body.into_reader(), limit, network.patience, &bar);
     bar.finish_and_clear();
     result

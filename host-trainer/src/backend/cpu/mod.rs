@@ -37,6 +37,7 @@ use self::step::{BatchSums, Scratch, Training};
 use self::team::{Member, Team};
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use crate::dataset::{Dataset, Split};
+use crate::float_environment;
 
 /// How often the calling thread reports progress while the pool works.
 const REPORT_INTERVAL: Duration = Duration::from_millis(20);
@@ -225,7 +226,9 @@ impl Cpu {
                 // Dropped at the end, by a panic too: that is what ends the wait below.
                 let _finished = &finished;
                 let scratch = &mut lock(&self.scratch[context.index()]);
-                if let Err(error) = work(&team.join(context.index()), scratch, watch) {
+                let member = team.join(context.index());
+                let established = float_environment::establish().map_err(BackendError::from);
+                if let Err(error) = established.and_then(|()| work(&member, scratch, watch)) {
                     *lock(result) = Err(error);
                 }
             });
