@@ -366,7 +366,7 @@ pub(super) mod tests {
             let (train, labels) = parse(file, Split::Train).unwrap();
             assert_eq!((train.len(), labels), (2, vec![5, 0]));
             // Every seventh row has ink: the bytes count from 0 to 250 over all images.
-            let pixel = |place: usize| if place % 784 / 28 % 7 == 0 { (place % 251) as u8 } else { 0 };
+            let pixel = |place: usize| if (place % 784 / 28).is_multiple_of(7) { (place % 251) as u8 } else { 0 };
             assert!(train.as_flattened().iter().enumerate().all(|(place, &byte)| byte == pixel(place)));
             assert_eq!(parse(file, Split::Test).unwrap().1, [7]);
         }

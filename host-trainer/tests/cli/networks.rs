@@ -177,6 +177,7 @@ fn a_password_and_a_query_are_sent_and_never_shown() {
 
 /// The largest memory in bytes that the program had, and its exit code.
 #[cfg(target_os = "linux")]
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
 fn peak_memory(mut command: Command) -> (u64, i32) {
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program was built");
     let mut status = 0;
