@@ -7,8 +7,6 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -194,6 +192,9 @@ fn peak_memory(mut command: Command) -> (u64, i32) {
 #[test]
 #[cfg(target_os = "linux")]
 fn whatever_a_mirror_sends_takes_no_more_memory_than_the_file() {
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     let folder = TempDir::new().expect("a temporary folder");
     // A million blank images, as a header promises them: 784 MB.
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
