@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::interrupt;
 use super::output::{self, result, say};
+use super::train::epochs as epochs_of;
 use super::{data, open_backend, warn_of_skipped};
 use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
 
@@ -162,7 +163,8 @@ fn with_record(
     }
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
     say!("backend  {title}");
-    say!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), record.backend);
+    let count = record.epochs.len();
+    say!("record   {}, {count} {} on {}", path.display(), epochs_of(count), record.backend);
     match &start {
         Some((path, checkpoint)) => say!("start    after epoch {} of {}", checkpoint.epoch(), path.display()),
         None => say!("start    from the beginning"),

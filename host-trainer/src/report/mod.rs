@@ -71,6 +71,7 @@ pub enum ReportError {
 pub fn write(folder: &Path, run: &Run, context: &RunContext<'_>) -> Result<(), ReportError> {
     let metrics: Vec<EpochMetrics> = run.epochs.iter().map(|report| report.metrics).collect();
     let last = metrics.last().expect("a run that is reported has a complete epoch");
+    let named = plot::named(&context.dataset.name, context.settings.seed, &context.backend);
     let golden = &context.dataset.test.images()[0];
     let name = as_line(&context.dataset.name);
     create_folder(folder)?;
@@ -78,8 +79,8 @@ pub fn write(folder: &Path, run: &Run, context: &RunContext<'_>) -> Result<(), R
         model_file::stage(&folder.join(MODEL), Some(training(context, &name, last)), &run.state.parameters, golden)?;
     remove(&folder.join(RECORD))?;
     model.publish()?;
-    write_whole(&folder.join(LOSS_PLOT), &plot::loss_image(&metrics)?)?;
-    write_whole(&folder.join(ACCURACY_PLOT), &plot::accuracy_image(&metrics)?)?;
+    write_whole(&folder.join(LOSS_PLOT), &plot::loss_image(&metrics, &named)?)?;
+    write_whole(&folder.join(ACCURACY_PLOT), &plot::accuracy_image(&metrics, &named)?)?;
     write_whole(&folder.join(METRICS), metrics::to_csv(&metrics).as_bytes())?;
     write_whole(&folder.join(RECORD), run_record(run, context).to_json()?.as_bytes())?;
     Ok(())
