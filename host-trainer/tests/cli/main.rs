@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+mod boards;
 mod checkpoints;
 #[cfg(target_os = "linux")]
 mod devices;
@@ -15,11 +16,15 @@ mod folders;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(unix)]
+mod inputs;
+#[cfg(unix)]
 mod killed;
+mod networks;
 mod output;
 mod runs;
 #[cfg(unix)]
 mod signals;
+mod verifications;
 
 /// Sizes of the small data set that most tests train on.
 const TRAIN: usize = 230;
