@@ -98,6 +98,12 @@ pub fn json(object: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A file for standard output, whatever the mode.
+pub fn file(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    keep(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+}
+
 /// A line on standard error.
 pub fn note(text: impl Display) {
     to_stderr(&format!("{}\n", one_line(text)));
@@ -147,7 +153,11 @@ pub fn usage(mut error: clap::Error) -> ExitCode {
 
 fn to_stdout(text: &str) {
     let mut stdout = AutoStream::auto(io::stdout()).lock();
-    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    keep(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+}
+
+fn keep(written: io::Result<()>) {
+    if let Err(error) = written {
         LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 }
@@ -193,10 +203,14 @@ fn dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
+/// Whether standard error shows progress bars where it is a terminal: not if that cannot move the cursor.
+pub fn shows_progress() -> bool {
+    mode() != Mode::Quiet && !dumb()
+}
+
 /// A progress bar on standard error, on terminals that can move the cursor.
 pub fn progress(len: u64, template: &str) -> ProgressBar {
-    let shown = mode() != Mode::Quiet && !dumb();
-    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(len), target).with_style(style.progress_chars("━╸ "))
 }
