@@ -15,5 +15,6 @@ pub mod model_file;
 pub mod picture;
 pub mod random;
 pub mod report;
+pub mod threads;
 pub mod trainer;
 pub mod verify;

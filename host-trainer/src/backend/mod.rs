@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
 use cnn_core::sgd::Sgd;
 
-pub use cpu::{Cpu, CpuError, CpuOptions, SimdLevel};
+pub use cpu::{Cpu, CpuError, CpuOptions, FewerThreads, SimdLevel};
 pub use cuda::{Cuda, CudaError, Schedule};
 pub use reference::Reference;
 
@@ -139,6 +139,8 @@ pub struct Opened {
     pub backend: Box<dyn Backend>,
     /// Why [`BackendChoice::Auto`] did not take the GPU.
     pub no_gpu: Option<CudaError>,
+    /// That the CPU backend got fewer threads than it wanted.
+    pub fewer_threads: Option<FewerThreads>,
 }
 
 /// Why a backend cannot be made.
@@ -157,19 +159,24 @@ pub enum OpenError {
 /// # Errors
 /// If the choice or the options ask for what the machine does not have.
 pub fn open(choice: BackendChoice, dataset: Arc<Dataset>, cpu: CpuOptions) -> Result<Opened, OpenError> {
-    let mut no_gpu = None;
+    let (mut no_gpu, mut fewer_threads) = (None, None);
+    let mut cpu = |dataset| -> Result<Box<dyn Backend>, CpuError> {
+        let backend = Cpu::new(dataset, cpu)?;
+        fewer_threads = backend.fewer_threads();
+        Ok(Box::new(backend))
+    };
     let backend: Box<dyn Backend> = match choice {
         BackendChoice::Auto => match Cuda::new(Arc::clone(&dataset)) {
             Ok(cuda) => Box::new(cuda),
             Err(reason) => {
                 no_gpu = Some(reason);
-                Box::new(Cpu::new(dataset, cpu)?)
+                cpu(dataset)?
             }
         },
         BackendChoice::Cuda => Box::new(Cuda::with_schedule(dataset, Schedule::Cooperative)?),
         BackendChoice::CudaGraph => Box::new(Cuda::with_schedule(dataset, Schedule::Graph)?),
-        BackendChoice::Cpu => Box::new(Cpu::new(dataset, cpu)?),
+        BackendChoice::Cpu => cpu(dataset)?,
         BackendChoice::Reference => Box::new(Reference::new(dataset)),
     };
-    Ok(Opened { backend, no_gpu })
+    Ok(Opened { backend, no_gpu, fewer_threads })
 }

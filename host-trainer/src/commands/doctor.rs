@@ -78,7 +78,7 @@ fn data_found(args: &DoctorArgs) -> String {
 fn choice() -> String {
     let dataset = Arc::new(synthetic::synthetic(0, 1, 1));
     match open(BackendChoice::Auto, dataset, CpuOptions::default()) {
-        Ok(Opened { backend, no_gpu }) => described(&*backend, no_gpu.as_ref()),
+        Ok(Opened { backend, no_gpu, .. }) => described(&*backend, no_gpu.as_ref()),
         Err(error) => format!("nothing: {error}"),
     }
 }

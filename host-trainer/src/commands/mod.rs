@@ -15,7 +15,7 @@ mod start;
 mod table;
 
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
@@ -34,10 +34,16 @@ pub fn printable(text: impl Display) -> String {
     text.to_string().replace(|character: char| character.is_control() && character != '\n', "\u{fffd}")
 }
 
+/// Two backends of one command get equally few threads.
+static TOLD_OF_THREADS: Once = Once::new();
+
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.
 fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), OpenError> {
-    let Opened { backend, no_gpu } = open(args.backend, Arc::clone(dataset), args.cpu())?;
+    let Opened { backend, no_gpu, fewer_threads } = open(args.backend, Arc::clone(dataset), args.cpu())?;
+    if let Some(fewer_threads) = fewer_threads {
+        TOLD_OF_THREADS.call_once(|| eprintln!("{RED}warning:{RED:#} {fewer_threads}"));
+    }
     let title = described(&*backend, no_gpu.as_ref());
     Ok((backend, title))
 }

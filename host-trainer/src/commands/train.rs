@@ -202,7 +202,6 @@ impl Terminal {
         bar.reset_eta();
         let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}%, {eta} left");
         bar.set_style(style.expect("the template is well-formed").progress_chars("━╸ "));
-        bar.enable_steady_tick(Duration::from_millis(200));
         let terminal = Self { bar, interruption, epochs: settings.epochs };
         terminal.show_epoch(resumed as u32 + 1);
         Ok(terminal)

@@ -13,6 +13,7 @@ use ureq::{Agent, Body, Proxy, ResponseExt, http};
 use super::idx::{self, Fault};
 use super::mnist::OriginalFile;
 use crate::files::{FileError, write_whole};
+use crate::threads;
 
 /// Where MNIST is downloaded from, in this order.
 pub const MIRRORS: [&str; 2] =
@@ -156,7 +157,8 @@ pub fn download(
 fn agent(network: &Network, mirrors: usize) -> Agent {
     let share = network.answer / mirrors.max(1) as u32;
     Agent::config_builder()
-        .timeout_resolve(Some(share * 2 / 7))
+        // The time of a name's resolution is watched by a thread, and to be refused one would be a panic.
+        .timeout_resolve((threads::startable(1) == 1).then_some(share * 2 / 7))
         .timeout_connect(Some(share * 3 / 7))
         .timeout_recv_response(Some(share * 2 / 7))
         .timeout_per_read(Some(network.stall))

@@ -10,6 +10,7 @@ use super::idx::{self, Fault};
 use super::mnist::{self, OriginalFile};
 use super::synthetic;
 use super::{Dataset, Digests, Samples, Split, combine};
+use crate::threads;
 
 /// Where downloads go unless told otherwise.
 pub const DOWNLOAD_FOLDER: &str = "data/mnist";
@@ -189,7 +190,7 @@ pub fn open(options: &Options) -> Result<Opened, DatasetError> {
         Place::Files(folder) => (folder, None),
         Place::Drawn { warning } => return Ok(Opened { dataset: synthetic::standard(), warning }),
     };
-    let (train, test) = rayon::join(|| folder.read(Split::Train), || folder.read(Split::Test));
+    let (train, test) = threads::join(|| folder.read(Split::Train), || folder.read(Split::Test));
     let (train, test) = (train?, test?);
     let name = folder.name(train.is_original() && test.is_original());
     let hash = combine(&train.digests, &test.digests);
@@ -308,7 +309,7 @@ impl Folder {
         })?;
         let [images_file, labels_file] = mnist::files(split);
         let paths = [self.find(images_file)?, self.find(labels_file)?];
-        let (images, labels) = rayon::join(|| idx::read_images(&paths[0]), || idx::read_labels(&paths[1]));
+        let (images, labels) = threads::join(|| idx::read_images(&paths[0]), || idx::read_labels(&paths[1]));
         let images = images.map_err(|fault| self.faulty(&paths[0], fault))?;
         let labels = labels.map_err(|fault| self.faulty(&paths[1], fault))?;
         if images.len() != labels.len() {
