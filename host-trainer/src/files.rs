@@ -1,7 +1,7 @@
 //! Files that are written whole or not at all, and read up to a limit.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
@@ -48,6 +48,15 @@ pub enum FileError {
         /// The path.
         path: PathBuf,
     },
+    /// The file to be written is the one that was read.
+    #[error("{} is the very file that is read; name another one to write", path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Bytes that no person can read would go to the terminal.
+    #[error("standard output is a terminal; name a file, or send it on with > or |")]
+    Terminal,
     /// The file holds more than any file of its kind does.
     #[error("{} is larger than {limit} bytes; is it the right file?", path.display())]
     TooLarge {
@@ -56,6 +65,13 @@ pub enum FileError {
         /// Bytes accepted.
         limit: u64,
     },
+}
+
+impl FileError {
+    /// Whether the file is what it was to be all the same.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Unsynchronized { .. })
+    }
 }
 
 fn advice(kind: ErrorKind) -> &'static str {
@@ -208,6 +224,85 @@ fn synchronize(folder: &Path) -> io::Result<()> {
             Ok(())
         }
         result => result,
+    }
+}
+
+/// The name that stands for standard input or output.
+pub const STANDARD_STREAM: &str = "-";
+
+/// [`read_limited`], or standard input for [`STANDARD_STREAM`]. How long it may be depends on its first four bytes.
+///
+/// # Errors
+/// As [`read_limited`].
+pub fn read_input(path: &Path, limit: impl Fn(&[u8]) -> u64) -> Result<Vec<u8>, FileError> {
+    let failed = |cause| FileError::Read { path: path.into(), cause };
+    if path == Path::new(STANDARD_STREAM) {
+        return read_stream(io::stdin().lock(), path, limit);
+    }
+    // Most files are short enough for any limit.
+    let shortest = limit(b"");
+    if fs::metadata(path).map_err(failed)?.len() <= shortest {
+        return read_limited(path, shortest);
+    }
+    let start = read_start(path)?;
+    read_limited(path, limit(&start))
+}
+
+/// The first four bytes of a file.
+fn read_start(path: &Path) -> Result<Vec<u8>, FileError> {
+    let failed = |cause| FileError::Read { path: path.into(), cause };
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FileError::NotAFile { path: path.into() });
+    }
+    let mut start = Vec::new();
+    File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(failed)?;
+    Ok(start)
+}
+
+fn read_stream(mut stream: impl Read, path: &Path, limit: impl Fn(&[u8]) -> u64) -> Result<Vec<u8>, FileError> {
+    let failed = |cause| FileError::Read { path: path.into(), cause };
+    let mut bytes = Vec::new();
+    stream.by_ref().take(4).read_to_end(&mut bytes).map_err(failed)?;
+    let limit = limit(&bytes);
+    stream.take((limit + 1).saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit { Err(FileError::TooLarge { path: path.into(), limit }) } else { Ok(bytes) }
+}
+
+/// [`write_whole`], or standard output for [`STANDARD_STREAM`]. `input` is what the bytes come from, and is not written
+/// over, by whatever name.
+///
+/// # Errors
+/// As [`write_whole`]; if the file is the input; and if standard output is a terminal.
+pub fn write_output(path: &Path, input: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let failed = |cause| FileError::Write { path: path.into(), cause };
+    if path != Path::new(STANDARD_STREAM) {
+        if is_same_file(path, input) {
+            return Err(FileError::Input { path: path.into() });
+        }
+        return write_whole(path, bytes);
+    }
+    let mut output = io::stdout().lock();
+    if output.is_terminal() {
+        return Err(FileError::Terminal);
+    }
+    #[cfg(unix)]
+    if is_same_file(Path::new("/dev/stdout"), input) {
+        return Err(FileError::Input { path: path.into() });
+    }
+    output.write_all(bytes).and_then(|()| output.flush()).map_err(failed)
+}
+
+/// Whether both name the same file, through links too.
+fn is_same_file(first: &Path, second: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let identity = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+        matches!((identity(first), identity(second)), (Ok(first), Ok(second)) if first == second)
+    }
+    #[cfg(not(unix))]
+    {
+        matches!((first.canonicalize(), second.canonicalize()), (Ok(first), Ok(second)) if first == second)
     }
 }
 

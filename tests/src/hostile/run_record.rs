@@ -32,7 +32,7 @@ fn check(text: &[u8]) {
     assert!(epochs >= 1 && batch_size >= 1 && record.dataset.train_count >= 1 && record.dataset.test_count >= 1);
     assert!([learning_rate, momentum, weight_decay].iter().all(|rate| rate.is_finite() && *rate >= 0.0));
     assert!(record.epochs.len() <= epochs as usize);
-    assert!(record.status == Status::Interrupted || record.epochs.len() == epochs as usize);
+    assert!(record.status != Status::Complete || record.epochs.len() == epochs as usize);
     for (number, epoch) in (1..).zip(&record.epochs) {
         assert_eq!(epoch.epoch, number);
         assert!(epoch.train_loss.is_finite() && epoch.test_loss.is_finite());
