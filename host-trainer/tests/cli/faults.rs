@@ -129,7 +129,7 @@ fn without_locks_a_run_goes_on_and_says_so_and_a_second_one_is_refused() {
         assert!(!names(&faults.path().join("o")).contains(&".lock-owner".to_owned()), "it is gone with its run");
     }
     let fault = ("FAULT_FLOCK", NO_LOCKS[0]);
-    let args = recipe("100000", "o", &["--backend", "reference", "--resume"]);
+    let args = recipe("100000", "o", &["--backend", "reference", "--overwrite"]);
     Started::spawn(&mut faults.command(fault, &args)).end_with("-KILL");
     let newest = checkpoints(faults.path(), "o").last().expect("a checkpoint")["epoch-".len()..][..6].to_owned();
     let epochs = (newest.parse::<u32>().expect("a number") + 1).to_string();

@@ -33,8 +33,10 @@ fn a_folder_that_holds_a_run_is_refused_before_anything_is_changed() {
     symlink("/nowhere/model", path("links/weights.postcard")).expect("linked");
     refused("links", "links/weights.postcard");
     // One that was killed.
-    Started::new(folder.path(), "100000", &["--backend", "reference", "--out", "k"]).end_with("-KILL");
-    refused("k", "k/checkpoints/epoch-");
+    let killed = recipe("100000", "k", &["--backend", "reference"]);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_host-trainer"));
+    Started::spawn(program.args(killed).current_dir(folder.path())).end_with("-KILL");
+    refused("k", "k/");
     // A folder with other things is no run.
     fs::create_dir(path("other")).expect("created");
     fs::write(path("other/notes.txt"), "mine").expect("written");
@@ -168,12 +170,14 @@ fn a_killed_run_has_left_model_plots_table_and_a_record_that_can_be_verified() {
         let seen = started.lines().any(|_| unfinished());
         assert!(seen, "{flags:?}: the files follow the run");
         started.end_with("-KILL");
-        succeed(folder.path(), &recipe("100", "whole", &["--overwrite"]));
         // It may have been killed while it wrote them.
         if record.exists() {
             let trained = fingerprints(&super::record(&folder.path().join("o"))).len();
             let epochs = trained.to_string();
-            succeed(folder.path(), &recipe(&epochs, "whole", &["--overwrite"]));
+            let newest = checkpoints(folder.path(), "o").pop().unwrap_or_else(|| after([0]).remove(0));
+            let newest = newest["epoch-".len()..][..6].parse().expect("a number");
+            let all = trained.max(newest).to_string();
+            succeed(folder.path(), &recipe(&all, "whole", &["--overwrite"]));
             assert_whole(&folder.path().join("o"), &folder.path().join("whole"));
             for name in ["weights.postcard", "metrics.csv", "loss_image.png", "accuracy_image.png"] {
                 assert!(names(&folder.path().join("o")).contains(&name.to_owned()), "{name}");

@@ -137,10 +137,10 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// Every file below a folder with its bytes; a link with where it points; anything else by its name alone.
+/// Every file below a folder with its bytes, but the lock; a link with where it points; anything else by its name alone.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut contents = Vec::new();
-    for path in entries(folder) {
+    for path in entries(folder).into_iter().filter(|path| !path.ends_with(".lock")) {
         let kind = fs::symlink_metadata(&path).expect("it is there").file_type();
         if kind.is_dir() {
             contents.extend(self::contents(&path));
