@@ -442,8 +442,9 @@ mod tests {
         let folder = folder_of(&[&foreign, &checkpoint()]);
         let path = |epoch| folder.path().join(file_name(epoch));
         fs::write(path(3), b"CNNC").unwrap();
+        let here = checkpoint();
         let replaceable = |here| [1, 2, 3].map(|epoch| may_replace(&path(epoch), here));
-        assert_eq!(replaceable(Some(&checkpoint())), [false, true, false]);
+        assert_eq!(replaceable(Some(&here)), [false, true, false]);
         assert_eq!(replaceable(None), [true, true, false]);
         for text in ["first", "second"] {
             fs::write(path(3), text).unwrap();
