@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use cnn_core::sgd::Sgd;
 use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference};
 use host_trainer::dataset::Split;
@@ -56,6 +55,7 @@ fn cpu_equals_the_reference_on_digits() {
     assert_equal_to_reference(&digits(sizes()));
 }
 
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn cpu_equals_the_reference_on_real_digits() {
     if let Some(folder) = mnist_dir() {
@@ -74,27 +74,6 @@ fn every_level_of_this_machine_can_be_forced_and_no_other() {
             assert!(made.err().unwrap().to_string().contains(level.name()));
         }
     }
-}
-
-#[test]
-fn a_loss_that_is_not_finite_names_its_step() {
-    let case = noise(Sizes { train: 60, test: 1 });
-    let mut state = case.state.clone();
-    // Every logit of an image with ink is far above f32's range after the first step.
-    state.parameters.iter_mut().for_each(|value| *value *= 10.0);
-    let order = shuffled(5, 1, case.dataset.train.len());
-    let sgd = Sgd { learning_rate: 1.0e20, ..Sgd::RECIPE };
-    let failed_step = |backend: &mut dyn Backend| {
-        backend.load(&state).unwrap();
-        let epoch = Epoch { order: &order, batch_length: 10, sgd };
-        match backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())) {
-            Err(BackendError::NonFiniteLoss { step }) => step,
-            other => panic!("{other:?}"),
-        }
-    };
-    let expected = failed_step(&mut Reference::new(case.dataset.clone()));
-    let options = CpuOptions { threads: Some(2), simd: None };
-    assert_eq!(failed_step(&mut Cpu::new(case.dataset.clone(), options).unwrap()), expected);
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn models_that_must_not_run_do_not_run() {
     let cases: [(Vec<u8>, Expectation); 7] = [
         (model::write(&other_shapes, &parameters), |error| error == ModelError::Shapes),
         (model::write(&other_logits, &parameters), is_self_test),
-        (changed(last, &f32::NAN.to_le_bytes(), true), |error| error == ModelError::NonFinite(102_129)),
+        (changed(last, &f32::NAN.to_le_bytes(), true), |error| error == ModelError::OutOfRange(102_129)),
         (changed(last, &[1, 2, 3, 4], false), |error| error == ModelError::Checksum),
         (changed(16, &[0xff; 64], true), |error| error == ModelError::Malformed),
         (changed(4, &[2, 0, 0, 0], true), |error| error == ModelError::Version { found: 2 }),

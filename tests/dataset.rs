@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cnn_core::sgd::Sgd;
 use host_trainer::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
-use host_trainer::dataset::download::Network;
+use host_trainer::dataset::download::{Network, Proxies};
 use host_trainer::dataset::{Dataset, Options, Source, Split, mnist, open, open_split, synthetic};
 use host_trainer::random::{initial_parameters, shuffled};
 use tests::mnist_dir;
@@ -26,11 +26,12 @@ fn assert_is_mnist(dataset: &Dataset) {
     assert_eq!(dataset.test.labels()[..8], [7, 2, 1, 0, 4, 1, 4, 9]);
 }
 
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn the_original_is_recognised() {
     let Some(folder) = mnist_dir() else { return };
     let opened = open(&Options { data: Some(folder), ..Options::default() }).unwrap();
-    assert_eq!(opened.warning, None);
+    assert_eq!(opened.notice, None);
     assert_is_mnist(&opened.dataset);
 }
 
@@ -63,17 +64,23 @@ fn download_into(folder: &Path, mirror: &str) -> Options {
         source: Source::Mnist,
         download_folder: folder.into(),
         mirrors: vec![mirror.into()],
-        network: Network { answer: Duration::from_secs(60), stall: Duration::from_secs(20), proxy: None },
+        network: Network {
+            answer: Duration::from_secs(60),
+            stall: Duration::from_secs(20),
+            proxies: Some(Proxies::default()),
+            ..Network::default()
+        },
         ..Options::default()
     }
 }
 
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn only_what_is_missing_is_downloaded() {
     let Some(folder) = mnist_dir() else { return };
     let packed = |split: Split| mnist::files(split).map(|file| format!("{}.gz", file.name));
     if !packed(Split::Train).iter().chain(&packed(Split::Test)).all(|name| folder.join(name).is_file()) {
-        eprintln!("skipped: MNIST_DIR does not hold the four .gz files");
+        skipped::skip("MNIST_DIR does not hold the four .gz files");
         return;
     }
     let (url, requests) = mirror_of(folder);

@@ -224,6 +224,7 @@ fn a_prepared_image_is_taken_as_it_is() {
     assert_eq!(as_is(&image), Err(ImageError::NotPrepared { width: 14, height: 56 }));
 }
 
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn digits_of_mnist_come_back_from_a_large_picture_in_dark_ink() {
     let Some(folder) = mnist_dir() else { return };

@@ -13,7 +13,8 @@
 //!    *outputs* side by side; it never splits or reorders the terms of one output.
 //! 3. A sum that starts from +0.0 never becomes −0.0, so in such a sum terms that are ±0.0 may be skipped or added.
 //!    Sums that start from a bias skip nothing, unless ReLU follows and takes the sign of a zero away.
-//! 4. NaN and infinity never enter: they are refused at the border, and a loss that stops being finite ends a run.
+//! 4. Nothing overflows, so NaN and infinity never arise: parameters have a magnitude below 2²⁴ ([`range`]). Others are
+//!    refused, and a training step after which one is not ends the run.
 //!
 //! # Where to look
 //!
@@ -22,6 +23,8 @@
 //! | [`network`] | shapes, parameters, the forward pass |
 //! | [`conv`], [`linear`], [`loss`], [`sgd`] | each operation, forward and backward side by side |
 //! | [`math`] | the one `exp` and the one `ln` |
+//! | [`range`] | the range of the parameters, inside which nothing overflows |
+//! | [`environment`] | whether this machine's arithmetic is the contract's |
 //! | [`train`] | the gradient of a sample, one step over a batch |
 //! | [`image`] | pixels to network input; a person's own digit prepared as MNIST's were |
 //! | [`model`] | the model file, read in place |
@@ -30,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod conv;
+pub mod environment;
 pub mod image;
 pub mod linear;
 pub mod loss;
@@ -37,5 +41,6 @@ pub mod math;
 pub mod model;
 pub mod network;
 pub mod protocol;
+pub mod range;
 pub mod sgd;
 pub mod train;

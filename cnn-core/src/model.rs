@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::{Pixels, normalize};
 use crate::network::{Activations, FlatParameters, Logits, Parameters, TENSORS, forward};
+use crate::range::first_out_of_range;
 use crate::sgd::Sgd;
 
 /// The first four bytes of a model file.
@@ -94,6 +95,13 @@ pub struct Golden<'a> {
     pub logits: Logits,
 }
 
+impl Golden<'_> {
+    /// Whether there are 784 pixels, and logits that a network in range can give.
+    fn is_well_formed(&self) -> bool {
+        self.pixels.len() == size_of::<Pixels>() && self.logits.iter().all(|logit| logit.is_finite())
+    }
+}
+
 /// The shapes of this network's tensors as a model file has them.
 pub const SHAPES: [[u16; 4]; TENSORS.len()] = {
     let mut shapes = [[1; 4]; TENSORS.len()];
@@ -146,9 +154,9 @@ pub enum ModelError {
     /// The parameters of another network.
     #[error("the model file holds another network: its tensors have other shapes")]
     Shapes,
-    /// NaN or infinity among the parameters.
-    #[error("parameter {0} of the model file is not a finite number")]
-    NonFinite(usize),
+    /// A parameter that is NaN, infinite or too large ([`crate::range`]).
+    #[error("parameter {0} of the model file is not a number below 2^24 in magnitude")]
+    OutOfRange(usize),
     /// The bytes do not lie on a 4-byte border, or the machine is big-endian: copy instead of borrowing.
     #[error("the model's parameters cannot be borrowed from where they lie")]
     NotInPlace,
@@ -194,7 +202,7 @@ pub struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Checks a file: magic, version, length, checksum, structure, shapes, finiteness of the parameters.
+    /// Checks a file: magic, version, length, checksum, structure, shapes, range of the parameters.
     ///
     /// # Errors
     /// The first check that fails. It never panics, whatever the bytes.
@@ -220,14 +228,13 @@ impl<'a> Model<'a> {
         let well_formed = message.is_empty()
             && start.is_multiple_of(ALIGNMENT)
             && parameters.len() == PARAMETER_BYTES
-            && metadata.golden.pixels.len() == size_of::<Pixels>()
+            && metadata.golden.is_well_formed()
             && metadata.training.is_none_or(|training| training.dataset.len() <= MAX_DATASET_NAME);
         if !well_formed {
             return Err(ModelError::Malformed);
         }
         let model = Model { metadata, parameters };
-        let non_finite = model.values().position(|value| !value.is_finite());
-        non_finite.map_or(Ok((model, rest)), |index| Err(ModelError::NonFinite(index)))
+        first_out_of_range(model.values()).map_or(Ok((model, rest)), |index| Err(ModelError::OutOfRange(index)))
     }
 
     /// What the file says of its parameters.
@@ -348,13 +355,13 @@ fn checksum_of(header: &FileHeader, contents: &[u8]) -> u32 {
 /// Writes a model file to the start of `file` and returns its length, at most [`MAX_LEN`].
 ///
 /// # Errors
-/// [`ModelError::NonFinite`] for a parameter that is not finite, [`ModelError::Malformed`] if the golden image does not
-/// have 784 pixels, [`ModelError::NoRoom`] if `file` is too short or a name too long.
+/// [`ModelError::OutOfRange`] for a parameter that is, [`ModelError::Malformed`] if the golden image does not
+/// have 784 pixels or its logits are not finite, [`ModelError::NoRoom`] if `file` is too short or a name too long.
 pub fn encode(metadata: &Metadata<'_>, parameters: &FlatParameters, file: &mut [u8]) -> Result<usize, ModelError> {
-    if let Some(index) = parameters.iter().position(|value| !value.is_finite()) {
-        return Err(ModelError::NonFinite(index));
+    if let Some(index) = first_out_of_range(parameters.iter().copied()) {
+        return Err(ModelError::OutOfRange(index));
     }
-    if metadata.golden.pixels.len() != size_of::<Pixels>() {
+    if !metadata.golden.is_well_formed() {
         return Err(ModelError::Malformed);
     }
     if metadata.training.is_some_and(|training| training.dataset.len() > MAX_DATASET_NAME) {
@@ -406,6 +413,7 @@ mod tests {
 
     use super::*;
     use crate::network::PARAMETER_COUNT;
+    use crate::range::PARAMETER_LIMIT;
 
     const PIXELS: Pixels = [7; size_of::<Pixels>()];
 
@@ -550,7 +558,7 @@ mod tests {
         placed.bytes_mut()[last..].copy_from_slice(&f32::NAN.to_le_bytes());
         assert_eq!(parse(placed.bytes()), ModelError::Checksum);
         placed.seal();
-        assert_eq!(parse(placed.bytes()), ModelError::NonFinite(PARAMETER_COUNT - 1));
+        assert_eq!(parse(placed.bytes()), ModelError::OutOfRange(PARAMETER_COUNT - 1));
 
         let mut other = good.clone();
         other.shapes[0][0] = 8;
@@ -599,7 +607,14 @@ mod tests {
         let short = Metadata { golden: Golden { pixels: &PIXELS[1..], ..good.golden }, ..good.clone() };
         assert_eq!(encode(&short, &parameters, &mut file), Err(ModelError::Malformed));
         assert_eq!(encode(&good, &parameters, &mut file[..PARAMETER_BYTES]), Err(ModelError::NoRoom));
-        parameters[5] = f32::INFINITY;
-        assert_eq!(encode(&good, &parameters, &mut file), Err(ModelError::NonFinite(5)));
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut unsound = good.clone();
+            unsound.golden.logits[7] = value;
+            assert_eq!(encode(&unsound, &parameters, &mut file), Err(ModelError::Malformed), "{value}");
+        }
+        for value in [f32::NAN, f32::INFINITY, PARAMETER_LIMIT, -1.0e30] {
+            parameters[5] = value;
+            assert_eq!(encode(&good, &parameters, &mut file), Err(ModelError::OutOfRange(5)), "{value}");
+        }
     }
 }

@@ -400,7 +400,7 @@ mod tests {
             Reply::UpdateAt { next: u32::MAX },
             Reply::Activated { fingerprint: [0; 32] },
             Reply::Resetting,
-            Reply::Refused(Refusal::Model(ModelError::NonFinite(102_129))),
+            Reply::Refused(Refusal::Model(ModelError::OutOfRange(102_129))),
         ] {
             let mut frame = frame_of(7, &reply);
             assert_eq!(open(&mut frame).expect("undamaged").reply(), Some(reply));

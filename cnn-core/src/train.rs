@@ -10,11 +10,14 @@ use crate::network::{
     Activations, CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, FlatParameters, HIDDEN, IMAGE_SIDE, KERNEL_LEN, Kernels,
     Logits, PARAMETER_COUNT, POOL1_SIDE, POOL2_SIDE, Parameters, ParametersMut, Pool1, Pool2, flatten,
 };
+use crate::range::first_out_of_range;
 use crate::sgd::Sgd;
 
-/// The loss of a step is NaN or infinite; the parameters were left as they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NonFiniteLoss;
+/// After the step a parameter is out of range ([`crate::range`]): the training has diverged, and what the step left is
+/// of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the training has diverged: a parameter is no longer below 2^24 in magnitude")]
+pub struct Diverged;
 
 /// The memory of a training step, about 0.5 MB: activations, winners, gradients.
 #[derive(Debug)]
@@ -52,10 +55,11 @@ impl Trainer {
 
     /// One step of stochastic gradient descent over the batch's images and labels, in their order.
     ///
-    /// Returns the sum of the samples' losses, added in batch order. The gradients of the batch start from +0.0.
+    /// The parameters are in range ([`crate::range`]). Returns the sum of the samples' losses, added in batch order. The
+    /// gradients of the batch start from +0.0.
     ///
     /// # Errors
-    /// [`NonFiniteLoss`], before anything is changed.
+    /// [`Diverged`] if the parameters no longer are.
     ///
     /// # Panics
     /// If a label is not a class.
@@ -65,12 +69,12 @@ impl Trainer {
         parameters: &mut FlatParameters,
         momentum: &mut FlatParameters,
         batch: impl ExactSizeIterator<Item = (&'a Pixels, u8)>,
-    ) -> Result<f64, NonFiniteLoss> {
+    ) -> Result<f64, Diverged> {
         let loss = self.batch_gradient(parameters, batch);
-        if !loss.is_finite() {
-            return Err(NonFiniteLoss);
-        }
         sgd.step(parameters, momentum, &self.gradient);
+        if first_out_of_range(parameters.iter().copied()).is_some() {
+            return Err(Diverged);
+        }
         Ok(loss)
     }
 

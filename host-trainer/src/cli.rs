@@ -3,19 +3,23 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::{BackendChoice, CpuOptions, SimdLevel};
+use host_trainer::backend::{BackendChoice, CpuOptions, MachineOptions, SimdLevel};
 use host_trainer::dataset::{Source, Split};
 use host_trainer::trainer::Settings;
+
+use crate::commands::output::Mode;
 
 /// Trains a small convolutional network on MNIST: the same bits on every CPU, GPU and microcontroller.
 ///
 /// Without a command it trains: 100 epochs of SGD in batches of 100, train and test loss and accuracy after each,
 /// and leaves the model, plots of both curves, metrics and a record of the run in the output folder.
 #[derive(Debug, Parser)]
-#[command(name = "host-trainer", version, args_conflicts_with_subcommands = true, args_override_self = true, after_help = TRAIN_EXAMPLES)]
+#[command(name = "host-trainer", version, args_override_self = true, after_help = TRAIN_EXAMPLES)]
 pub struct Cli {
     /// What to do; training if nothing is given.
     #[command(subcommand)]
@@ -23,6 +27,70 @@ pub struct Cli {
     /// How to train.
     #[command(flatten)]
     pub train: TrainArgs,
+    /// Results, warnings and errors alone: no tables, no progress, no epochs
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Cli {
+    /// What the command line asks for.
+    ///
+    /// # Errors
+    /// If it asks for help, or for what there is not.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        refuse_flags_before_the_command(&matches)?;
+        let cli = Self::from_arg_matches(&matches)?;
+        if cli.names_a_gpu_in_vain() {
+            let message = "--device names a GPU; it needs --backend cuda, cuda-graph or auto";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(cli)
+    }
+
+    /// How much it prints.
+    pub fn mode(&self) -> Mode {
+        let json = match &self.command {
+            Some(Command::Evaluate(args)) => args.json,
+            Some(Command::Predict(args)) => args.json,
+            Some(Command::Doctor(args)) => args.json,
+            Some(Command::Summary(args)) => args.json,
+            _ => false,
+        };
+        match (json, self.quiet) {
+            (true, _) => Mode::Json,
+            (false, true) => Mode::Quiet,
+            (false, false) => Mode::Full,
+        }
+    }
+}
+
+/// Flags of the training that is the default say nothing to another command, and are not overlooked in silence.
+fn refuse_flags_before_the_command(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(command) = matches.subcommand_name() else { return Ok(()) };
+    let mut cli = Cli::command();
+    cli.build();
+    let given = cli.get_arguments().find(|argument| {
+        let id = argument.get_id().as_str();
+        !argument.is_global_set() && matches.value_source(id) == Some(ValueSource::CommandLine)
+    });
+    let Some(flag) = given.map(ToString::to_string) else { return Ok(()) };
+    let told = format!("'{flag}' stands before '{command}': the flags of a command come after it");
+    Err(cli.error(ErrorKind::ArgumentConflict, told))
+}
+
+impl Cli {
+    /// Whether a GPU is named although no backend may be one.
+    fn names_a_gpu_in_vain(&self) -> bool {
+        let (args, against) = match &self.command {
+            None => (&self.train.backend, None),
+            Some(Command::Train(args)) => (&args.backend, None),
+            Some(Command::Evaluate(args)) => (&args.backend, None),
+            Some(Command::Verify(args)) => (&args.backend, args.record.is_none().then_some(args.against)),
+            Some(_) => return false,
+        };
+        args.gpu.device.is_some() && !args.backend.may_be_gpu() && !against.is_some_and(BackendChoice::may_be_gpu)
+    }
 }
 
 const TRAIN_EXAMPLES: &str = "\
@@ -107,15 +175,26 @@ pub struct BackendArgs {
     #[arg(long, value_name = "N", value_parser = positive_usize, help_heading = "Backend")]
     pub threads: Option<usize>,
     /// Vector instructions of the CPU backend [default: the widest of this machine]
-    #[arg(long, value_name = "LEVEL", help_heading = "Backend")]
+    #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Backend")]
     pub simd: Option<SimdLevel>,
+    /// Which GPU.
+    #[command(flatten)]
+    pub gpu: GpuArgs,
 }
 
 impl BackendArgs {
-    /// What the flags ask of the CPU backend.
-    pub fn cpu(&self) -> CpuOptions {
-        CpuOptions { threads: self.threads, simd: self.simd }
+    /// What the flags ask of the machine.
+    pub fn machine(&self) -> MachineOptions {
+        MachineOptions { cpu: CpuOptions { threads: self.threads, simd: self.simd }, device: self.gpu.device }
     }
+}
+
+/// Which GPU.
+#[derive(Debug, Clone, Args)]
+pub struct GpuArgs {
+    /// The GPU of this number, as `doctor` lists them; cuda:N means the same [default: the first that can be used]
+    #[arg(long, value_name = "N", value_parser = device, help_heading = "Backend")]
+    pub device: Option<u32>,
 }
 
 /// What decides a run besides its data and its epochs.
@@ -206,6 +285,9 @@ pub struct EvaluateArgs {
     /// Which split
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
     pub split: SplitArg,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -270,6 +352,12 @@ impl EpochsArg {
 /// The flags of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Which GPU.
+    #[command(flatten)]
+    pub gpu: GpuArgs,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -286,6 +374,9 @@ pub struct PredictArgs {
     /// Take the picture as it is: 28×28, white on black, not prepared
     #[arg(long, requires = "picture")]
     pub as_is: bool,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Classify this image of the data set, counted from 0
     #[arg(long, value_name = "N")]
     pub index: Option<usize>,
@@ -302,6 +393,9 @@ pub struct PredictArgs {
 pub struct SummaryArgs {
     /// A model file to describe
     pub model: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The flags of `export`.
@@ -353,6 +447,14 @@ fn rate(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A GPU's number, by itself or as PyTorch writes it.
+fn device(text: &str) -> Result<u32, String> {
+    text.strip_prefix("cuda:")
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "expected a GPU's number, for example 0 or cuda:0; the processor is --backend cpu".into())
+}
+
 fn positive_usize(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1 is needed".into()),
@@ -363,8 +465,6 @@ fn positive_usize(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -380,12 +480,36 @@ mod tests {
     }
 
     #[test]
+    fn a_device_needs_a_backend_that_may_be_a_gpu() {
+        let in_vain = |args: &str| {
+            let args = format!("host-trainer {args} --device 1");
+            Cli::parse_from(args.split_whitespace()).names_a_gpu_in_vain()
+        };
+        for args in ["", "train", "--backend cuda", "evaluate m --backend cuda-graph", "verify", "doctor"] {
+            assert!(!in_vain(args), "{args}");
+        }
+        for args in ["--backend cpu", "train --backend reference", "evaluate m --backend cpu", "verify --backend cpu"] {
+            assert!(in_vain(args), "{args}");
+        }
+        assert!(!in_vain("verify --backend cpu --against cuda"));
+        assert!(in_vain("verify run.json --backend cpu"));
+    }
+
+    #[test]
     fn epochs_are_a_count_or_a_range_with_both_ends() {
         assert_eq!(EpochsArg::parse("3"), Ok(EpochsArg::First(3)));
         assert_eq!(EpochsArg::parse("2..5"), Ok(EpochsArg::Range(2..=5)));
         assert_eq!(EpochsArg::parse("7..7"), Ok(EpochsArg::Range(7..=7)));
         for text in ["0", "-1", "", "..", "1..", "..2", "3..2", "0..2", "1..=2", "1...2", "x"] {
             assert!(EpochsArg::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_a_number_or_what_pytorch_calls_it() {
+        assert_eq!((device("0"), device("cuda:0"), device("cuda:12")), (Ok(0), Ok(0), Ok(12)));
+        for text in ["", "cuda", "cuda:", "-1", "cuda:-1", "cpu", "CUDA:0", "1.0", "0x1", "4294967296", "cuda:cuda:1"] {
+            assert!(device(text).is_err(), "{text}");
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT, TENSORS, Tensor};
+use cnn_core::range::{PARAMETER_LIMIT, in_range};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
 use crate::backend::boxed_zeros;
@@ -50,9 +51,11 @@ pub enum ExchangeError {
         /// The type in the file.
         found: Dtype,
     },
-    /// A value that is NaN or infinite.
-    #[error("the tensor {name} holds {value} at index {index:?}; every parameter must be finite")]
-    NotFinite {
+    /// A value that is NaN, infinite or too large ([`cnn_core::range`]).
+    #[error(
+        "the tensor {name} holds {value} at index {index:?}; every parameter must be below {PARAMETER_LIMIT} in magnitude"
+    )]
+    OutOfRange {
         /// PyTorch's name.
         name: &'static str,
         /// The value.
@@ -110,8 +113,8 @@ fn read_tensor(tensor: &Tensor, view: &TensorView<'_>, values: &mut [f32]) -> Re
     let (words, _) = view.data().as_chunks();
     for (place, (value, &word)) in values.iter_mut().zip(words).enumerate() {
         *value = f32::from_le_bytes(word);
-        if !value.is_finite() {
-            return Err(ExchangeError::NotFinite { name, value: *value, index: index_of(place, expected) });
+        if !in_range(*value) {
+            return Err(ExchangeError::OutOfRange { name, value: *value, index: index_of(place, expected) });
         }
     }
     Ok(())
@@ -204,13 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_finite_is_located() {
+    fn a_value_out_of_range_is_located() {
         let mut parameters = boxed_zeros();
         parameters[FC1_WEIGHT.offset + 2 * 800 + 17] = f32::NAN;
         assert!(message(&export(&parameters)).starts_with("the tensor fc1.weight holds NaN at index [2, 17];"));
-        let mut parameters = boxed_zeros();
-        parameters[CONV2_BIAS.offset + 31] = f32::NEG_INFINITY;
-        assert!(message(&export(&parameters)).starts_with("the tensor conv2.bias holds -inf at index [31];"));
+        for (value, name) in [(f32::NEG_INFINITY, "-inf"), (-16_777_216.0, "-16777216")] {
+            let mut parameters = boxed_zeros();
+            parameters[CONV2_BIAS.offset + 31] = value;
+            let text = message(&export(&parameters));
+            assert!(text.starts_with(&format!("the tensor conv2.bias holds {name} at index [31];")), "{text}");
+        }
         assert_eq!(index_of(16 * 9 + 3 * 9 + 2 * 3 + 1, &[32, 16, 3, 3]), [1, 3, 2, 1]);
     }
 

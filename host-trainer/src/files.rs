@@ -1,10 +1,16 @@
 //! Files that are written whole or not at all, and read up to a limit.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
+
+pub mod read;
+mod streams;
+
+pub use read::read_limited;
+pub use streams::{STANDARD_STREAM, read_input, write_output};
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,23 @@ pub enum FileError {
     /// Bytes that no person can read would go to the terminal.
     #[error("standard output is a terminal; name a file, or send it on with > or |")]
     Terminal,
+    /// What the path names is not read.
+    #[error("{} {cause}", path.display())]
+    Refused {
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        cause: read::OpenError,
+    },
+    /// The file was not as long as it said.
+    #[error("{} does not hold the {length} bytes that it had when it was opened: try again when nothing writes to it, \
+             or copy it and name the copy", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Its length when it was opened.
+        length: u64,
+    },
     /// The file holds more than any file of its kind does.
     #[error("{} is larger than {limit} bytes; is it the right file?", path.display())]
     TooLarge {
@@ -194,18 +217,39 @@ pub fn remove_temporary(folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Removes the temporary files that killed programs left in `folder`, where others may be writing: those that nobody
+/// holds. What cannot be looked at or removed stays.
+pub fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_temporary(&entry.file_name().to_string_lossy())
+            && let Ok((file, _)) = read::open(&entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn is_temporary(name: &str) -> bool {
     let between = name.strip_prefix(TEMPORARY.0).and_then(|name| name.strip_suffix(TEMPORARY.1));
     between.is_some_and(|random| random.len() == RANDOM_LEN && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// A file that removes itself unless it is persisted, with the permissions of any new file.
+/// A file that removes itself unless it is persisted, with the permissions of any new file. Where the file system knows
+/// locks it is locked, which tells [`remove_abandoned`] that somebody writes it.
 fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1).rand_bytes(RANDOM_LEN);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        // Before it was locked it may have looked abandoned.
+        let taken = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock)) || !file.path().exists();
+        if !taken {
+            return Ok(file);
+        }
+    }
 }
 
 /// Makes a rename in `folder` durable, where the system knows how.
@@ -225,103 +269,6 @@ fn synchronize(folder: &Path) -> io::Result<()> {
         }
         result => result,
     }
-}
-
-/// The name that stands for standard input or output.
-pub const STANDARD_STREAM: &str = "-";
-
-/// [`read_limited`], or standard input for [`STANDARD_STREAM`]. How long it may be depends on its first four bytes.
-///
-/// # Errors
-/// As [`read_limited`].
-pub fn read_input(path: &Path, limit: impl Fn(&[u8]) -> u64) -> Result<Vec<u8>, FileError> {
-    let failed = |cause| FileError::Read { path: path.into(), cause };
-    if path == Path::new(STANDARD_STREAM) {
-        return read_stream(io::stdin().lock(), path, limit);
-    }
-    // Most files are short enough for any limit.
-    let shortest = limit(b"");
-    if fs::metadata(path).map_err(failed)?.len() <= shortest {
-        return read_limited(path, shortest);
-    }
-    let start = read_start(path)?;
-    read_limited(path, limit(&start))
-}
-
-/// The first four bytes of a file.
-fn read_start(path: &Path) -> Result<Vec<u8>, FileError> {
-    let failed = |cause| FileError::Read { path: path.into(), cause };
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(FileError::NotAFile { path: path.into() });
-    }
-    let mut start = Vec::new();
-    File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(failed)?;
-    Ok(start)
-}
-
-fn read_stream(mut stream: impl Read, path: &Path, limit: impl Fn(&[u8]) -> u64) -> Result<Vec<u8>, FileError> {
-    let failed = |cause| FileError::Read { path: path.into(), cause };
-    let mut bytes = Vec::new();
-    stream.by_ref().take(4).read_to_end(&mut bytes).map_err(failed)?;
-    let limit = limit(&bytes);
-    stream.take((limit + 1).saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit { Err(FileError::TooLarge { path: path.into(), limit }) } else { Ok(bytes) }
-}
-
-/// [`write_whole`], or standard output for [`STANDARD_STREAM`]. `input` is what the bytes come from, and is not written
-/// over, by whatever name.
-///
-/// # Errors
-/// As [`write_whole`]; if the file is the input; and if standard output is a terminal.
-pub fn write_output(path: &Path, input: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let failed = |cause| FileError::Write { path: path.into(), cause };
-    if path != Path::new(STANDARD_STREAM) {
-        if is_same_file(path, input) {
-            return Err(FileError::Input { path: path.into() });
-        }
-        return write_whole(path, bytes);
-    }
-    let mut output = io::stdout().lock();
-    if output.is_terminal() {
-        return Err(FileError::Terminal);
-    }
-    #[cfg(unix)]
-    if is_same_file(Path::new("/dev/stdout"), input) {
-        return Err(FileError::Input { path: path.into() });
-    }
-    output.write_all(bytes).and_then(|()| output.flush()).map_err(failed)
-}
-
-/// Whether both name the same file, through links too.
-fn is_same_file(first: &Path, second: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let identity = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
-        matches!((identity(first), identity(second)), (Ok(first), Ok(second)) if first == second)
-    }
-    #[cfg(not(unix))]
-    {
-        matches!((first.canonicalize(), second.canonicalize()), (Ok(first), Ok(second)) if first == second)
-    }
-}
-
-/// Reads a whole file of at most `limit` bytes; no more than that is ever held in memory.
-///
-/// # Errors
-/// If the file is missing, not readable, or longer than `limit`, or if the path names a folder.
-pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let failed = |cause| FileError::Read { path: path.into(), cause };
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(FileError::NotAFile { path: path.into() });
-    }
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(FileError::TooLarge { path: path.into(), limit });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -356,12 +303,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_neither_written_nor_read() {
+    fn a_folder_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inner");
         fs::create_dir(&path).unwrap();
         assert!(matches!(write_whole(&path, b"bytes"), Err(FileError::NotAFile { .. })));
-        assert!(matches!(read_limited(&path, 100), Err(FileError::NotAFile { .. })));
         assert_eq!(names_in(folder.path()), ["inner"]);
     }
 
@@ -382,6 +328,19 @@ mod tests {
     }
 
     #[test]
+    fn where_others_may_write_only_what_nobody_holds_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, _killed) = temporary_file(folder.path()).unwrap().keep().unwrap();
+        drop(file);
+        let held = temporary_file(folder.path()).unwrap();
+        fs::write(folder.path().join("a.partial"), b"").unwrap();
+        remove_abandoned(folder.path());
+        let name = held.path().file_name().unwrap().to_str().unwrap();
+        assert_eq!(names_in(folder.path()), [name, "a.partial"]);
+        remove_abandoned(&folder.path().join("missing"));
+    }
+
+    #[test]
     fn a_folder_is_made_with_those_above_it_unless_a_file_is_in_the_way() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/c");
@@ -392,16 +351,6 @@ mod tests {
         fs::write(path.join("file"), b"").unwrap();
         let message = create_folder(&path.join("file/below")).unwrap_err().to_string();
         assert!(message.contains("a/b/c/file"), "{message}");
-    }
-
-    #[test]
-    fn reading_stops_at_the_limit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        assert!(matches!(read_limited(&path, 9), Err(FileError::Read { .. })));
-        fs::write(&path, [7; 10]).unwrap();
-        assert_eq!(read_limited(&path, 10).unwrap(), [7; 10]);
-        assert!(matches!(read_limited(&path, 9), Err(FileError::TooLarge { limit: 9, .. })));
     }
 
     #[cfg(unix)]
@@ -448,7 +397,7 @@ mod tests {
             let result = write_whole(&path, b"new");
             set_mode(0o755);
             if privileged {
-                eprintln!("skipped: this user may write to any folder");
+                skipped::skip("this user may write to any folder");
                 return;
             }
             let message = result.unwrap_err().to_string();

@@ -1,23 +1,42 @@
 //! The program people run: flags in, an exit code out. The work is done by the library beside it.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod commands;
 
 use std::process::ExitCode;
 
-use anstream::eprintln;
-use clap::Parser;
-
 use cli::{Cli, Command};
-use commands::{RED, printable};
+use commands::output;
 use host_trainer::dataset::DatasetError;
+use host_trainer::float_environment;
 
 /// The exit code of flags that contradict each other, as clap has it for flags that it refuses.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(error),
+    };
+    output::choose(cli.mode());
+    let trains = matches!(cli.command, None | Some(Command::Train(_)));
+    let result = float_environment::establish().map_err(Into::into).and_then(|()| run(cli));
+    match result {
+        Ok(code) => output::close(code, trains),
+        Err(error) => match error.downcast() {
+            Ok(flags) => output::usage(flags),
+            Err(error) => {
+                output::error(format_args!("{error:#}"));
+                ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
+            }
+        },
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
         None => commands::train::run(&cli.train),
         Some(Command::Train(args)) => commands::train::run(&args),
         Some(Command::Evaluate(args)) => commands::evaluate::run(&args),
@@ -28,17 +47,10 @@ fn main() -> ExitCode {
         Some(Command::Export(args)) => commands::exchange::export(&args),
         Some(Command::Import(args)) => commands::exchange::import(&args),
         Some(Command::Board(args)) => commands::board::run(&args),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{RED}error:{RED:#} {}", printable(format_args!("{error:#}")));
-            ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
-        }
     }
 }
 
 /// Whether the flags are wrong rather than the data.
 fn is_usage(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(DatasetError::SyntheticWithData))
+    error.downcast_ref().is_some_and(DatasetError::is_usage)
 }

@@ -11,6 +11,7 @@ use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::dataset::{Split, synthetic};
 use crate::files::{self, FileError, Staged, write_whole};
 use crate::fingerprint::Fingerprint;
+use crate::float_environment::{self, FloatEnvironmentError};
 
 /// Why a model file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum ModelFileError {
         /// What is wrong with it.
         error: CheckpointError,
     },
+    /// The self-test would say nothing.
+    #[error(transparent)]
+    Environment(#[from] FloatEnvironmentError),
     /// The parameters are not those that the file names.
     #[error("{path}: the parameters' fingerprint is {found}, the file says {expected}", path = path.display())]
     Fingerprint {
@@ -73,6 +77,7 @@ impl LoadedModel {
     /// # Errors
     /// If any check fails.
     pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, ModelFileError> {
+        float_environment::establish()?;
         let bytes = if is_checkpoint(&bytes) { from_checkpoint(&bytes, path)? } else { bytes };
         let contents = |error| ModelFileError::Contents { path: path.into(), error };
         let model = Model::parse(&bytes).map_err(contents)?;

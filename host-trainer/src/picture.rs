@@ -208,22 +208,26 @@ fn draw_shades(pairs: impl Iterator<Item = (u8, u8)>, text: &mut String) {
     }
 }
 
-/// Ten lines, one for each digit: the digit, its probability in per cent, and a bar; `>` marks the first largest.
-pub fn probability_bars(probabilities: &[f32; CLASSES]) -> String {
+/// Ten lines, one for each digit: the digit, its probability in per cent, and a bar; `>` marks the first largest. Bars
+/// are of block characters, or of `#`.
+pub fn probability_bars(probabilities: &[f32; CLASSES], blocks: bool) -> String {
     let best = predict(probabilities);
     let mut text = String::new();
     for (digit, &probability) in probabilities.iter().enumerate() {
         let mark = if digit == best { '>' } else { ' ' };
-        let line = format!("{mark} {digit}  {:6.2} %  {}", 100.0 * probability, bar(probability));
+        let line = format!("{mark} {digit}  {:6.2} %  {}", 100.0 * probability, bar(probability, blocks));
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
 }
 
-/// A bar of 40 characters for 1, in steps of an eighth of a character.
-fn bar(share: f32) -> String {
+/// A bar of 40 characters for 1, in steps of an eighth of a character where there are blocks.
+fn bar(share: f32, blocks: bool) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    if !blocks {
+        return "#".repeat((share.clamp(0.0, 1.0) * 40.0).round() as usize);
+    }
     let eighths = (share.clamp(0.0, 1.0) * 320.0).round() as usize;
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
 }
@@ -458,14 +462,15 @@ mod tests {
         let mut probabilities = [0.0; 10];
         probabilities[7] = 0.75;
         probabilities[1] = 0.25;
-        let text = probability_bars(&probabilities);
+        let text = probability_bars(&probabilities, true);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 10);
         assert_eq!(lines[0], "  0    0.00 %");
         assert_eq!(lines[1], format!("  1   25.00 %  {}", "█".repeat(10)));
         assert_eq!(lines[7], format!("> 7   75.00 %  {}", "█".repeat(30)));
         assert_eq!(lines.iter().filter(|line| line.starts_with('>')).count(), 1);
-        assert_eq!(bar(1.0), "█".repeat(40));
-        assert_eq!(bar(0.0125), "▌");
+        assert_eq!(bar(1.0, true), "█".repeat(40));
+        assert_eq!(bar(0.0125, true), "▌");
+        assert!(probability_bars(&probabilities, false).contains(&format!("> 7   75.00 %  {}\n", "#".repeat(30))));
     }
 }

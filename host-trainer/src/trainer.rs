@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use cnn_core::network::{FlatParameters, TENSORS};
+use cnn_core::range::PARAMETER_LIMIT;
 use cnn_core::sgd::Sgd;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use crate::backend::{Backend, BackendError, Epoch, Outcome, TrainingState};
 use crate::checkpoint::WriteError;
 use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
+use crate::float_environment::{self, FloatEnvironmentError};
 use crate::random::{in_sequence, initial_parameters, shuffled};
 use crate::report::metrics::{EpochMetrics, Metrics};
 use crate::report::record;
@@ -96,36 +97,20 @@ pub enum Stop {
         /// The epoch that was not completed.
         epoch: u32,
     },
-    /// The loss of a training step is NaN or infinite.
-    #[error("epoch {epoch}, step {step}: the loss is no longer a finite number; try a smaller --lr")]
-    NonFiniteLoss {
+    /// A training step took a parameter out of range ([`cnn_core::range`]).
+    #[error(
+        "epoch {epoch}, step {step}: the training has diverged, a parameter is no longer below {PARAMETER_LIMIT} in \
+         magnitude; try a smaller --lr"
+    )]
+    Diverged {
         /// The epoch.
         epoch: u32,
         /// The step within the epoch.
         step: usize,
     },
-    /// A parameter is NaN or infinite after an epoch.
-    #[error("epoch {epoch}, after step {step}: {tensor}[{index}] is no longer a finite number; try a smaller --lr")]
-    NonFiniteParameter {
-        /// The epoch.
-        epoch: u32,
-        /// The epoch's last step.
-        step: usize,
-        /// The tensor's name.
-        tensor: &'static str,
-        /// The value's place in the flattened tensor.
-        index: usize,
-    },
-    /// The mean loss of a split is NaN or infinite.
-    #[error("epoch {epoch}, after step {step}: the mean {split} loss is no longer a finite number; try a smaller --lr")]
-    NonFiniteMeanLoss {
-        /// The epoch.
-        epoch: u32,
-        /// The epoch's last step.
-        step: usize,
-        /// The split's name.
-        split: Split,
-    },
+    /// This machine's arithmetic is not the contract's.
+    #[error(transparent)]
+    Environment(#[from] FloatEnvironmentError),
     /// The device that the backend runs on failed.
     #[error("epoch {epoch}: {message}")]
     Device {
@@ -148,7 +133,8 @@ impl Stop {
     pub(crate) fn from_backend(epoch: u32, error: BackendError) -> Self {
         match error {
             BackendError::Interrupted => Stop::Interrupted { epoch },
-            BackendError::NonFiniteLoss { step } => Stop::NonFiniteLoss { epoch, step: step + 1 },
+            BackendError::Diverged { step } => Stop::Diverged { epoch, step: step + 1 },
+            BackendError::Environment(error) => Stop::Environment(error),
             BackendError::Device { message } => Stop::Device { epoch, message },
         }
     }
@@ -206,10 +192,10 @@ impl Run {
         if first > settings.epochs {
             return Ok(());
         }
+        float_environment::establish()?;
         backend.load(&self.state).map_err(|error| Stop::from_backend(first, error))?;
         let mut outcomes = vec![Outcome::default(); dataset.train.len().max(dataset.test.len())];
         let length = dataset.train.len();
-        let steps = length.div_ceil(settings.batch_length as usize);
         let mut order = settings.order(first, length);
         for epoch in first..=settings.epochs {
             let start = Instant::now();
@@ -220,18 +206,12 @@ impl Run {
             );
             trained.map_err(|error| Stop::from_backend(epoch, error))?;
             let state = backend.state().map_err(|error| Stop::from_backend(epoch, error))?;
-            check_finite(&state.parameters, epoch, steps)?;
             let training_seconds = start.elapsed().as_secs_f64();
 
             let start = Instant::now();
             let mut measure = |split| {
-                let metrics = evaluate(backend, dataset, split, &mut outcomes, observer)
-                    .map_err(|error| Stop::from_backend(epoch, error))?;
-                if metrics.loss.is_finite() {
-                    Ok(metrics)
-                } else {
-                    Err(Stop::NonFiniteMeanLoss { epoch, step: steps, split })
-                }
+                evaluate(backend, dataset, split, &mut outcomes, observer)
+                    .map_err(|error| Stop::from_backend(epoch, error))
             };
             let (train, test) = (measure(Split::Train)?, measure(Split::Test)?);
             let evaluation_seconds = start.elapsed().as_secs_f64();
@@ -270,6 +250,7 @@ pub fn evaluate(
     outcomes: &mut [Outcome],
     observer: &mut dyn Observer,
 ) -> Result<Metrics, BackendError> {
+    float_environment::establish()?;
     let samples = dataset.split(split);
     let outcomes = &mut outcomes[..samples.len()];
     backend.evaluate(split, outcomes, &mut increments(observer))?;
@@ -284,12 +265,6 @@ fn increments(observer: &mut dyn Observer) -> impl FnMut(usize) -> ControlFlow<(
         before = done;
         observer.advance(step)
     }
-}
-
-fn check_finite(parameters: &FlatParameters, epoch: u32, step: usize) -> Result<(), Stop> {
-    let Some(place) = parameters.iter().position(|value| !value.is_finite()) else { return Ok(()) };
-    let tensor = TENSORS.iter().rev().find(|tensor| tensor.offset <= place).expect("the first tensor starts at 0");
-    Err(Stop::NonFiniteParameter { epoch, step, tensor: tensor.name, index: place - tensor.offset })
 }
 
 #[cfg(test)]
@@ -313,14 +288,12 @@ mod tests {
         state: TrainingState,
         epochs: u32,
         failure: Option<fn() -> BackendError>,
-        loss: f32,
-        parameter: f32,
     }
 
     impl Fake {
         fn new() -> Self {
             let state = TrainingState::new(crate::backend::boxed_zeros());
-            Self { state, epochs: 0, failure: None, loss: 0.5, parameter: 1.0 }
+            Self { state, epochs: 0, failure: None }
         }
     }
 
@@ -344,7 +317,7 @@ mod tests {
             progress: crate::backend::Progress<'_>,
         ) -> Result<(), BackendError> {
             self.epochs += 1;
-            self.state.parameters.fill(self.parameter * self.epochs as f32);
+            self.state.parameters.fill(self.epochs as f32);
             assert_eq!((epoch.order.len(), epoch.batch_length), (5, 2));
             if self.epochs == 2
                 && let Some(failure) = self.failure
@@ -365,7 +338,7 @@ mod tests {
             outcomes: &mut [Outcome],
             progress: crate::backend::Progress<'_>,
         ) -> Result<(), BackendError> {
-            outcomes.fill(Outcome { loss: self.loss, prediction: 1 });
+            outcomes.fill(Outcome { loss: 0.5, prediction: 1 });
             if progress(outcomes.len()).is_break() { Err(BackendError::Interrupted) } else { Ok(()) }
         }
     }
@@ -470,24 +443,13 @@ mod tests {
     }
 
     #[test]
-    fn what_stops_being_finite_ends_the_run_and_is_named() {
-        let stopped = |fake: &mut Fake| {
-            let run = train(fake, &dataset(), &SETTINGS, &mut Counter::until(usize::MAX));
-            run.stopped.expect("it stops").to_string()
-        };
-        let failure: Option<fn() -> BackendError> = Some(|| BackendError::NonFiniteLoss { step: 0 });
-        assert!(stopped(&mut Fake { failure, ..Fake::new() }).starts_with("epoch 2, step 1: the loss"));
-        let message = stopped(&mut Fake { parameter: f32::INFINITY, ..Fake::new() });
-        assert!(message.starts_with("epoch 1, after step 3: conv1.weight[0]"), "{message}");
-        let message = stopped(&mut Fake { loss: f32::NAN, ..Fake::new() });
-        assert!(message.starts_with("epoch 1, after step 3: the mean train loss"), "{message}");
-    }
-
-    #[test]
-    fn a_parameter_is_named_by_its_tensor() {
-        let mut parameters = crate::backend::boxed_zeros();
-        parameters[cnn_core::network::FC1_BIAS.offset + 7] = f32::NAN;
-        let stop = check_finite(&parameters, 4, 600).expect_err("it is not finite");
-        assert!(stop.to_string().contains("fc1.bias[7]"), "{stop}");
+    fn a_run_that_diverges_keeps_its_last_complete_epoch_and_names_the_step() {
+        let failure: Option<fn() -> BackendError> = Some(|| BackendError::Diverged { step: 0 });
+        let mut fake = Fake { failure, ..Fake::new() };
+        let run = train(&mut fake, &dataset(), &SETTINGS, &mut Counter::until(usize::MAX));
+        let message = run.stopped.expect("it stops").to_string();
+        assert!(message.starts_with("epoch 2, step 1: the training has diverged"), "{message}");
+        assert!(message.contains("below 16777216 in magnitude"), "{message}");
+        assert_eq!((run.epochs.len(), run.state.parameters[0]), (1, 1.0));
     }
 }

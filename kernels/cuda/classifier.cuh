@@ -3,7 +3,7 @@
 // - fc1: one thread an output. The sum starts from the bias, terms in the order of the inputs. Inputs that are 0 are
 //   left out: their terms are ±0.0 and could change nothing but the sign of a sum that is zero, which ReLU takes away.
 // - fc2: products by all threads; one lane an output adds them to the bias in the order of the inputs.
-// - Loss and the logits' gradient: one lane a class, the sum of exponentials in the order of the classes.
+// - The logits' gradient: one lane a class, the sum of exponentials in the order of the classes.
 // - hidden's gradient: one thread a value; starts from +0.0, terms in the order of the classes; 0 where ReLU is off.
 // - pool2's gradient: one thread two values; starts from +0.0, terms in the order of fc1's outputs. Terms of outputs
 //   without a gradient are ±0.0 and left out. It goes on as what conv2's backward pass adds up: see window_gradient.
@@ -94,9 +94,9 @@ __device__ __forceinline__ void fc2_forward(ClassifierMemory &memory, Classifier
     }
 }
 
-// The loss, and the gradient of the logits: (p_j − [j = label]) / batch length. Called by the first warp alone, which
-// has written the logits. The loss is lane 0's result.
-__device__ __forceinline__ float loss_backward(ClassifierMemory &memory, int label, int batch_length) {
+// The gradient of the logits: (p_j − [j = label]) / batch length. Called by the first warp alone, which has written the
+// logits.
+__device__ __forceinline__ void loss_backward(ClassifierMemory &memory, int label, int batch_length) {
     using namespace network;
     const int j = lane_index();
     __syncwarp();
@@ -109,7 +109,6 @@ __device__ __forceinline__ float loss_backward(ClassifierMemory &memory, int lab
         if (j == label) gradient = subtract(gradient, 1.0f);
         memory.logits_gradient[j] = divide(gradient, __int2float_rn(batch_length));
     }
-    return j == 0 ? sample_loss(sum, memory.logits[label], largest) : 0.0f;
 }
 
 // The gradient of hidden before its ReLU.

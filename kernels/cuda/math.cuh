@@ -8,7 +8,9 @@ __device__ __forceinline__ float divide(float a, float b) { return __fdiv_rn(a, 
 // sum + a * b, the product rounded before it is added: never one fused operation.
 __device__ __forceinline__ float add_product(float sum, float a, float b) { return add(sum, multiply(a, b)); }
 
-__device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }
+// cnn-core's `range`: inside it nothing overflows.
+constexpr float PARAMETER_LIMIT = 16777216.0f;
+__device__ __forceinline__ bool in_range(float parameter) { return fabsf(parameter) < PARAMETER_LIMIT; }
 
 // ln 2 in two parts, and 1.5 · 2²³: a float of magnitude below 2²² plus this has its nearest integer in its lowest bits.
 constexpr float LN_2_HIGH = 0.69314575f;

@@ -36,21 +36,19 @@ __device__ __forceinline__ void forward_convolutions(SampleMemory &memory) {
     __syncthreads();
 }
 
-// The classifier forward and back to pool2's gradient; whether the loss is finite is known to thread 0.
-__device__ __forceinline__ bool run_classifier(SampleMemory &memory, const Training &training, int label,
+// The classifier forward and back to pool2's gradient.
+__device__ __forceinline__ void run_classifier(SampleMemory &memory, const Training &training, int label,
                                                int batch_length) {
     ClassifierMemory &classifier = memory.classifier;
     fc1_forward(classifier, memory.scratch, training.parameters, training.fc1_transposed);
     __syncthreads();
     fc2_forward(classifier, memory.scratch, training.parameters);
-    bool finite = true;
-    if (warp_index() == 0) finite = is_finite(loss_backward(classifier, label, batch_length));
+    if (warp_index() == 0) loss_backward(classifier, label, batch_length);
     __syncthreads();
     fc2_backward_input(classifier, training.parameters);
     __syncthreads();
     fc1_backward_input(classifier, memory.scratch, training.parameters, memory.winners2, memory.windows);
     __syncthreads();
-    return finite;
 }
 
 __device__ __forceinline__ void backward_convolutions(SampleMemory &memory, float *gradient) {
@@ -77,8 +75,7 @@ __device__ __forceinline__ void run_samples(SampleMemory &memory, const Training
         load_image(memory.convolution, pixels);
         __syncthreads();
         forward_convolutions(memory);
-        const bool finite = run_classifier(memory, training, training.labels[batch.samples[n]], batch.length);
-        if (!finite) atomicMin(training.failed_step, step);
+        run_classifier(memory, training, training.labels[batch.samples[n]], batch.length);
         copy(training.pool2 + (size_t)n * POOL2_LEN, classifier.pool2, POOL2_LEN);
         copy(training.hidden + (size_t)n * HIDDEN, classifier.hidden, HIDDEN);
         copy(training.hidden_gradient + (size_t)n * HIDDEN, classifier.hidden_gradient, HIDDEN);

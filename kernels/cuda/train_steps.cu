@@ -5,9 +5,9 @@
 extern "C" __global__ void __launch_bounds__(THREADS, 1) train_steps(Training training, unsigned first, unsigned count) {
     DYNAMIC_SHARED(StepMemory, memory);
     for (unsigned step = first; step < first + count; step++) {
+        if (has_failed_before(training, step)) return;
         run_samples(memory.samples, training, step);
         grid_barrier(training.arrived);
-        if (has_failed(training)) return;
         update_parameters(memory.update, training, step);
         grid_barrier(training.arrived);
     }

@@ -15,7 +15,7 @@ struct Training {
     float *hidden_gradient;  // [n][120]
     float *logits_gradient;  // [n][10]
     float *conv_gradient;    // [n][4800], see conv2_gradient_place
-    unsigned *failed_step;   // NO_STEP, or the first step whose loss is not finite: nothing is updated from there on
+    unsigned *failed_step;   // NO_STEP, or the first step that took a parameter out of range: it is the last
     unsigned *arrived;       // the grid barrier's counter
     unsigned length;         // of the order
     unsigned batch_length;
@@ -35,6 +35,7 @@ __device__ __forceinline__ Batch batch_of(const Training &training, unsigned ste
     return {training.order + first, (int)min(training.batch_length, training.length - first)};
 }
 
-__device__ __forceinline__ bool has_failed(const Training &training) {
-    return *reinterpret_cast<volatile unsigned *>(training.failed_step) != NO_STEP;
+// Whether a step before `step` failed.
+__device__ __forceinline__ bool has_failed_before(const Training &training, unsigned step) {
+    return *reinterpret_cast<volatile unsigned *>(training.failed_step) < step;
 }

@@ -35,14 +35,16 @@ __device__ __forceinline__ Parameter load_parameter(const Training &training, in
     return {index, training.parameters[index], training.momentum[index]};
 }
 
-// PyTorch's SGD: g ← g + λ·w; v ← μ·v + g; w ← w − lr·v. Returns the new parameter.
-__device__ __forceinline__ float update_parameter(const Training &training, const Parameter &parameter,
+// PyTorch's SGD: g ← g + λ·w; v ← μ·v + g; w ← w − lr·v. Returns the new parameter; the step fails if that is out of
+// range.
+__device__ __forceinline__ float update_parameter(const Training &training, unsigned step, const Parameter &parameter,
                                                   float gradient) {
     gradient = add(gradient, multiply(training.weight_decay, parameter.value));
     const float momentum = add(multiply(training.momentum_factor, parameter.momentum), gradient);
     const float updated = subtract(parameter.value, multiply(training.learning_rate, momentum));
     training.momentum[parameter.index] = momentum;
     training.parameters[parameter.index] = updated;
+    if (!in_range(updated)) atomicMin(training.failed_step, step);
     return updated;
 }
 
@@ -63,7 +65,7 @@ __device__ __forceinline__ float sum_values(const float *a, int stride, int leng
 }
 
 // A parameter of the convolutions, at its place among a sample's gradients.
-__device__ __forceinline__ void update_convolution(const Training &training, int place, int batch_length) {
+__device__ __forceinline__ void update_convolution(const Training &training, unsigned step, int place, int batch_length) {
     using namespace network;
     int index = place;
     if (place >= CONV2_WEIGHT && place < CONV2_BIAS) {
@@ -72,11 +74,13 @@ __device__ __forceinline__ void update_convolution(const Training &training, int
         index = CONV2_WEIGHT + (output * CONV1_CHANNELS + input) * KERNEL_LEN + tap;
     }
     const Parameter parameter = load_parameter(training, index);
-    update_parameter(training, parameter, sum_values(training.conv_gradient + place, CONV_LEN, batch_length));
+    const float gradient = sum_values(training.conv_gradient + place, CONV_LEN, batch_length);
+    update_parameter(training, step, parameter, gradient);
 }
 
 // One of fc1.bias, fc2.weight, fc2.bias, counted from fc1.bias.
-__device__ __forceinline__ void update_classifier(const Training &training, int place, int batch_length) {
+__device__ __forceinline__ void update_classifier(const Training &training, unsigned step, int place,
+                                                  int batch_length) {
     using namespace network;
     const int index = FC1_BIAS + place;
     const Parameter parameter = load_parameter(training, index);
@@ -90,11 +94,11 @@ __device__ __forceinline__ void update_classifier(const Training &training, int 
     } else {
         gradient = sum_values(training.logits_gradient + (index - FC2_BIAS), CLASSES, batch_length);
     }
-    update_parameter(training, parameter, gradient);
+    update_parameter(training, step, parameter, gradient);
 }
 
 // Everything but fc1's weight, by the warps of all blocks that have no tile.
-__device__ __forceinline__ void update_small_tensors(const Training &training, int batch_length) {
+__device__ __forceinline__ void update_small_tensors(const Training &training, unsigned step, int batch_length) {
     using namespace network;
     constexpr int COUNT = CONV_LEN + HIDDEN + CLASSES * HIDDEN + CLASSES;
     const int warp = warp_index() - TILE_WARPS;
@@ -102,9 +106,9 @@ __device__ __forceinline__ void update_small_tensors(const Training &training, i
          first += (WARPS - TILE_WARPS) * (int)gridDim.x * WARP) {
         const int place = first + lane_index();
         if (place < CONV_LEN) {
-            update_convolution(training, place, batch_length);
+            update_convolution(training, step, place, batch_length);
         } else if (place < COUNT) {
-            update_classifier(training, place - CONV_LEN, batch_length);
+            update_classifier(training, step, place - CONV_LEN, batch_length);
         }
     }
 }
@@ -129,8 +133,8 @@ __device__ __forceinline__ void load_tile(UpdateMemory &memory, const Training &
 }
 
 // fc1's weight: a thread has one input of the tile and every TILE_WARPS-th of its outputs.
-__device__ __forceinline__ void update_fc1_tile(UpdateMemory &memory, const Training &training, int tile,
-                                                int batch_length) {
+__device__ __forceinline__ void update_fc1_tile(UpdateMemory &memory, const Training &training, unsigned step,
+                                                int tile, int batch_length) {
     using namespace network;
     const bool works = thread_index() < TILE_THREADS;
     const int lane = lane_index(), warp = warp_index();
@@ -159,7 +163,7 @@ __device__ __forceinline__ void update_fc1_tile(UpdateMemory &memory, const Trai
 #pragma unroll
     for (int j = 0; j < 3; j++) {
         const int output = tile / TILES_ACROSS * TILE_OUTPUTS + warp + j * TILE_WARPS;
-        training.fc1_transposed[input * HIDDEN + output] = update_parameter(training, parameters[j], sums[j]);
+        training.fc1_transposed[input * HIDDEN + output] = update_parameter(training, step, parameters[j], sums[j]);
     }
 }
 
@@ -167,6 +171,6 @@ __device__ __forceinline__ void update_fc1_tile(UpdateMemory &memory, const Trai
 __device__ __forceinline__ void update_parameters(UpdateMemory &memory, const Training &training, unsigned step) {
     const int batch_length = batch_of(training, step).length;
     for (int tile = (int)blockIdx.x; tile < TILES; tile += (int)gridDim.x)
-        update_fc1_tile(memory, training, tile, batch_length);
-    if (thread_index() >= TILE_THREADS) update_small_tensors(training, batch_length);
+        update_fc1_tile(memory, training, step, tile, batch_length);
+    if (thread_index() >= TILE_THREADS) update_small_tensors(training, step, batch_length);
 }

@@ -5,6 +5,7 @@
 //! that they skip.
 
 mod barriers;
+mod divergence;
 mod equality;
 mod gpu;
 /// exp and ln, as on any GPU.

@@ -57,7 +57,7 @@ impl Format for Reason {
             ModelError::Checksum => write!(f, "wrong checksum"),
             ModelError::Malformed => write!(f, "malformed"),
             ModelError::Shapes => write!(f, "another network"),
-            ModelError::NonFinite(index) => write!(f, "parameter {=usize} is not finite", index),
+            ModelError::OutOfRange(index) => write!(f, "parameter {=usize} is out of range", index),
             ModelError::NotInPlace => write!(f, "not on its border"),
             ModelError::SelfTest { class, expected, found } => {
                 write!(f, "self-test: logit {=usize} is {=u32:08x}, not {=u32:08x}", class, found.0, expected.0);

@@ -16,6 +16,7 @@ pub use cuda::{Cuda, CudaError, Schedule};
 pub use reference::Reference;
 
 use crate::dataset::{Dataset, Split};
+use crate::float_environment::FloatEnvironmentError;
 
 /// The parameters and the optimiser's momentum: all that a run carries from epoch to epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,12 +51,15 @@ pub struct Outcome {
 /// Why a backend stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
-    /// The loss of a step is NaN or infinite. Steps count from 0 within the epoch.
-    #[error("the loss is not a finite number in step {step}")]
-    NonFiniteLoss {
+    /// After a step a parameter is out of range ([`cnn_core::range`]). Steps count from 0 within the epoch.
+    #[error("the training has diverged in step {step}")]
+    Diverged {
         /// The step within the epoch, from 0.
         step: usize,
     },
+    /// This thread's arithmetic is not the contract's, and could not be made so.
+    #[error(transparent)]
+    Environment(#[from] FloatEnvironmentError),
     /// The progress callback asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -86,7 +90,7 @@ pub trait Backend {
     /// What it is and what it runs on, for people and the run record.
     fn description(&self) -> String;
 
-    /// Replaces the training state.
+    /// Replaces the training state. Its parameters are in range ([`cnn_core::range`]).
     ///
     /// # Errors
     /// If a device fails.
@@ -101,8 +105,8 @@ pub trait Backend {
     /// Trains one epoch. `progress` hears how many samples of the epoch are done.
     ///
     /// # Errors
-    /// If the loss of a step is not finite, if `progress` asked to stop, or if a device fails. The state is then
-    /// that of some step of the epoch.
+    /// If a step takes a parameter out of range: every backend ends at the same step, with a state that is of no use. If
+    /// `progress` asked to stop or a device fails; the state is then that of some step of the epoch.
     ///
     /// # Panics
     /// If an index of the order lies outside the training split or the batch length is 0.
@@ -133,6 +137,16 @@ pub enum BackendChoice {
     Reference,
 }
 
+impl BackendChoice {
+    /// Whether the choice may be a GPU.
+    pub fn may_be_gpu(self) -> bool {
+        match self {
+            Self::Auto | Self::Cuda | Self::CudaGraph => true,
+            Self::Cpu | Self::Reference => false,
+        }
+    }
+}
+
 /// A backend that was made.
 pub struct Opened {
     /// The backend.
@@ -154,11 +168,34 @@ pub enum OpenError {
     Cuda(#[from] CudaError),
 }
 
+/// What a backend is to compute on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MachineOptions {
+    /// For the processor.
+    pub cpu: CpuOptions,
+    /// The GPU of this number; the first that can be used if none is given.
+    pub device: Option<u32>,
+}
+
+impl From<CpuOptions> for MachineOptions {
+    fn from(cpu: CpuOptions) -> Self {
+        Self { cpu, device: None }
+    }
+}
+
 /// Makes a backend over `dataset`, its parameters all 0 until [`Backend::load`].
+///
+/// [`BackendChoice::Auto`] takes the processor where no GPU can be used, unless a device is named. The device's number
+/// says nothing to the processor's backends.
 ///
 /// # Errors
 /// If the choice or the options ask for what the machine does not have.
-pub fn open(choice: BackendChoice, dataset: Arc<Dataset>, cpu: CpuOptions) -> Result<Opened, OpenError> {
+pub fn open(
+    choice: BackendChoice,
+    dataset: Arc<Dataset>,
+    options: impl Into<MachineOptions>,
+) -> Result<Opened, OpenError> {
+    let MachineOptions { cpu, device } = options.into();
     let (mut no_gpu, mut fewer_threads) = (None, None);
     let mut cpu = |dataset| -> Result<Box<dyn Backend>, CpuError> {
         let backend = Cpu::new(dataset, cpu)?;
@@ -166,15 +203,16 @@ pub fn open(choice: BackendChoice, dataset: Arc<Dataset>, cpu: CpuOptions) -> Re
         Ok(Box::new(backend))
     };
     let backend: Box<dyn Backend> = match choice {
-        BackendChoice::Auto => match Cuda::new(Arc::clone(&dataset)) {
+        BackendChoice::Auto => match Cuda::on_device(Arc::clone(&dataset), Schedule::Cooperative, device) {
             Ok(cuda) => Box::new(cuda),
+            Err(reason) if device.is_some() => return Err(reason.into()),
             Err(reason) => {
                 no_gpu = Some(reason);
                 cpu(dataset)?
             }
         },
-        BackendChoice::Cuda => Box::new(Cuda::with_schedule(dataset, Schedule::Cooperative)?),
-        BackendChoice::CudaGraph => Box::new(Cuda::with_schedule(dataset, Schedule::Graph)?),
+        BackendChoice::Cuda => Box::new(Cuda::on_device(dataset, Schedule::Cooperative, device)?),
+        BackendChoice::CudaGraph => Box::new(Cuda::on_device(dataset, Schedule::Graph, device)?),
         BackendChoice::Cpu => cpu(dataset)?,
         BackendChoice::Reference => Box::new(Reference::new(dataset)),
     };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use cnn_core::image::normalize;
 use cnn_core::loss::cross_entropy;
 use cnn_core::network::{Activations, Parameters, forward, predict};
-use cnn_core::train::Trainer;
+use cnn_core::train::{Diverged, Trainer};
 
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState, boxed_zeros};
 use crate::dataset::{Dataset, Split};
+use crate::float_environment;
 
 /// Samples between two reports of progress while evaluating.
 const EVALUATION_REPORT: usize = 100;
@@ -43,6 +44,7 @@ impl Backend for Reference {
     }
 
     fn train_epoch(&mut self, epoch: Epoch<'_>, progress: Progress<'_>) -> Result<(), BackendError> {
+        float_environment::establish()?;
         let samples = &self.dataset.train;
         let TrainingState { parameters, momentum } = &mut self.state;
         let mut done = 0;
@@ -51,7 +53,7 @@ impl Backend for Reference {
                 batch.iter().map(|&index| (&samples.images()[index as usize], samples.labels()[index as usize]));
             self.trainer
                 .step(&epoch.sgd, parameters, momentum, batch_samples)
-                .map_err(|_| BackendError::NonFiniteLoss { step })?;
+                .map_err(|Diverged| BackendError::Diverged { step })?;
             done += batch.len();
             if progress(done).is_break() {
                 return Err(BackendError::Interrupted);
@@ -61,6 +63,7 @@ impl Backend for Reference {
     }
 
     fn evaluate(&mut self, split: Split, outcomes: &mut [Outcome], progress: Progress<'_>) -> Result<(), BackendError> {
+        float_environment::establish()?;
         let samples = self.dataset.split(split);
         assert_eq!(outcomes.len(), samples.len(), "one outcome for each sample");
         let parameters = Parameters::of(&self.state.parameters);

@@ -102,10 +102,6 @@ pub struct Search {
 
 /// Reads the checkpoint after epoch `epoch`.
 fn read(path: &Path, epoch: u32) -> Result<Checkpoint, Unfit> {
-    // A pipe would be waited for.
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(FileError::NotAFile { path: path.into() }.into());
-    }
     let bytes = read_limited(path, MAX_BYTES)?;
     let checkpoint = Checkpoint::parse(&bytes).map_err(|error| Unfit::Contents { path: path.into(), error })?;
     match checkpoint.epoch() {

@@ -9,6 +9,7 @@
 //! ```
 
 use cnn_core::network::FlatParameters;
+use cnn_core::range::PARAMETER_LIMIT;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::{Deserialize, Serialize};
 
@@ -74,12 +75,16 @@ pub enum CheckpointError {
     /// A value that no run has.
     #[error("the checkpoint is not consistent: {0}")]
     Inconsistent(#[from] Inconsistent),
-    /// NaN or infinity among parameters or momentum.
-    #[error("{name} {index} of the checkpoint is not a finite number")]
+    /// A parameter that is NaN, infinite or too large ([`cnn_core::range`]).
+    #[error("parameter {index} of the checkpoint is not a number below {PARAMETER_LIMIT} in magnitude")]
+    OutOfRange {
+        /// Its place in PyTorch's order.
+        index: usize,
+    },
+    /// NaN or infinity among the momentum.
+    #[error("momentum {index} of the checkpoint is not a finite number")]
     NonFinite {
-        /// "parameter" or "momentum".
-        name: &'static str,
-        /// The value's place in PyTorch's order.
+        /// Its place in PyTorch's order.
         index: usize,
     },
     /// The parameters are not those that the last epoch ended with.

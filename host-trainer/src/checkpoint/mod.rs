@@ -14,6 +14,8 @@ pub use writer::{Follow, Plan, WriteError, Writer};
 
 use cnn_core::model::Training;
 
+use cnn_core::range::first_out_of_range;
+
 use crate::backend::TrainingState;
 use crate::fingerprint::Fingerprint;
 use crate::report::record::{DatasetRecord, Inconsistent, Settings, not_negative, require};
@@ -85,10 +87,12 @@ impl Checkpoint {
 
     /// Whether a run can have come to this. The last epoch's fingerprint must be that of the parameters.
     fn check(&self) -> Result<(), CheckpointError> {
-        for (name, values) in [("parameter", &self.state.parameters), ("momentum", &self.state.momentum)] {
-            if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-                return Err(CheckpointError::NonFinite { name, index });
-            }
+        let TrainingState { parameters, momentum } = &self.state;
+        if let Some(index) = first_out_of_range(parameters.iter().copied()) {
+            return Err(CheckpointError::OutOfRange { index });
+        }
+        if let Some(index) = momentum.iter().position(|value| !value.is_finite()) {
+            return Err(CheckpointError::NonFinite { index });
         }
         self.check_contents()?;
         let found = Fingerprint::of(&self.state.parameters);

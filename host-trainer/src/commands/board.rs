@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anstream::println;
 use anyhow::Context;
 use cnn_core::loss::softmax;
 use cnn_core::model::{MAX_LEN, Model};
@@ -12,10 +11,10 @@ use host_trainer::dataset::Split;
 use host_trainer::files::read_limited;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::picture::probability_bars;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::data;
+use super::output::{self, in_colour, progress, result, say};
 use super::predict::from_picture;
-use super::{data, printable};
 use crate::cli::{BoardArgs, BoardCommand, DataArgs};
 
 type Board = Client<Box<dyn Link>>;
@@ -35,26 +34,30 @@ pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
 
 fn info(board: &mut Board) -> anyhow::Result<()> {
     let info = board.info()?;
-    println!("board     {}, {} MHz", printable(&info.board), info.clock_hz / 1_000_000);
-    println!("firmware  {}", printable(&info.firmware));
+    result!("board     {}, {} MHz", info.board, info.clock_hz / 1_000_000);
+    result!("firmware  {}", info.firmware);
     match info.model {
-        Ok(fingerprint) => println!("model     {fingerprint}"),
-        Err(error) => println!("model     none: {error}"),
+        Ok(fingerprint) => result!("model     {fingerprint}"),
+        Err(error) => result!("model     none: {error}"),
     }
     let memory = info.memory;
-    println!("memory    flash {}, variables {}, stack {} bytes", memory.flash, memory.variables, memory.stack);
+    result!("memory    flash {}, variables {}, stack {} bytes", memory.flash, memory.variables, memory.stack);
     let line = info.line;
-    println!(
+    result!(
         "frames    {} good, {} damaged, {} too long, {} broken off; {} errors of the port",
-        line.good, line.damaged, line.too_long, line.timed_out, line.port_errors
+        line.good,
+        line.damaged,
+        line.too_long,
+        line.timed_out,
+        line.port_errors
     );
     Ok(())
 }
 
 fn classify(board: &mut Board, picture: &Path, as_is: bool) -> anyhow::Result<()> {
     let classified = board.classify(&from_picture(picture, as_is)?)?;
-    println!("{}", probability_bars(&softmax(&classified.logits)));
-    println!("prediction {}, {} cycles", classified.class, classified.cycles);
+    output::block(&probability_bars(&softmax(&classified.logits), in_colour()));
+    result!("prediction {}, {} cycles", classified.class, classified.cycles);
     Ok(())
 }
 
@@ -62,10 +65,10 @@ fn verify(board: &mut Board, model: &Path, count: usize, data: &DataArgs) -> any
     let model = LoadedModel::read(model)?;
     let (name, samples) = data::open_split(data, Split::Test)?;
     let images = samples.images().iter().zip(samples.labels().iter().copied()).take(count);
-    let bar = bar(images.len(), "{wide_bar} {pos}/{len} images, {per_sec}");
+    let bar = progress(images.len() as u64, "{wide_bar} {pos}/{len} images, {per_sec}");
     let verification = board::verify(board, &model.parameters, images, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    println!("data      {name}, test split");
+    say!("data      {name}, test split");
     report(&verification);
     Ok(if verification.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -73,12 +76,12 @@ fn verify(board: &mut Board, model: &Path, count: usize, data: &DataArgs) -> any
 fn report(verification: &Verification) {
     let Verification { images, differences, correct, cycles, elapsed } = verification;
     let share = |part: f64| part / (*images).max(1) as f64;
-    println!("equal     {} of {images} images, every logit bit for bit", images - differences.len());
+    result!("equal     {} of {images} images, every logit bit for bit", images - differences.len());
     for difference in differences.iter().take(5) {
-        println!("  image {}: board {:?}, host {:?}", difference.image, difference.board, difference.host);
+        result!("  image {}: board {:?}, host {:?}", difference.image, difference.board, difference.host);
     }
-    println!("accuracy  {:.5} ({correct} of {images})", share(*correct as f64));
-    println!(
+    result!("accuracy  {:.5} ({correct} of {images})", share(*correct as f64));
+    result!(
         "speed     {:.0} cycles an image, {:.1} images/s over the line",
         share(*cycles as f64),
         *images as f64 / elapsed.as_secs_f64()
@@ -89,14 +92,9 @@ fn update(board: &mut Board, path: &Path) -> anyhow::Result<()> {
     let file = read_limited(path, MAX_LEN as u64)?;
     // What the board would refuse after a minute is refused here at once.
     Model::parse(&file).with_context(|| path.display().to_string())?;
-    let bar = bar(file.len(), "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}");
+    let bar = progress(file.len() as u64, "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}");
     let fingerprint = board.update(&file, |bytes| bar.set_position(bytes as u64))?;
     bar.finish_and_clear();
-    println!("the board runs {fingerprint}");
+    result!("the board runs {fingerprint}");
     Ok(())
-}
-
-fn bar(len: usize, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(len as u64).with_style(style)
 }

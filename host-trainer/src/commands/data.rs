@@ -2,23 +2,35 @@
 
 use std::path::PathBuf;
 
-use anstream::eprintln;
-use host_trainer::dataset::{self, Dataset, DatasetError, Options, Samples, Split};
+use host_trainer::dataset::{self, Dataset, DatasetError, Notice, Options, Samples, Source, Split, synthetic};
+use host_trainer::report::RunRecord;
 
-use super::RED;
+use super::output;
 use crate::cli::DataArgs;
 
 /// Both splits.
 pub fn open(args: &DataArgs) -> Result<Dataset, DatasetError> {
     let opened = dataset::open(&options(args))?;
-    warn(opened.warning.as_deref());
+    tell(opened.notice);
     Ok(opened.dataset)
+}
+
+/// The data set of a recorded run. Where the flags leave it open the record decides, so that nothing stands in for it.
+pub fn open_recorded(args: &DataArgs, record: &RunRecord) -> Result<Dataset, DatasetError> {
+    let drawn = record.dataset.name == synthetic::name(synthetic::DEFAULT_SEED);
+    let named = args.data.is_some() || args.mirror.is_some() || mnist_dir().is_some();
+    let dataset = match args.dataset {
+        Source::Auto if drawn && !named => Source::Synthetic,
+        Source::Auto if !named => Source::Mnist,
+        given => given,
+    };
+    open(&DataArgs { dataset, ..args.clone() })
 }
 
 /// One split and the data set's name.
 pub fn open_split(args: &DataArgs, split: Split) -> Result<(String, Samples), DatasetError> {
     let opened = dataset::open_split(&options(args), split)?;
-    warn(opened.warning.as_deref());
+    tell(opened.notice);
     Ok((opened.name, opened.samples))
 }
 
@@ -26,15 +38,21 @@ fn options(args: &DataArgs) -> Options {
     Options {
         source: args.dataset,
         data: args.data.clone(),
-        mnist_dir: std::env::var_os("MNIST_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
+        mnist_dir: mnist_dir(),
         mirrors: args.mirror.clone().into_iter().collect(),
         ..Options::default()
     }
 }
 
-/// Frames a warning so that it cannot be missed between lines of output.
-fn warn(warning: Option<&str>) {
-    let Some(warning) = warning else { return };
-    let rule = "!".repeat(80);
-    eprintln!("{RED}{rule}\n{warning}\n{rule}{RED:#}");
+fn mnist_dir() -> Option<PathBuf> {
+    std::env::var_os("MNIST_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// Says where the data comes from, if that must be said.
+fn tell(notice: Option<Notice>) {
+    match notice {
+        None => {}
+        Some(Notice::Remark(remark)) => output::note(remark),
+        Some(Notice::Warning(warning)) => output::framed_warning(warning),
+    }
 }

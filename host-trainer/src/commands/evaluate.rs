@@ -1,16 +1,19 @@
 //! `evaluate`: loss, accuracy and confusion table of a model over a split.
 
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anstream::println;
 use cnn_core::network::CLASSES;
 use host_trainer::backend::{Outcome, TrainingState};
 use host_trainer::dataset::Split;
+use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::report::metrics::Metrics;
+use serde::Serialize;
 
+use super::output::{self, result, say};
 use super::{data, open_backend};
 use crate::cli::EvaluateArgs;
 
@@ -26,25 +29,69 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     backend.evaluate(split, &mut outcomes, &mut |_| ControlFlow::Continue(()))?;
     let metrics = Metrics::of(&outcomes, samples.labels());
 
-    println!("model    {} ({})", args.model.display(), model.fingerprint);
-    println!("data     {}, {split} split, {} images", dataset.name, samples.len());
-    println!("backend  {backend_title}\n");
-    println!(
-        "mean loss={:.6}, accuracy={:.5} ({} of {})\n",
+    say!("model    {} ({})", args.model.display(), model.fingerprint);
+    say!("data     {}, {split} split, {} images", dataset.name, samples.len());
+    say!("backend  {backend_title}");
+    say!();
+    result!(
+        "mean loss={:.6}, accuracy={:.5} ({} of {})",
         metrics.loss,
         metrics.accuracy(),
         metrics.correct,
         metrics.count
     );
-    println!("{}", confusion_table(&outcomes, samples.labels()));
+    say!();
+    let confusion = confusion(&outcomes, samples.labels());
+    output::block(&confusion_table(&confusion, output::width()));
+    output::json(&Evaluation {
+        model: &args.model.to_string_lossy(),
+        fingerprint: model.fingerprint,
+        dataset: &dataset.name,
+        dataset_sha256: hex::encode(dataset.hash),
+        split: split.to_string(),
+        backend: &backend_title,
+        images: metrics.count,
+        correct: metrics.correct,
+        accuracy: metrics.accuracy(),
+        mean_loss: metrics.loss,
+        confusion,
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rows are labels, columns predictions; the last column is the share of a label's images that were recognised.
-fn confusion_table(outcomes: &[Outcome], labels: &[u8]) -> String {
-    let mut counts = [[0usize; CLASSES]; CLASSES];
+/// The answer of `--json`.
+#[derive(Serialize)]
+struct Evaluation<'a> {
+    model: &'a str,
+    fingerprint: Fingerprint,
+    dataset: &'a str,
+    dataset_sha256: String,
+    split: String,
+    backend: &'a str,
+    images: u64,
+    correct: u64,
+    accuracy: f64,
+    mean_loss: f64,
+    confusion: Confusion,
+}
+
+/// Counts by label and prediction.
+type Confusion = [[usize; CLASSES]; CLASSES];
+
+fn confusion(outcomes: &[Outcome], labels: &[u8]) -> Confusion {
+    let mut counts = Confusion::default();
     for (outcome, &label) in outcomes.iter().zip(labels) {
         counts[usize::from(label)][usize::from(outcome.prediction)] += 1;
+    }
+    counts
+}
+
+/// Rows are labels, columns predictions; the last column is the share of a label's images that were recognised. Where
+/// so many columns have no room, a line for each label names what it was taken for.
+fn confusion_table(counts: &Confusion, columns: Option<usize>) -> String {
+    const WIDTH: usize = 15 + 6 * CLASSES + 9;
+    if columns.is_some_and(|columns| columns < WIDTH) {
+        return counts.iter().enumerate().map(|(label, row)| confusions(label, row)).collect();
     }
     let mut table = String::from("label\\predicted");
     for class in 0..CLASSES {
@@ -56,11 +103,46 @@ fn confusion_table(outcomes: &[Outcome], labels: &[u8]) -> String {
         for count in row {
             table += &format!("{count:>6}");
         }
-        let total: usize = row.iter().sum();
-        table += &match total {
-            0 => "        –\n".into(),
-            _ => format!("{:>8.2}%\n", 100.0 * row[label] as f64 / total as f64),
-        };
+        table += &format!("{:>9}\n", recall(label, row));
     }
     table
+}
+
+/// The predictions of one label, those that were made most often first.
+fn confusions(label: usize, row: &[usize; CLASSES]) -> String {
+    let mut text = format!("label {label}: {} recognised\n", recall(label, row));
+    let mut wrong: Vec<_> = row.iter().enumerate().filter(|&(class, &count)| class != label && count > 0).collect();
+    wrong.sort_by_key(|&(class, &count)| (Reverse(count), class));
+    // As many as fit into the narrowest terminals.
+    for taken in wrong.chunks(4) {
+        let taken: Vec<_> = taken.iter().map(|(class, count)| format!("{class} ×{count}")).collect();
+        text += &format!("  as {}\n", taken.join(", "));
+    }
+    text
+}
+
+fn recall(label: usize, row: &[usize; CLASSES]) -> String {
+    match row.iter().sum::<usize>() {
+        0 => "–".into(),
+        total => format!("{:.2}%", 100.0 * row[label] as f64 / total as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_gets_lines_that_fit_it() {
+        let mut counts = [[9999; CLASSES]; CLASSES];
+        counts[3] = [0; CLASSES];
+        counts[4] = [0, 0, 0, 0, 10, 0, 2, 0, 0, 7];
+        let wide = confusion_table(&counts, None);
+        assert!(wide.lines().all(|line| line.chars().count() == 84), "{wide}");
+        assert_eq!(wide, confusion_table(&counts, Some(84)));
+        let narrow = confusion_table(&counts, Some(83));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+        assert!(narrow.contains("label 4: 52.63% recognised\n  as 9 ×7, 6 ×2\n"), "{narrow}");
+        assert!(narrow.contains("label 3: – recognised\n"), "{narrow}");
+    }
 }

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anstream::println;
 use anyhow::Context;
 use host_trainer::exchange::{self, MAX_FILE_BYTES};
 use host_trainer::files::{STANDARD_STREAM, read_input, write_output};
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::{self, LoadedModel};
 
+use super::output::say;
 use crate::cli::{ExportArgs, ImportArgs};
 
 /// Model file to safetensors.
@@ -33,6 +33,6 @@ pub fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
 fn report(written: &Path, fingerprint: Fingerprint) {
     // Standard output has the file itself.
     if written != Path::new(STANDARD_STREAM) {
-        println!("{} written ({fingerprint})", written.display());
+        say!("{} written ({fingerprint})", written.display());
     }
 }

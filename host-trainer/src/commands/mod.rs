@@ -11,28 +11,17 @@ pub mod verify;
 
 mod data;
 mod interrupt;
+pub mod output;
 mod start;
 mod table;
 
-use std::fmt::Display;
 use std::sync::{Arc, Once};
 
-use anstream::eprintln;
-use anstyle::{AnsiColor, Style};
 use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
 use host_trainer::checkpoint::Unfit;
 use host_trainer::dataset::Dataset;
 
 use crate::cli::BackendArgs;
-
-/// Errors and warnings, on terminals that want colours.
-pub const RED: Style = AnsiColor::Red.on_default().bold();
-
-/// Text that came from a file or a board, as a terminal may show it: control characters, which could clear the screen
-/// or pretend to be something else, become �.
-pub fn printable(text: impl Display) -> String {
-    text.to_string().replace(|character: char| character.is_control() && character != '\n', "\u{fffd}")
-}
 
 /// Two backends of one command get equally few threads.
 static TOLD_OF_THREADS: Once = Once::new();
@@ -40,9 +29,9 @@ static TOLD_OF_THREADS: Once = Once::new();
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.
 fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), OpenError> {
-    let Opened { backend, no_gpu, fewer_threads } = open(args.backend, Arc::clone(dataset), args.cpu())?;
+    let Opened { backend, no_gpu, fewer_threads } = open(args.backend, Arc::clone(dataset), args.machine())?;
     if let Some(fewer_threads) = fewer_threads {
-        TOLD_OF_THREADS.call_once(|| eprintln!("{RED}warning:{RED:#} {fewer_threads}"));
+        TOLD_OF_THREADS.call_once(|| output::warning(fewer_threads));
     }
     let title = described(&*backend, no_gpu.as_ref());
     Ok((backend, title))
@@ -52,13 +41,13 @@ fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn B
 fn described(backend: &dyn Backend, no_gpu: Option<&CudaError>) -> String {
     match no_gpu {
         None => backend.description(),
-        Some(reason) => format!("{}\n         not the GPU: {reason}", backend.description()),
+        Some(reason) => format!("{}; not the GPU: {reason}", backend.description()),
     }
 }
 
 /// Names the checkpoints that were not taken, and why.
 fn warn_of_skipped(skipped: &[Unfit]) {
     for unfit in skipped {
-        eprintln!("{RED}warning:{RED:#} {unfit}; it is not taken");
+        output::warning(format_args!("{unfit}; it is not taken"));
     }
 }

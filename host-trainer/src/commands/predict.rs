@@ -1,19 +1,21 @@
 //! `predict`: ten probabilities of one digit, and the digit as the network sees it.
 
-use std::io::IsTerminal;
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anstream::println;
 use anyhow::{Context, bail};
 use cnn_core::image::{self, GrayImage, Pixels, normalize};
 use cnn_core::loss::softmax;
-use cnn_core::network::{Activations, Parameters, forward, predict};
+use cnn_core::network::{Activations, CLASSES, Parameters, forward, predict};
 use host_trainer::dataset::Split;
+use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::picture::{self, draw, probability_bars};
+use serde::Serialize;
 
 use super::data;
+use super::output::{self, in_colour, result, say};
 use crate::cli::PredictArgs;
 
 /// Classifies an image of the data set or a picture.
@@ -27,13 +29,47 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     normalize(&pixels, &mut activations.image);
     let logits = forward(&Parameters::of(&model.parameters), &mut activations);
 
-    println!("{}", draw(&pixels, in_colour()));
-    println!("{}", probability_bars(&softmax(&logits)));
+    output::block(&draw(&pixels, in_colour()));
+    output::block(&probability_bars(&softmax(&logits), in_colour()));
+    output::json(&Answer {
+        model: &args.model.to_string_lossy(),
+        fingerprint: model.fingerprint,
+        results: vec![Classified {
+            picture: args.picture.as_deref().map(Path::to_string_lossy),
+            split: args.index.map(|_| Split::from(args.split).to_string()),
+            index: args.index,
+            label,
+            prediction: predict(&logits),
+            probabilities: softmax(&logits),
+            logits,
+        }],
+    })?;
     match label {
-        Some(label) => println!("prediction {}, label {label}", predict(&logits)),
-        None => println!("prediction {}", predict(&logits)),
+        Some(label) => result!("prediction {}, label {label}", predict(&logits)),
+        None => result!("prediction {}", predict(&logits)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The answer of `--json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    model: &'a str,
+    fingerprint: Fingerprint,
+    /// One for each digit.
+    results: Vec<Classified<'a>>,
+}
+
+/// What the network makes of one digit: of a picture, or of an image of the data set.
+#[derive(Serialize)]
+struct Classified<'a> {
+    picture: Option<Cow<'a, str>>,
+    split: Option<String>,
+    index: Option<usize>,
+    label: Option<u8>,
+    prediction: usize,
+    probabilities: [f32; CLASSES],
+    logits: [f32; CLASSES],
 }
 
 /// A picture's digit as the network wants it.
@@ -50,11 +86,6 @@ fn from_dataset(args: &PredictArgs, index: usize) -> anyhow::Result<(Pixels, Opt
     let Some(pixels) = samples.images().get(index) else {
         bail!("--index {index}: the {split} split of {name} has images 0 to {}", samples.len() - 1);
     };
-    println!("{name}, {split} image {index}");
+    say!("{name}, {split} image {index}");
     Ok((*pixels, Some(samples.labels()[index])))
-}
-
-/// Whether stdout shows colours: a terminal, and NO_COLOR not set (<https://no-color.org>).
-fn in_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -2,42 +2,111 @@
 
 use std::process::ExitCode;
 
-use anstream::println;
+use cnn_core::model::Training;
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
+use serde::Serialize;
 
-use super::{printable, table};
+use super::output::{self, result};
+use super::table::{self, Network};
 use crate::cli::SummaryArgs;
+
+/// What becomes of a pixel before the first layer, for those who run a model elsewhere.
+pub const INPUT: &str = "(pixel / 255 - 0.5) / 0.5";
 
 /// Prints the network's table and, if a model is given, its metadata.
 pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {
     let model = args.model.as_deref().map(LoadedModel::read).transpose()?;
-    println!("{}", table::network());
-    let Some(model) = model else { return Ok(ExitCode::SUCCESS) };
-    println!("model        {} (self-test passed)", model.path().display());
-    println!("fingerprint  {}", model.fingerprint);
-    match model.training() {
-        None => println!("training     unknown: the parameters were imported"),
-        Some(training) => {
-            let hash = Fingerprint::from(training.dataset_hash);
-            println!("data         {} ({hash})", printable(training.dataset));
-            println!(
-                "training     {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
-                training.epochs,
-                training.batch_length,
-                if training.shuffle { ", shuffled" } else { ", not shuffled" },
-                training.learning_rate,
-                training.momentum,
-                training.weight_decay,
-                training.seed
-            );
-            println!(
-                "test         {} of {} correct ({:.2} %)",
-                training.test_correct,
-                training.test_count,
-                100.0 * f64::from(training.test_correct) / f64::from(training.test_count)
-            );
+    let training = model.as_ref().and_then(LoadedModel::training);
+    output::block(&table::network(output::width()));
+    result!("input        28×28 pixels, white on black, each {INPUT}");
+    if let Some(model) = &model {
+        result!("model        {} (self-test passed)", model.path().display());
+        result!("fingerprint  {}", model.fingerprint);
+        match &training {
+            None => result!("training     unknown: the parameters were imported"),
+            Some(training) => print_claims(training),
         }
     }
+    output::json(&Summary {
+        network: table::network_facts(),
+        input: INPUT,
+        model: model.as_ref().map(|model| Described {
+            path: model.path().to_string_lossy().into_owned(),
+            fingerprint: model.fingerprint,
+            claims: training.as_ref().map(Claims::from),
+        }),
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What only the file says: nothing of it can be found in the parameters.
+fn print_claims(training: &Training<'_>) {
+    result!("the file says of its training, which nothing here can check:");
+    result!("  data       {} ({})", training.dataset, Fingerprint::from(training.dataset_hash));
+    result!(
+        "  training   {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
+        training.epochs,
+        training.batch_length,
+        if training.shuffle { ", shuffled" } else { ", not shuffled" },
+        training.learning_rate,
+        training.momentum,
+        training.weight_decay,
+        training.seed
+    );
+    let (correct, count) = (training.test_correct, training.test_count);
+    if correct <= count && count > 0 {
+        result!("  test       {correct} of {count} correct ({:.2} %)", 100.0 * f64::from(correct) / f64::from(count));
+    } else {
+        result!("  test       {correct} of {count} images, which cannot be");
+    }
+}
+
+/// The answer of `--json`.
+#[derive(Serialize)]
+struct Summary<'a> {
+    network: Network,
+    input: &'a str,
+    model: Option<Described<'a>>,
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    path: String,
+    fingerprint: Fingerprint,
+    claims: Option<Claims<'a>>,
+}
+
+/// [`Training`] as JSON.
+#[derive(Serialize)]
+struct Claims<'a> {
+    dataset: &'a str,
+    dataset_sha256: Fingerprint,
+    epochs: u32,
+    batch_size: u32,
+    shuffle: bool,
+    learning_rate: f32,
+    momentum: f32,
+    weight_decay: f32,
+    seed: u64,
+    test_correct: u32,
+    test_count: u32,
+}
+
+impl<'a> From<&Training<'a>> for Claims<'a> {
+    fn from(training: &Training<'a>) -> Self {
+        Self {
+            dataset: training.dataset,
+            dataset_sha256: training.dataset_hash.into(),
+            epochs: training.epochs,
+            batch_size: training.batch_length,
+            shuffle: training.shuffle,
+            learning_rate: training.learning_rate,
+            momentum: training.momentum,
+            weight_decay: training.weight_decay,
+            seed: training.seed,
+            test_correct: training.test_correct,
+            test_count: training.test_count,
+        }
+    }
 }

@@ -4,46 +4,85 @@ use cnn_core::network::{
     CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, FORWARD_RAM, HIDDEN, KERNEL_LEN, PARAMETER_COUNT, POOL1_SIDE, POOL2_LEN,
     POOL2_SIDE, TENSORS,
 };
+use serde::Serialize;
+
+/// The network's layers and what they cost.
+#[derive(Serialize)]
+pub struct Network {
+    layers: [Layer; 8],
+    parameters: usize,
+    multiply_adds: usize,
+    parameter_bytes: usize,
+    forward_ram_bytes: usize,
+}
 
 /// A layer's line: what it does, the shape it gives, its parameters and the multiply-adds of one image.
-struct Row {
+#[derive(Serialize)]
+struct Layer {
     layer: &'static str,
-    output: &'static str,
+    output: &'static [usize],
     parameters: usize,
     multiply_adds: usize,
 }
 
+impl Layer {
+    const fn new(layer: &'static str, output: &'static [usize], parameters: usize, multiply_adds: usize) -> Self {
+        Self { layer, output, parameters, multiply_adds }
+    }
+}
+
 /// Layers, output shapes, parameters and multiply-adds an image.
-pub fn network() -> String {
+pub fn network_facts() -> Network {
     let parameters = |layer: usize| TENSORS[2 * layer].len + TENSORS[2 * layer + 1].len;
     // Convolutions are computed where pooling keeps them: at four positions for each pooled one.
     let conv1 = CONV1_CHANNELS * 4 * POOL1_SIDE * POOL1_SIDE * KERNEL_LEN;
     let conv2 = CONV2_CHANNELS * 4 * POOL2_SIDE * POOL2_SIDE * KERNEL_LEN * CONV1_CHANNELS;
-    let rows = [
-        Row { layer: "image", output: "1×28×28", parameters: 0, multiply_adds: 0 },
-        Row { layer: "conv1 3×3", output: "16×26×26", parameters: parameters(0), multiply_adds: conv1 },
-        Row { layer: "ReLU, max-pool 2", output: "16×13×13", parameters: 0, multiply_adds: 0 },
-        Row { layer: "conv2 3×3", output: "32×11×11", parameters: parameters(1), multiply_adds: conv2 },
-        Row { layer: "ReLU, max-pool 2", output: "32×5×5", parameters: 0, multiply_adds: 0 },
-        Row { layer: "fc1", output: "120", parameters: parameters(2), multiply_adds: HIDDEN * POOL2_LEN },
-        Row { layer: "ReLU", output: "120", parameters: 0, multiply_adds: 0 },
-        Row { layer: "fc2", output: "10", parameters: parameters(3), multiply_adds: CLASSES * HIDDEN },
+    let layers = [
+        Layer::new("image", &[1, 28, 28], 0, 0),
+        Layer::new("conv1 3×3", &[16, 26, 26], parameters(0), conv1),
+        Layer::new("ReLU, max-pool 2", &[16, 13, 13], 0, 0),
+        Layer::new("conv2 3×3", &[32, 11, 11], parameters(1), conv2),
+        Layer::new("ReLU, max-pool 2", &[32, 5, 5], 0, 0),
+        Layer::new("fc1", &[HIDDEN], parameters(2), HIDDEN * POOL2_LEN),
+        Layer::new("ReLU", &[HIDDEN], 0, 0),
+        Layer::new("fc2", &[CLASSES], parameters(3), CLASSES * HIDDEN),
     ];
-    let mut table = format!("{:<18} {:>9} {:>11} {:>14}\n", "layer", "output", "parameters", "multiply-adds");
-    let line = format!("{}\n", "─".repeat(55));
-    table += &line;
-    for row in &rows {
-        let [parameters, multiply_adds] = [row.parameters, row.multiply_adds].map(thousands_or_blank);
-        table += format!("{:<18} {:>9} {parameters:>11} {multiply_adds:>14}", row.layer, row.output).trim_end();
-        table += "\n";
+    Network {
+        parameters: PARAMETER_COUNT,
+        multiply_adds: layers.iter().map(|layer| layer.multiply_adds).sum(),
+        parameter_bytes: 4 * PARAMETER_COUNT,
+        forward_ram_bytes: FORWARD_RAM,
+        layers,
     }
-    table += &line;
-    let multiply_adds = rows.iter().map(|row| row.multiply_adds).sum();
-    table += &format!("{:<28} {:>11} {:>14}\n", "total", thousands(PARAMETER_COUNT), thousands(multiply_adds));
+}
+
+/// [`network_facts`] as a table for a terminal of so many columns; the narrow form fits into 40.
+pub fn network(columns: Option<usize>) -> String {
+    // That of the line below the table.
+    const WIDTH: usize = 63;
+    let narrow = columns.is_some_and(|columns| columns < WIDTH);
+    let [layer, output, parameters, multiply_adds] = if narrow { [17, 8, 7, 8] } else { [18, 10, 12, 15] };
+    let row = |cells: [&str; 4]| {
+        let [name, shape, trained, cost] = cells;
+        let line = format!("{name:<layer$}{shape:>output$}{trained:>parameters$}{cost:>multiply_adds$}");
+        format!("{}\n", line.trim_end())
+    };
+    let rule = format!("{}\n", "─".repeat(layer + output + parameters + multiply_adds));
+    let network = network_facts();
+    let headings = if narrow { ["params", "mul-add"] } else { ["parameters", "multiply-adds"] };
+    let mut table = row(["layer", "output", headings[0], headings[1]]) + &rule;
+    for layer in &network.layers {
+        let shape: Vec<_> = layer.output.iter().map(ToString::to_string).collect();
+        let [parameters, multiply_adds] = [layer.parameters, layer.multiply_adds].map(thousands_or_blank);
+        table += &row([layer.layer, &shape.join("×"), &parameters, &multiply_adds]);
+    }
+    table += &rule;
+    table += &row(["total", "", &thousands(network.parameters), &thousands(network.multiply_adds)]);
     table += &format!(
-        "{} bytes of parameters, {} bytes of RAM for a forward pass\n",
-        thousands(4 * PARAMETER_COUNT),
-        thousands(FORWARD_RAM)
+        "{} bytes of parameters,{}{} bytes of RAM for a forward pass\n",
+        thousands(network.parameter_bytes),
+        if narrow { '\n' } else { ' ' },
+        thousands(network.forward_ram_bytes)
     );
     table
 }
@@ -76,7 +115,17 @@ mod tests {
 
     #[test]
     fn the_table_adds_up_to_the_known_totals() {
-        let table = network();
-        assert!(table.contains("102,130") && table.contains("655,344"), "{table}");
+        for columns in [None, Some(40)] {
+            let table = network(columns);
+            assert!(table.contains("102,130") && table.contains("655,344"), "{table}");
+        }
+    }
+
+    #[test]
+    fn the_table_fits_into_a_narrow_terminal() {
+        for (columns, most) in [(Some(40), 40), (Some(62), 40), (Some(63), 63), (None, 63)] {
+            let table = network(columns);
+            assert!(table.lines().all(|line| line.chars().count() <= most), "{table}");
+        }
     }
 }

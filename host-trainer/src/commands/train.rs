@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anstream::{eprintln, println};
 use anyhow::Context;
 use host_trainer::backend::TrainingState;
 use host_trainer::checkpoint::{self, WriteError, Writer};
@@ -17,11 +16,12 @@ use host_trainer::files::{create_folder, remove_temporary};
 use host_trainer::lock::FolderLock;
 use host_trainer::report::{self, ReportError, RunContext};
 use host_trainer::trainer::{EpochReport, Observer, Run, Settings, Stop};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::interrupt::{self, Interruption};
+use super::output::{self, say};
 use super::start::{self, Start};
-use super::{RED, data, open_backend, table};
+use super::{data, open_backend, table};
 use crate::cli::TrainArgs;
 
 /// Trains, shows how it goes, leaves the files.
@@ -33,7 +33,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let dataset = Arc::new(data::open(&args.data)?);
     let lock = Arc::new(FolderLock::acquire(&args.out)?);
     if let Some(warning) = lock.warning() {
-        eprintln!("{RED}warning:{RED:#} {warning}");
+        output::warning(warning);
     }
     remove_temporary(&args.out)?;
     let checkpoints = args.out.join(checkpoint::FOLDER);
@@ -91,15 +91,15 @@ fn cannot_be_written(folder: &Path, what: &str) -> String {
 
 fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Option<&str>, args: &TrainArgs) {
     let sgd = settings.sgd;
-    println!("{}", table::network());
-    println!(
+    output::block(&table::network(output::width()));
+    say!(
         "data     {}: {} training and {} test images",
         dataset.name,
         table::thousands(dataset.train.len()),
         table::thousands(dataset.test.len())
     );
-    println!("backend  {backend}");
-    println!(
+    say!("backend  {backend}");
+    say!(
         "recipe   {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
         settings.epochs,
         settings.batch_length,
@@ -109,8 +109,11 @@ fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Opti
         sgd.weight_decay,
         settings.seed
     );
-    println!("output   {}", args.out.display());
-    println!("{}", note.map(|note| format!("start    {note}\n")).unwrap_or_default());
+    say!("output   {}", args.out.display());
+    if let Some(note) = note {
+        say!("start    {note}");
+    }
+    say!();
 }
 
 /// How a run ended.
@@ -131,7 +134,7 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
     let complete = run.epochs.len();
     let saved = match run.epochs.last() {
         Some(last) => {
-            println!("fingerprint {}", last.fingerprint);
+            say!("fingerprint {}", last.fingerprint);
             format!("the {complete} complete {} are saved in {}", epochs(complete), args.out.display())
         }
         None => "no epoch was completed, nothing is saved".into(),
@@ -158,11 +161,11 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
         anyhow::bail!("{}{saved}", failures.join("; "));
     }
     if let Some(Stop::Interrupted { epoch }) = run.stopped {
-        eprintln!("interrupted in epoch {epoch}: {saved}");
+        output::note(format_args!("interrupted in epoch {epoch}: {saved}"));
         return Ok(interruption.exit_code());
     }
     let now = if *resumed > 0 { format!(", {} of them now,", complete - resumed) } else { String::new() };
-    println!(
+    say!(
         "{complete} {}{now} in {:.1} s; model, plots, metrics and record are in {}",
         epochs(complete),
         elapsed.as_secs_f64(),
@@ -207,11 +210,10 @@ impl Terminal {
     fn new(settings: &Settings, dataset: &Dataset, resumed: usize) -> anyhow::Result<Self> {
         let interruption = interrupt::listen()?;
         let samples_per_epoch = (2 * dataset.train.len() + dataset.test.len()) as u64;
-        let bar = ProgressBar::new(u64::from(settings.epochs) * samples_per_epoch);
+        let bar =
+            output::progress(u64::from(settings.epochs) * samples_per_epoch, "{msg} {wide_bar} {percent}%, {eta} left");
         bar.set_position(resumed as u64 * samples_per_epoch);
         bar.reset_eta();
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}%, {eta} left");
-        bar.set_style(style.expect("the template is well-formed").progress_chars("━╸ "));
         let terminal = Self { bar, interruption, epochs: settings.epochs };
         terminal.show_epoch(resumed as u32 + 1);
         Ok(terminal)
@@ -231,9 +233,9 @@ impl Terminal {
     fn epoch(&mut self, report: &EpochReport) {
         let metrics = &report.metrics;
         let lines = || {
-            println!("epoch {}", metrics.epoch);
-            println!("train mean loss={:.6}, accuracy={:.5}", metrics.train.loss, metrics.train.accuracy());
-            println!("test  mean loss={:.6}, accuracy={:.5}", metrics.test.loss, metrics.test.accuracy());
+            say!("epoch {}", metrics.epoch);
+            say!("train mean loss={:.6}, accuracy={:.5}", metrics.train.loss, metrics.train.accuracy());
+            say!("test  mean loss={:.6}, accuracy={:.5}", metrics.test.loss, metrics.test.accuracy());
         };
         if std::io::stderr().is_terminal() {
             self.bar.suspend(lines)

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anstream::{eprintln, println};
 use anyhow::{Context, ensure};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -19,7 +18,8 @@ use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
 
 use super::interrupt;
-use super::{data, open_backend, printable, warn_of_skipped};
+use super::output::{self, result, say};
+use super::{data, open_backend, warn_of_skipped};
 use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
 
 /// Epochs that two backends are compared for, if no flag says it.
@@ -28,20 +28,23 @@ const EPOCHS: u32 = 3;
 /// Compares, epoch by epoch.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let compared = match &args.record {
-        Some(record) => Compared::Record(record),
+        Some(path) => Compared::Record(path, read_record(path)?),
         None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref()) },
     };
-    let dataset = Arc::new(data::open(&args.data)?);
-    println!("data     {}", dataset.name);
+    let dataset = Arc::new(match &compared {
+        Compared::Record(_, record) => data::open_recorded(&args.data, record)?,
+        Compared::Backends { .. } => data::open(&args.data)?,
+    });
+    say!("data     {}", dataset.name);
     let interruption = interrupt::listen()?;
     let result = match compared {
-        Compared::Record(path) => with_record(args, path, &dataset, &interruption.flag)?,
+        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag)?,
         Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag)?,
     };
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(VerifyError::Stopped(Stop::Interrupted { epoch })) => {
-            eprintln!("interrupted in epoch {epoch}");
+            output::note(format_args!("interrupted in epoch {epoch}"));
             Ok(interruption.exit_code())
         }
         Err(error) => Err(error.into()),
@@ -50,7 +53,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 
 /// What is compared with the first backend.
 enum Compared<'a> {
-    Record(&'a Path),
+    Record(&'a Path, RunRecord),
     Backends { epochs: u32 },
 }
 
@@ -72,22 +75,24 @@ fn with_backend(
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let (mut first, title) = open_backend(&args.backend, dataset)?;
-    println!("first    {title}");
+    say!("first    {title}");
     let against = BackendArgs { backend: args.against, ..args.backend.clone() };
     let (mut second, title) = open_backend(&against, dataset)?;
-    println!("second   {title}\n");
+    say!("second   {title}");
+    say!();
     let settings = args.recipe.settings(epochs);
     let mut progress = |_| proceed(interrupted);
     let result = compare([&mut *first, &mut *second], dataset, &settings, &mut progress, &mut |verified| {
         let [first, second] = verified.training_seconds;
-        println!(
+        say!(
             "epoch {:>3}  the same  {}  trained in {first:.2} s and {second:.2} s",
             verified.epoch,
             verified.fingerprint.short()
         );
     });
     if result.is_ok() {
-        println!("\nparameters, momentum, losses and predictions are the same, bit for bit");
+        say!();
+        result!("parameters, momentum, losses and predictions are the same, bit for bit");
     }
     Ok(result)
 }
@@ -95,27 +100,33 @@ fn with_backend(
 fn with_record(
     args: &VerifyArgs,
     path: &Path,
+    record: &RunRecord,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Result<(), VerifyError>> {
-    let bytes = read_limited(path, MAX_RECORD_BYTES)?;
-    let record = RunRecord::parse(&bytes).with_context(|| path.display().to_string())?;
-    let epochs = recorded_epochs(args.epochs.as_ref(), path, &record)?;
-    let start = find_start(args, path, &record, *epochs.start())?;
+    let epochs = recorded_epochs(args.epochs.as_ref(), path, record)?;
+    let start = find_start(args, path, record, *epochs.start())?;
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
-    println!("backend  {title}");
-    println!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), printable(&record.backend));
+    say!("backend  {title}");
+    say!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), record.backend);
     match &start {
-        Some((path, checkpoint)) => println!("start    after epoch {} of {}\n", checkpoint.epoch(), path.display()),
-        None => println!("start    from the beginning\n"),
+        Some((path, checkpoint)) => say!("start    after epoch {} of {}", checkpoint.epoch(), path.display()),
+        None => say!("start    from the beginning"),
     }
+    say!();
     let start = start.map(|(_, checkpoint)| checkpoint);
     let mut repeated = Repeated { interrupted };
-    let result = compare_with_record(&mut *backend, dataset, &record, start, *epochs.end(), &mut repeated);
+    let result = compare_with_record(&mut *backend, dataset, record, start, *epochs.end(), &mut repeated);
     if result.is_ok() {
-        println!("\nfingerprints, losses and accuracies are those of the record, bit for bit");
+        say!();
+        result!("fingerprints, losses and accuracies are those of the record, bit for bit");
     }
     Ok(result)
+}
+
+fn read_record(path: &Path) -> anyhow::Result<RunRecord> {
+    let bytes = read_limited(path, MAX_RECORD_BYTES)?;
+    RunRecord::parse(&bytes).with_context(|| path.display().to_string())
 }
 
 fn recorded_epochs(epochs: Option<&EpochsArg>, path: &Path, record: &RunRecord) -> anyhow::Result<RangeInclusive<u32>> {
@@ -164,6 +175,6 @@ impl Observer for Repeated<'_> {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        println!("epoch {:>3}  {}", report.metrics.epoch, report.fingerprint.short());
+        say!("epoch {:>3}  {}", report.metrics.epoch, report.fingerprint.short());
     }
 }

@@ -11,7 +11,7 @@
 //! space for the contents is reserved only once the file is known to be long enough for them, and beyond 48 MB only as
 //! fast as they come.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
@@ -20,16 +20,19 @@ use cnn_core::network::{CLASSES, IMAGE_SIDE};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::npz;
+use crate::files::read::{self, OpenError};
+
 /// First word of a file of images: bytes (`0x08`) in three dimensions.
-const IMAGES_MAGIC: u32 = 0x0000_0803;
+pub(super) const IMAGES_MAGIC: u32 = 0x0000_0803;
 /// First word of a file of labels: bytes in one dimension.
-const LABELS_MAGIC: u32 = 0x0000_0801;
+pub(super) const LABELS_MAGIC: u32 = 0x0000_0801;
 /// Rows and columns of an image.
 const IMAGE_DIMENSIONS: [u32; 2] = [IMAGE_SIDE as u32; 2];
 /// First bytes of a gzip member (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// No deflate stream unpacks to more than 1032 times its length (<https://zlib.net/zlib_tech.html>).
-const LARGEST_DEFLATE_RATIO: u64 = 1032;
+pub(super) const LARGEST_DEFLATE_RATIO: u64 = 1032;
 
 /// Memory that is reserved before as much was read, in bytes: all of MNIST's training images.
 const RESERVED_AHEAD: usize = 48 << 20;
@@ -40,12 +43,9 @@ pub const MAX_COUNT: u32 = 1_000_000;
 /// What is wrong with a file; the message continues one that names it.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// It is missing, or the system refuses to open it.
-    #[error("cannot be opened ({0})")]
-    Open(io::Error),
-    /// It is a folder, a device or a pipe.
-    #[error("is not a regular file")]
-    NotAFile,
+    /// It is missing, the system refuses to open it, or it is no regular file.
+    #[error(transparent)]
+    Open(OpenError),
     /// The system failed while reading it.
     #[error("cannot be read ({0})")]
     Read(io::Error),
@@ -91,14 +91,23 @@ pub enum Fault {
         /// Bytes that the unpacked file should have, its header included.
         expected: u64,
     },
+    /// It is longer than the file that it should be.
+    #[error("is too long: it goes on after the {expected} bytes of that file")]
+    TooLong {
+        /// Bytes of that file, unpacked.
+        expected: u64,
+    },
     /// A label is not a digit.
-    #[error("holds the label {label} at index {index}, but labels are 0 to 9")]
+    #[error("holds the label {label} at index {index}, but labels are 0 to 9: this network tells ten classes apart")]
     Label {
         /// Index of the first such label.
         index: usize,
         /// The label.
-        label: u8,
+        label: i64,
     },
+    /// It is no archive of arrays such as Keras' `mnist.npz`.
+    #[error(transparent)]
+    Npz(#[from] npz::Fault),
 }
 
 /// Reads a file of 28×28 images.
@@ -159,37 +168,28 @@ fn header(magic: u32, count: usize, dimensions: &[u32]) -> Vec<u8> {
     [magic, count].iter().chain(dimensions).flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// Opens a regular file and tells its length. Anything else might block or never end.
 fn open(path: &Path) -> Result<(BufReader<File>, u64), Fault> {
-    if !fs::metadata(path).map_err(Fault::Open)?.is_file() {
-        return Err(Fault::NotAFile);
-    }
-    let file = File::open(path).map_err(Fault::Open)?;
-    let length = file.metadata().map_err(Fault::Open)?.len();
+    let (file, length) = read::open(path).map_err(Fault::Open)?;
     Ok((BufReader::with_capacity(1 << 16, file), length))
 }
 
+/// The labels, if there is a class for each.
 fn checked_labels(labels: Vec<[u8; 1]>) -> Result<Vec<u8>, Fault> {
     let labels = labels.into_flattened();
     match labels.iter().position(|&label| usize::from(label) >= CLASSES) {
-        Some(index) => Err(Fault::Label { index, label: labels[index] }),
+        Some(index) => Err(Fault::Label { index, label: labels[index].into() }),
         None => Ok(labels),
     }
 }
 
 /// The items, of `N` bytes each, of a file that is `length` bytes long, packed or not.
 fn parse<const N: usize>(
-    mut file: impl BufRead,
+    file: impl BufRead,
     length: u64,
     magic: u32,
     dimensions: &[u32],
 ) -> Result<Vec<[u8; N]>, Fault> {
-    let (reader, available): (Box<dyn Read + '_>, u64) = if is_gzip(file.fill_buf().map_err(Fault::Read)?) {
-        (Box::new(MultiGzDecoder::new(file)), length.saturating_mul(LARGEST_DEFLATE_RATIO))
-    } else {
-        (Box::new(file), length)
-    };
-    let mut contents = Contents { reader, position: 0 };
+    let (mut contents, available) = contents(file, length)?;
     let count = contents.count(magic, dimensions)?;
     let expected = contents.position + u64::from(count) * N as u64;
     if expected > available {
@@ -198,14 +198,61 @@ fn parse<const N: usize>(
     contents.items(count as usize, expected)
 }
 
+/// What is in a file that is `length` bytes long, packed or not, and the most bytes that this can be.
+fn contents<'a>(mut file: impl BufRead + 'a, length: u64) -> Result<(Contents<'a>, u64), Fault> {
+    if is_gzip(file.fill_buf().map_err(Fault::Read)?) {
+        let reader = MultiGzDecoder::new(file);
+        Ok((Contents::new(reader, Fault::Gzip), length.saturating_mul(LARGEST_DEFLATE_RATIO)))
+    } else {
+        Ok((Contents::new(file, Fault::Read), length))
+    }
+}
+
+/// SHA-256 of what is in a file that must unpack to exactly `length` bytes and start with the word `magic`. No more is
+/// unpacked than that, and nothing of it is kept.
+///
+/// # Errors
+/// If it holds anything else.
+pub(super) fn contents_sha256(file: &[u8], magic: u32, length: u64) -> Result<[u8; 32], Fault> {
+    let (mut contents, _) = contents(file, file.len() as u64)?;
+    let found = contents.word(length)?;
+    if found != magic {
+        return Err(Fault::Magic { expected: magic, found });
+    }
+    let mut hash = Sha256::new().chain_update(found.to_be_bytes());
+    let mut buffer = [0; 1 << 14];
+    loop {
+        match contents.read(&mut buffer)? {
+            0 if contents.position < length => {
+                return Err(Fault::Truncated { expected: length, available: contents.position });
+            }
+            0 => return Ok(hash.finalize().into()),
+            _ if contents.position > length => return Err(Fault::TooLong { expected: length }),
+            read => hash.update(&buffer[..read]),
+        }
+    }
+}
+
 /// The unpacked contents while they are read.
-struct Contents<'a> {
+pub(super) struct Contents<'a> {
     reader: Box<dyn Read + 'a>,
     /// Bytes read so far.
     position: u64,
+    /// What a failure is that is not the system's.
+    damaged: fn(io::Error) -> Fault,
 }
 
-impl Contents<'_> {
+impl<'a> Contents<'a> {
+    /// Contents of which nothing was read; `damaged` says what a failure of unpacking is.
+    pub(super) fn new(reader: impl Read + 'a, damaged: fn(io::Error) -> Fault) -> Self {
+        Self { reader: Box::new(reader), position: 0, damaged }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Reads the header, checks it and gives the number of items.
     fn count(&mut self, magic: u32, dimensions: &[u32]) -> Result<u32, Fault> {
         let length = 4 * (2 + dimensions.len()) as u64;
@@ -229,7 +276,7 @@ impl Contents<'_> {
     }
 
     /// Reads the items and makes sure that nothing follows, which also checks the archive's last checksum.
-    fn items<const N: usize>(&mut self, count: usize, expected: u64) -> Result<Vec<[u8; N]>, Fault> {
+    pub(super) fn items<const N: usize>(&mut self, count: usize, expected: u64) -> Result<Vec<[u8; N]>, Fault> {
         let mut items = Vec::new();
         while items.len() < count {
             let read = items.len();
@@ -251,7 +298,7 @@ impl Contents<'_> {
     }
 
     /// Fills the buffer; `expected` is the length to tell if the contents end before.
-    fn fill(&mut self, buffer: &mut [u8], expected: u64) -> Result<(), Fault> {
+    pub(super) fn fill(&mut self, buffer: &mut [u8], expected: u64) -> Result<(), Fault> {
         let mut filled = 0;
         while filled < buffer.len() {
             match self.read(&mut buffer[filled..])? {
@@ -272,7 +319,7 @@ impl Contents<'_> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The system's errors have a number, the decoder's have none.
                 Err(error) if error.raw_os_error().is_some() => return Err(Fault::Read(error)),
-                Err(error) => return Err(Fault::Gzip(error)),
+                Err(error) => return Err((self.damaged)(error)),
             }
         }
     }
@@ -376,7 +423,7 @@ mod tests {
                     // Some bits say nothing of the contents: the time in the header, the padding of the last byte.
                     Ok(parsed) => assert!(parsed == images, "byte {index}, bit {bit}"),
                     // Found by the archive's own checks or, where these come later, by those of the header.
-                    Err(fault) => assert!(!matches!(fault, Fault::Open(_) | Fault::Read(_) | Fault::NotAFile)),
+                    Err(fault) => assert!(!matches!(fault, Fault::Open(_) | Fault::Read(_))),
                 }
             }
         }
@@ -426,7 +473,7 @@ mod tests {
     fn a_label_above_nine_is_refused() {
         for label in [10, 255] {
             let fault = parse_labels(&labels_file(&[0, 9, label, 11])).unwrap_err();
-            assert!(matches!(fault, Fault::Label { index: 2, label: found } if found == label), "{fault}");
+            assert!(matches!(fault, Fault::Label { index: 2, label: found } if found == i64::from(label)), "{fault}");
         }
     }
 
@@ -458,13 +505,13 @@ mod tests {
     #[test]
     fn only_a_regular_file_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(read_images(folder.path()), Err(Fault::NotAFile)));
+        assert!(matches!(read_images(folder.path()), Err(Fault::Open(OpenError::NotAFile(_)))));
         assert!(matches!(read_images(&folder.path().join("missing")), Err(Fault::Open(_))));
         let path = folder.path().join("images");
-        fs::write(&path, packed(&images_file(2))).unwrap();
+        std::fs::write(&path, packed(&images_file(2))).unwrap();
         assert_eq!(read_images(&path).unwrap().len(), 2);
         assert!(matches!(read_labels(&path), Err(Fault::Magic { .. })));
         #[cfg(unix)]
-        assert!(matches!(read_images(Path::new("/dev/zero")), Err(Fault::NotAFile)));
+        assert!(matches!(read_images(Path::new("/dev/zero")), Err(Fault::Open(OpenError::NotAFile(_)))));
     }
 }

@@ -1,15 +1,20 @@
 //! Where the data set of a run comes from.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cnn_core::image::Pixels;
+
 use super::download::{DownloadError, MIRRORS, Network, download};
 use super::idx::{self, Fault};
 use super::mnist::{self, OriginalFile};
+use super::npz;
 use super::synthetic;
 use super::{Dataset, Digests, Samples, Split, combine};
+use crate::files::{FileError, read_limited, remove_abandoned};
 use crate::threads;
 
 /// Where downloads go unless told otherwise.
@@ -18,7 +23,7 @@ pub const DOWNLOAD_FOLDER: &str = "data/mnist";
 /// Which data set is wanted (`--dataset`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Source {
-    /// MNIST; without files and without network, synthetic digits
+    /// MNIST; if no source is named, and without files and without network, synthetic digits
     #[default]
     Auto,
     /// MNIST or an error
@@ -32,15 +37,15 @@ pub enum Source {
 pub struct Options {
     /// Which data set (`--dataset`).
     pub source: Source,
-    /// The folder to read (`--data`). It must hold the files.
+    /// The folder or the `.npz` file to read (`--data`).
     pub data: Option<PathBuf>,
-    /// The folder to read if `data` is none: the environment variable `MNIST_DIR`. It must hold the files too, but is
-    /// taken for unset if it is empty.
-    pub mnist_dir: Option<PathBuf>,
-    /// The folder to read if both are none, after what it lacks of MNIST has been downloaded into it.
-    pub download_folder: PathBuf,
-    /// Where to download from (`--mirror`); if empty, from [`MIRRORS`].
+    /// Where to download from (`--mirror`) into the download folder; if empty, from [`MIRRORS`].
     pub mirrors: Vec<String>,
+    /// What to read if `data` is none and `mirrors` is empty: the environment variable `MNIST_DIR`, which is taken for
+    /// unset if it is empty.
+    pub mnist_dir: Option<PathBuf>,
+    /// The folder to read otherwise, after what it lacks of MNIST has been downloaded into it.
+    pub download_folder: PathBuf,
     /// How to reach the mirrors.
     pub network: Network,
 }
@@ -50,9 +55,9 @@ impl Default for Options {
         Self {
             source: Source::Auto,
             data: None,
+            mirrors: Vec::new(),
             mnist_dir: None,
             download_folder: DOWNLOAD_FOLDER.into(),
-            mirrors: Vec::new(),
             network: Network::default(),
         }
     }
@@ -63,8 +68,8 @@ impl Default for Options {
 pub struct Opened {
     /// The data set.
     pub dataset: Dataset,
-    /// What the user must be told: the data set is not the one that was hoped for.
-    pub warning: Option<String>,
+    /// What the user must be told of where it comes from.
+    pub notice: Option<Notice>,
 }
 
 /// One split, ready to use.
@@ -74,8 +79,17 @@ pub struct OpenedSplit {
     pub name: String,
     /// Its samples.
     pub samples: Samples,
-    /// What the user must be told: the data set is not the one that was hoped for.
-    pub warning: Option<String>,
+    /// What the user must be told of where it comes from.
+    pub notice: Option<Notice>,
+}
+
+/// What the user must be told of where a data set comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The data set is not the one that was hoped for.
+    Warning(String),
+    /// It is, but came on a way that others can see.
+    Remark(String),
 }
 
 /// Who named a folder.
@@ -102,9 +116,9 @@ impl fmt::Display for Origin {
 /// Why there is no data set.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// A folder was named for data that is drawn.
-    #[error("--dataset synthetic reads no files, but --data names a folder: leave one of them out")]
-    SyntheticWithData,
+    /// Two flags name two sources.
+    #[error("{0} and {1} name two sources of data: leave one of them out")]
+    TwoSources(&'static str, &'static str),
     /// The folder is missing, not readable or not a folder.
     #[error("{origin} ({}) cannot be read as a folder: {cause}; name the folder that holds the four IDX files",
         folder.display())]
@@ -117,8 +131,8 @@ pub enum DatasetError {
         cause: io::Error,
     },
     /// The folder has no such file.
-    #[error("{origin} ({}) holds no {name} or {name}.gz; name the folder that holds the four IDX files",
-        folder.display())]
+    #[error("{origin} ({}) holds no {name} or {name}.gz, but {holds}; name the folder that holds the four IDX files, \
+             or Keras' mnist.npz", folder.display())]
     Missing {
         /// Who named the folder.
         origin: Origin,
@@ -126,17 +140,33 @@ pub enum DatasetError {
         folder: PathBuf,
         /// The file.
         name: &'static str,
+        /// What the folder holds instead.
+        holds: String,
+    },
+    /// There is more than one data set in the folder.
+    #[error("{origin} ({}) holds more than one data set: {}; name one of them with --data", folder.display(),
+        found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    Ambiguous {
+        /// Who named the folder.
+        origin: Origin,
+        /// The folder.
+        folder: PathBuf,
+        /// Where the data sets are.
+        found: Vec<PathBuf>,
     },
     /// A file cannot be used.
     #[error("{} {fault}; {}", path.display(), advice(*origin))]
     File {
-        /// Who named its folder.
+        /// Who named it or its folder.
         origin: Origin,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         fault: Fault,
     },
+    /// An `.npz` file cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] FileError),
     /// There are not as many labels as images.
     #[error("{} holds {image_count} images, but {} holds {label_count} labels: both must belong to the same split; {}",
         images.display(), labels.display(), advice(*origin))]
@@ -159,12 +189,30 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
     },
+    /// MNIST was asked for, and the folder that was named holds something else.
+    #[error("--dataset mnist asks for MNIST, but {origin} ({}) holds {name}; name the folder of MNIST, or leave \
+             --dataset mnist out", place.display())]
+    NotMnist {
+        /// Who named the place.
+        origin: Origin,
+        /// Where the data is.
+        place: PathBuf,
+        /// What it is called.
+        name: String,
+    },
     /// MNIST is not here and could not be downloaded.
     #[error(
-        "{0}\nto train without a download, put the four files of MNIST into a folder and name it with --data DIR or \
+        "{0}; to train without a download, put the four files of MNIST into a folder and name it with --data DIR or \
              MNIST_DIR, or use --dataset synthetic"
     )]
     Download(DownloadError),
+}
+
+impl DatasetError {
+    /// Whether the flags are wrong rather than the data.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::TwoSources(..) | Self::Download(DownloadError::Mirror(_)))
+    }
 }
 
 fn advice(origin: Origin) -> &'static str {
@@ -176,25 +224,26 @@ fn advice(origin: Origin) -> &'static str {
 
 /// Finds both splits, downloads them or draws them.
 ///
-/// Files are looked for in the folder of `--data`, else in that of `MNIST_DIR`, else in the download folder. Any IDX set
-/// of 28×28 images and labels from 0 to 9 may be given in the first two; the third holds MNIST and nothing else.
+/// They are looked for where `--data` says, else in the download folder if a mirror is named, else where `MNIST_DIR`
+/// says, else in the download folder. The places that are named may hold any set of 28×28 images and labels from 0 to 9,
+/// unless the source is [`Source::Mnist`]; the download folder holds MNIST and nothing else.
 ///
-/// [`Source::Auto`] draws digits only if there is no MNIST to be had: no folder named, nothing downloaded, no mirror that
-/// sends anything.
+/// [`Source::Auto`] draws digits only if nobody named a source, and there is no MNIST to be had: nothing downloaded, no
+/// mirror that sends anything.
 ///
 /// # Errors
-/// If a folder that was named lacks a file, if a file is damaged, if a mirror sends anything but MNIST, if a download
-/// cannot be written, and, unless the source is [`Source::Auto`], if no mirror sends anything.
+/// If a place that was named lacks a file, if a file is damaged, if a mirror sends anything but MNIST, if a download
+/// cannot be written, and, unless nobody named a source, if no mirror sends anything.
 pub fn open(options: &Options) -> Result<Opened, DatasetError> {
-    let (folder, warning) = match place(options, &[Split::Train, Split::Test])? {
-        Place::Files(folder) => (folder, None),
-        Place::Drawn { warning } => return Ok(Opened { dataset: synthetic::standard(), warning }),
+    let (place, notice) = match find(options, &[Split::Train, Split::Test])? {
+        Found::Place(place, notice) => (place, notice),
+        Found::Drawn(notice) => return Ok(Opened { dataset: synthetic::standard(), notice }),
     };
-    let (train, test) = threads::join(|| folder.read(Split::Train), || folder.read(Split::Test));
-    let (train, test) = (train?, test?);
-    let name = folder.name(train.is_original() && test.is_original());
+    let [train, test] = place.read()?;
+    let name = place.name(&[&train, &test]);
+    place.check(options, &name)?;
     let hash = combine(&train.digests, &test.digests);
-    Ok(Opened { dataset: Dataset { name, hash, train: train.samples, test: test.samples }, warning })
+    Ok(Opened { dataset: Dataset { name, hash, train: train.samples, test: test.samples }, notice })
 }
 
 /// [`open`] of a single split: nothing else is read, downloaded or drawn.
@@ -202,143 +251,247 @@ pub fn open(options: &Options) -> Result<Opened, DatasetError> {
 /// # Errors
 /// As [`open`].
 pub fn open_split(options: &Options, split: Split) -> Result<OpenedSplit, DatasetError> {
-    match place(options, &[split])? {
-        Place::Files(folder) => {
-            let read = folder.read(split)?;
-            Ok(OpenedSplit { name: folder.name(read.is_original()), samples: read.samples, warning: None })
+    match find(options, &[split])? {
+        Found::Place(place, notice) => {
+            let read = place.read_split(split)?;
+            let name = place.name(&[&read]);
+            place.check(options, &name)?;
+            Ok(OpenedSplit { name, samples: read.samples, notice })
         }
-        Place::Drawn { warning } => Ok(OpenedSplit {
+        Found::Drawn(notice) => Ok(OpenedSplit {
             name: synthetic::name(synthetic::DEFAULT_SEED),
             samples: synthetic::standard_split(split),
-            warning,
+            notice,
         }),
     }
 }
 
 /// Where the samples are.
-enum Place {
-    Files(Folder),
+enum Found {
+    Place(Place, Option<Notice>),
     /// Nowhere: they are to be drawn.
-    Drawn {
-        warning: Option<String>,
-    },
+    Drawn(Option<Notice>),
 }
 
 /// Decides where the splits come from, and downloads what is missing.
-fn place(options: &Options, splits: &[Split]) -> Result<Place, DatasetError> {
-    if options.source == Source::Synthetic {
-        return match options.data {
-            Some(_) => Err(DatasetError::SyntheticWithData),
-            None => Ok(Place::Drawn { warning: None }),
-        };
+fn find(options: &Options, splits: &[Split]) -> Result<Found, DatasetError> {
+    let named = match options {
+        Options { data: Some(_), mirrors, .. } if !mirrors.is_empty() => {
+            return Err(DatasetError::TwoSources("--data", "--mirror"));
+        }
+        Options { source: Source::Synthetic, data: Some(_), .. } => {
+            return Err(DatasetError::TwoSources("--dataset synthetic", "--data"));
+        }
+        Options { source: Source::Synthetic, mirrors, .. } if !mirrors.is_empty() => {
+            return Err(DatasetError::TwoSources("--dataset synthetic", "--mirror"));
+        }
+        Options { source: Source::Synthetic, .. } => return Ok(Found::Drawn(None)),
+        Options { data: Some(path), .. } => Some((Origin::Flag, path)),
+        Options { mirrors, mnist_dir: Some(path), .. } if mirrors.is_empty() && !path.as_os_str().is_empty() => {
+            Some((Origin::Environment, path))
+        }
+        _ => None,
+    };
+    if let Some((origin, path)) = named {
+        return Ok(Found::Place(Place::under(origin, path)?, None));
     }
-    let mnist_dir = options.mnist_dir.as_ref().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = &options.data {
-        return Ok(Place::Files(Folder { origin: Origin::Flag, path: folder.clone() }));
-    }
-    if let Some(folder) = mnist_dir {
-        return Ok(Place::Files(Folder { origin: Origin::Environment, path: folder.clone() }));
-    }
-    let folder = Folder { origin: Origin::Download, path: options.download_folder.clone() };
-    match folder.complete(splits, options) {
-        Ok(()) => Ok(Place::Files(folder)),
-        Err(error) if error.is_unreachable() && options.source == Source::Auto => {
-            Ok(Place::Drawn { warning: Some(stand_in_warning(&folder.path, &error)) })
+    let folder = &options.download_folder;
+    match complete(folder, splits, options) {
+        Ok(remark) => {
+            let place = Place { origin: Origin::Download, kind: PlaceKind::Idx, path: folder.clone() };
+            Ok(Found::Place(place, remark.map(Notice::Remark)))
+        }
+        Err(error) if error.is_unreachable() && options.source == Source::Auto && options.mirrors.is_empty() => {
+            Ok(Found::Drawn(Some(Notice::Warning(stand_in_warning(folder, &error)))))
         }
         Err(error) => Err(DatasetError::Download(error)),
     }
 }
 
+/// Downloads what a folder lacks of the splits. Returns what must be said of the way on which it came.
+fn complete(folder: &Path, splits: &[Split], options: &Options) -> Result<Option<String>, DownloadError> {
+    remove_abandoned(folder);
+    let missing: Vec<OriginalFile> = splits
+        .iter()
+        .flat_map(|&split| mnist::files(split))
+        .filter(|file| file.find(folder).is_none())
+        .copied()
+        .collect();
+    let mirrors = if options.mirrors.is_empty() { &MIRRORS.map(String::from)[..] } else { &options.mirrors };
+    download(&missing, folder, mirrors, &options.network)
+}
+
 fn stand_in_warning(folder: &Path, error: &DownloadError) -> String {
     format!(
-        "this is NOT MNIST: {} stand in for it, and results say nothing about MNIST.\n\
-         Neither --data nor MNIST_DIR names a folder, {} does not hold the files, and {error}\n\
+        "this is NOT MNIST: {} stand in for it, and results say nothing about MNIST. \
+         Neither --data nor MNIST_DIR names a folder, {} does not hold the files, and {error}. \
          --dataset mnist refuses instead, --dataset synthetic draws digits without asking.",
         synthetic::name(synthetic::DEFAULT_SEED),
         folder.display()
     )
 }
 
-/// A folder of IDX files.
-struct Folder {
+/// Where the files of a data set are.
+struct Place {
     origin: Origin,
+    kind: PlaceKind,
     path: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PlaceKind {
+    /// A folder of IDX files.
+    Idx,
+    /// A file of arrays.
+    Npz,
 }
 
 /// A split with what identifies it.
 struct ReadSplit {
-    split: Split,
     samples: Samples,
     digests: Digests,
+    /// What the data set is, if it is one that is known.
+    known: Option<&'static str>,
 }
 
 impl ReadSplit {
-    fn is_original(&self) -> bool {
-        mnist::originals(self.split, &self.digests) == [true, true]
+    /// `paths` are the files of images and of labels, if they are archives of their own.
+    fn new(split: Split, samples: Samples, paths: Option<&[PathBuf; 2]>) -> Self {
+        let digests = samples.digests();
+        let known = if mnist::originals(split, &digests) == [true; 2] {
+            Some("MNIST")
+        } else {
+            paths.is_some_and(|paths| mnist::is_fashion(split, paths)).then_some("FashionMNIST")
+        };
+        Self { samples, digests, known }
     }
 }
 
-impl Folder {
-    /// Downloads what the folder lacks of the splits.
-    fn complete(&self, splits: &[Split], options: &Options) -> Result<(), DownloadError> {
-        let missing: Vec<OriginalFile> = splits
-            .iter()
-            .flat_map(|&split| mnist::files(split))
-            .filter(|file| file.find(&self.path).is_none())
-            .copied()
-            .collect();
-        let mirrors = if options.mirrors.is_empty() { &MIRRORS.map(String::from)[..] } else { &options.mirrors };
-        download(&missing, &self.path, mirrors, &options.network)
+impl Place {
+    /// The one data set at a path that was named: a file of arrays, a folder of IDX files, or a folder above it as
+    /// torchvision makes them (`ROOT/MNIST/raw`).
+    fn under(origin: Origin, path: &Path) -> Result<Self, DatasetError> {
+        if !path.is_dir() && path.exists() {
+            return Ok(Self { origin, kind: PlaceKind::Npz, path: path.into() });
+        }
+        let names = names_in(path).map_err(|cause| DatasetError::Folder { origin, folder: path.into(), cause })?;
+        if holds_idx(path) {
+            return Ok(Self { origin, kind: PlaceKind::Idx, path: path.into() });
+        }
+        let mut found = Vec::new();
+        for name in &names {
+            let below = path.join(name);
+            if below.is_dir() {
+                let folders = [below.join("raw"), below];
+                found.extend(folders.into_iter().find(|folder| holds_idx(folder)).map(|path| (PlaceKind::Idx, path)));
+            } else if below.extension().is_some_and(|extension| extension == "npz") {
+                found.push((PlaceKind::Npz, below));
+            }
+        }
+        match found.len() {
+            0 => Err(Self::missing(origin, path, mnist::files(Split::Train)[0].name)),
+            1 => Ok(found.remove(0)).map(|(kind, path)| Self { origin, kind, path }),
+            _ => {
+                let found = found.into_iter().map(|(_, path)| path).collect();
+                Err(DatasetError::Ambiguous { origin, folder: path.into(), found })
+            }
+        }
     }
 
-    /// What the data set in this folder is called: the folder's own name, unless it is the original.
-    fn name(&self, original: bool) -> String {
-        if original {
-            return "MNIST".into();
+    fn missing(origin: Origin, folder: &Path, name: &'static str) -> DatasetError {
+        let names = names_in(folder).unwrap_or_default();
+        let shown: Vec<_> = names.iter().take(NAMES_SHOWN).map(|name| Path::new(name).display().to_string()).collect();
+        let holds = match names.len() {
+            0 => "nothing at all".into(),
+            count if count > NAMES_SHOWN => format!("{} and {} more", shown.join(", "), count - NAMES_SHOWN),
+            _ => shown.join(", "),
+        };
+        DatasetError::Missing { origin, folder: folder.into(), name, holds }
+    }
+
+    /// What the data set in this place is called: what it is if that is known, otherwise as the file or the folder.
+    fn name(&self, splits: &[&ReadSplit]) -> String {
+        if let Some(known) = splits[0].known
+            && splits.iter().all(|split| split.known == Some(known))
+        {
+            return known.into();
         }
         let full = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        format!("{} (not the original MNIST)", full.file_name().unwrap_or(full.as_os_str()).display())
+        // torchvision's folder for the files of any data set says nothing.
+        let named = if full.ends_with("raw") { full.parent().unwrap_or(&full) } else { &full };
+        format!("{} (not the original MNIST)", named.file_name().unwrap_or(named.as_os_str()).display())
+    }
+
+    /// Makes sure that it is MNIST if that was asked for.
+    fn check(&self, options: &Options, name: &str) -> Result<(), DatasetError> {
+        if options.source == Source::Mnist && name != "MNIST" {
+            return Err(DatasetError::NotMnist { origin: self.origin, place: self.path.clone(), name: name.into() });
+        }
+        Ok(())
+    }
+
+    /// Reads both splits.
+    fn read(&self) -> Result<[ReadSplit; 2], DatasetError> {
+        let (train, test) = match self.kind {
+            PlaceKind::Idx => threads::join(|| self.read_idx(Split::Train), || self.read_idx(Split::Test)),
+            PlaceKind::Npz => {
+                let file = self.npz()?;
+                threads::join(|| self.read_npz(&file, Split::Train), || self.read_npz(&file, Split::Test))
+            }
+        };
+        Ok([train?, test?])
+    }
+
+    fn read_split(&self, split: Split) -> Result<ReadSplit, DatasetError> {
+        match self.kind {
+            PlaceKind::Idx => self.read_idx(split),
+            PlaceKind::Npz => self.read_npz(&self.npz()?, split),
+        }
+    }
+
+    fn npz(&self) -> Result<Vec<u8>, DatasetError> {
+        Ok(read_limited(&self.path, npz::MAX_FILE_BYTES)?)
+    }
+
+    fn read_npz(&self, file: &[u8], split: Split) -> Result<ReadSplit, DatasetError> {
+        let (images, labels) = npz::parse(file, split).map_err(|fault| self.faulty(&self.path, fault))?;
+        let samples = self.samples(images, labels, &[self.path.clone(), self.path.clone()])?;
+        Ok(ReadSplit::new(split, samples, None))
     }
 
     /// Reads a split. What lies in the download folder must be MNIST.
-    fn read(&self, split: Split) -> Result<ReadSplit, DatasetError> {
-        fs::read_dir(&self.path).map_err(|cause| DatasetError::Folder {
-            origin: self.origin,
-            folder: self.path.clone(),
-            cause,
-        })?;
+    fn read_idx(&self, split: Split) -> Result<ReadSplit, DatasetError> {
         let [images_file, labels_file] = mnist::files(split);
         let paths = [self.find(images_file)?, self.find(labels_file)?];
         let (images, labels) = threads::join(|| idx::read_images(&paths[0]), || idx::read_labels(&paths[1]));
         let images = images.map_err(|fault| self.faulty(&paths[0], fault))?;
         let labels = labels.map_err(|fault| self.faulty(&paths[1], fault))?;
-        if images.len() != labels.len() {
-            let [images_path, labels_path] = paths;
-            return Err(DatasetError::Counts {
-                origin: self.origin,
-                images: images_path,
-                image_count: images.len(),
-                labels: labels_path,
-                label_count: labels.len(),
-            });
-        }
-        let samples = Samples::new(images, labels);
-        let digests = samples.digests();
-        let originals = mnist::originals(split, &digests);
+        let read = ReadSplit::new(split, self.samples(images, labels, &paths)?, Some(&paths));
+        let originals = mnist::originals(split, &read.digests);
         if self.origin == Origin::Download
             && let Some(other) = originals.iter().position(|&original| !original)
         {
             return Err(DatasetError::NotOriginal { path: paths[other].clone() });
         }
-        Ok(ReadSplit { split, samples, digests })
+        Ok(read)
+    }
+
+    fn samples(&self, images: Vec<Pixels>, labels: Vec<u8>, paths: &[PathBuf; 2]) -> Result<Samples, DatasetError> {
+        if images.len() == labels.len() {
+            return Ok(Samples::new(images, labels));
+        }
+        let [images_path, labels_path] = paths.clone();
+        Err(DatasetError::Counts {
+            origin: self.origin,
+            images: images_path,
+            image_count: images.len(),
+            labels: labels_path,
+            label_count: labels.len(),
+        })
     }
 
     fn find(&self, file: &OriginalFile) -> Result<PathBuf, DatasetError> {
-        file.find(&self.path).ok_or_else(|| DatasetError::Missing {
-            origin: self.origin,
-            folder: self.path.clone(),
-            name: file.name,
-        })
+        file.find(&self.path).ok_or_else(|| Self::missing(self.origin, &self.path, file.name))
     }
 
     fn faulty(&self, path: &Path, fault: Fault) -> DatasetError {
@@ -346,10 +499,26 @@ impl Folder {
     }
 }
 
+/// Names that an error shows of a folder.
+const NAMES_SHOWN: usize = 5;
+
+/// Whether any of the four files is here.
+fn holds_idx(folder: &Path) -> bool {
+    [Split::Train, Split::Test].into_iter().flat_map(mnist::files).any(|file| file.find(folder).is_some())
+}
+
+/// The names in a folder, in order.
+fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
+    let mut names: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use super::super::download::Proxies;
     use super::*;
 
     const IMAGE: usize = 784;
@@ -367,14 +536,20 @@ mod tests {
         }
     }
 
-    /// No network, and a download folder of its own that does not exist yet.
+    /// No way out but a proxy that nobody runs, and a download folder of its own that does not exist yet.
     fn offline(parent: &Path) -> Options {
+        let second = Duration::from_secs(1);
+        let proxies = Some(Proxies::everywhere("http://127.0.0.1:9"));
         Options {
             download_folder: parent.join("downloads"),
-            mirrors: vec!["http://127.0.0.1:9/".into()],
-            network: Network { answer: Duration::from_secs(1), stall: Duration::from_secs(1), proxy: None },
+            network: Network { answer: second, stall: second, proxies, ..Network::default() },
             ..Options::default()
         }
+    }
+
+    /// A mirror that nobody runs.
+    fn mirrors() -> Vec<String> {
+        vec!["http://127.0.0.1:9/mnist".into()]
     }
 
     #[test]
@@ -385,15 +560,20 @@ mod tests {
         let missing = Some(folder.path().join("missing"));
         for options in [
             Options { data: Some(path.clone()), mnist_dir: missing, ..offline(folder.path()) },
-            Options { mnist_dir: Some(path.clone()), source: Source::Mnist, ..offline(folder.path()) },
+            Options { mnist_dir: Some(path.clone()), ..offline(folder.path()) },
         ] {
-            let Opened { dataset, warning } = open(&options).unwrap();
-            assert_eq!(warning, None);
+            let Opened { dataset, notice } = open(&options).unwrap();
+            assert_eq!(notice, None);
             let folder_name = path.file_name().unwrap().display();
             assert_eq!(dataset.name, format!("{folder_name} (not the original MNIST)"));
             assert_eq!((dataset.train.len(), dataset.test.len()), (3, 2));
             assert_eq!(dataset, Dataset::new(dataset.name.clone(), dataset.train.clone(), dataset.test.clone()));
             assert_eq!(open_split(&options, Split::Test).unwrap().samples, dataset.test);
+            // Whoever asks for MNIST gets MNIST.
+            let mnist = Options { source: Source::Mnist, ..options };
+            for error in [open(&mnist).unwrap_err(), open_split(&mnist, Split::Test).unwrap_err()] {
+                assert!(matches!(error, DatasetError::NotMnist { .. }), "{error}");
+            }
         }
     }
 
@@ -429,16 +609,19 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         fs::write(&file, b"").unwrap();
-        for path in [parent.path().join("missing"), file] {
-            for (options, origin) in [
-                (Options { data: Some(path.clone()), ..offline(parent.path()) }, "--data"),
-                (Options { mnist_dir: Some(path.clone()), ..offline(parent.path()) }, "MNIST_DIR"),
-            ] {
-                let error = open(&options).unwrap_err();
-                assert!(matches!(error, DatasetError::Folder { .. }), "{error}");
-                let message = error.to_string();
-                assert!(message.contains(origin) && message.contains(path.to_str().unwrap()), "{message}");
-            }
+        let missing = parent.path().join("missing");
+        for (options, origin) in [
+            (Options { data: Some(missing.clone()), ..offline(parent.path()) }, "--data"),
+            (Options { mnist_dir: Some(missing.clone()), ..offline(parent.path()) }, "MNIST_DIR"),
+        ] {
+            let error = open(&options).unwrap_err();
+            assert!(matches!(error, DatasetError::Folder { .. }), "{error}");
+            let message = error.to_string();
+            assert!(message.contains(origin) && message.contains(missing.to_str().unwrap()), "{message}");
+            let data = options.data.as_ref().map(|_| file.clone());
+            let mnist_dir = options.mnist_dir.as_ref().map(|_| file.clone());
+            let message = open(&Options { data, mnist_dir, ..options }).unwrap_err().to_string();
+            assert!(message.contains("/file is not a whole .npz archive"), "{message}");
         }
         write_set(parent.path(), [3, 3], [2, 2]);
         fs::write(parent.path().join("t10k-labels-idx1-ubyte"), b"cut").unwrap();
@@ -449,33 +632,135 @@ mod tests {
     }
 
     #[test]
-    fn without_files_and_network_digits_are_drawn_and_said_to_be() {
+    fn digits_stand_in_only_where_nobody_named_a_source() {
         let parent = tempfile::tempdir().unwrap();
         let options = Options { mnist_dir: Some("".into()), ..offline(parent.path()) };
-        let OpenedSplit { name, samples, warning } = open_split(&options, Split::Test).unwrap();
+        let OpenedSplit { name, samples, notice } = open_split(&options, Split::Test).unwrap();
         assert_eq!(name, "synthetic digits (seed 0)");
         assert_eq!(samples.len(), synthetic::TEST_LEN);
-        let warning = warning.unwrap();
-        assert!(warning.contains("NOT MNIST") && warning.contains("http://127.0.0.1:9/t10k-images"), "{warning}");
+        let Some(Notice::Warning(warning)) = notice else { panic!("{notice:?}") };
+        assert!(warning.contains("NOT MNIST") && warning.contains("/t10k-images"), "{warning}");
         assert!(!options.download_folder.exists());
-        let error = open(&Options { source: Source::Mnist, ..options }).unwrap_err();
-        assert!(matches!(error, DatasetError::Download(_)), "{error}");
+        for named in [
+            Options { source: Source::Mnist, ..options.clone() },
+            Options { mirrors: mirrors(), ..options.clone() },
+            Options { mirrors: mirrors(), source: Source::Mnist, ..options.clone() },
+            // A flag counts before the environment.
+            Options { mirrors: mirrors(), mnist_dir: Some(parent.path().into()), ..options },
+        ] {
+            for error in [open(&named).unwrap_err(), open_split(&named, Split::Train).unwrap_err()] {
+                assert!(matches!(error, DatasetError::Download(DownloadError::Unavailable { .. })), "{error}");
+            }
+        }
     }
 
     #[test]
-    fn digits_that_were_asked_for_come_without_a_warning() {
+    fn digits_that_were_asked_for_come_without_a_warning_and_not_beside_another_source() {
         let parent = tempfile::tempdir().unwrap();
         let synthetic =
             Options { source: Source::Synthetic, mnist_dir: Some("missing".into()), ..offline(parent.path()) };
-        assert_eq!(open_split(&synthetic, Split::Test).unwrap().warning, None);
-        let error = open(&Options { data: Some(parent.path().into()), ..synthetic }).unwrap_err();
-        assert!(matches!(error, DatasetError::SyntheticWithData), "{error}");
+        assert_eq!(open_split(&synthetic, Split::Test).unwrap().notice, None);
+        let data = Some(parent.path().to_path_buf());
+        for two in [
+            Options { data: data.clone(), ..synthetic.clone() },
+            Options { mirrors: mirrors(), ..synthetic },
+            Options { data, mirrors: mirrors(), ..offline(parent.path()) },
+        ] {
+            let error = open(&two).unwrap_err();
+            assert!(matches!(error, DatasetError::TwoSources(..)) && error.is_usage(), "{error}");
+        }
+    }
+
+    /// The four files under other names: `rename` gets the name and makes a path of it.
+    fn write_renamed(folder: &Path, rename: impl Fn(&str) -> PathBuf) {
+        let plain = tempfile::tempdir().unwrap();
+        write_set(plain.path(), [3, 3], [2, 2]);
+        for name in names_in(plain.path()).unwrap() {
+            let path = folder.join(rename(name.to_str().unwrap()));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::copy(plain.path().join(name), path).unwrap();
+        }
+    }
+
+    fn by_flag(path: &Path) -> Options {
+        Options { data: Some(path.into()), ..offline(path) }
+    }
+
+    #[test]
+    fn files_in_folders_of_their_names_are_found_beside_dotted_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        write_renamed(folder.path(), |name| Path::new(name).join(name));
+        assert_eq!(open(&by_flag(folder.path())).unwrap().dataset.train.len(), 3);
+        // As Kaggle has them: the dotted ones are files. They come first.
+        write_renamed(folder.path(), |name| name.replace("-idx", ".idx").into());
+        fs::write(folder.path().join("t10k-labels-idx1-ubyte/t10k-labels-idx1-ubyte"), b"another").unwrap();
+        assert_eq!(open(&by_flag(folder.path())).unwrap().dataset.test.len(), 2);
+        // A folder without the file in it is named.
+        let empty = tempfile::tempdir().unwrap();
+        fs::create_dir(empty.path().join("train-images-idx3-ubyte")).unwrap();
+        write_renamed(empty.path(), |name| if name.starts_with("train-images") { "x" } else { name }.into());
+        let message = open(&by_flag(empty.path())).unwrap_err().to_string();
+        assert!(message.contains("train-images-idx3-ubyte is a folder, not a regular file"), "{message}");
+    }
+
+    #[test]
+    fn the_folders_of_torchvision_are_known_at_every_level() {
+        let root = tempfile::tempdir().unwrap();
+        write_renamed(root.path(), |name| Path::new("FashionMNIST/raw").join(name));
+        for level in ["", "FashionMNIST", "FashionMNIST/raw"] {
+            for options in [
+                by_flag(&root.path().join(level)),
+                Options { mnist_dir: Some(root.path().join(level)), ..offline(root.path()) },
+            ] {
+                assert_eq!(open(&options).unwrap().dataset.name, "FashionMNIST (not the original MNIST)", "{level}");
+            }
+        }
+        write_renamed(root.path(), |name| Path::new("MNIST/raw").join(name));
+        let error = open(&by_flag(root.path())).unwrap_err();
+        assert!(matches!(error, DatasetError::Ambiguous { .. }), "{error}");
+        let message = error.to_string();
+        for words in ["FashionMNIST/raw", "/MNIST/raw", "name one of them with --data"] {
+            assert!(message.contains(words), "{message}");
+        }
+        assert!(open(&by_flag(&root.path().join("MNIST"))).is_ok());
+    }
+
+    #[test]
+    fn a_folder_without_the_files_is_shown_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = open(&by_flag(folder.path())).unwrap_err().to_string();
+        assert!(message.contains("nothing at all"), "{message}");
+        fs::write(folder.path().join("emnist-letters-train-images-idx3-ubyte.gz"), b"").unwrap();
+        let message = open_split(&by_flag(folder.path()), Split::Test).unwrap_err().to_string();
+        assert!(message.contains("but emnist-letters-train-images-idx3-ubyte.gz;"), "{message}");
+        for index in 0..9 {
+            fs::write(folder.path().join(format!("x{index}")), b"").unwrap();
+        }
+        let message = open(&by_flag(folder.path())).unwrap_err().to_string();
+        assert!(message.contains("x3 and 5 more"), "{message}");
+    }
+
+    #[test]
+    fn arrays_are_read_from_a_file_that_is_named_or_lies_alone_in_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("digits.npz");
+        fs::write(&path, npz::tests::archive(3, 2)).unwrap();
+        for place in [folder.path(), &path] {
+            let Opened { dataset, notice } = open(&by_flag(place)).unwrap();
+            assert_eq!((dataset.train.len(), dataset.test.len(), notice), (3, 2, None));
+            assert_eq!(dataset.name, "digits.npz (not the original MNIST)");
+            assert_eq!(open_split(&by_flag(place), Split::Test).unwrap().samples, dataset.test);
+        }
+        fs::write(folder.path().join("other.npz"), b"").unwrap();
+        assert!(matches!(open(&by_flag(folder.path())), Err(DatasetError::Ambiguous { .. })));
+        let message = open(&by_flag(&folder.path().join("other.npz"))).unwrap_err().to_string();
+        assert!(message.contains("other.npz is not a whole .npz archive"), "{message}");
     }
 
     #[test]
     fn the_download_folder_holds_mnist_or_is_refused() {
         let parent = tempfile::tempdir().unwrap();
-        let options = offline(parent.path());
+        let options = Options { mirrors: mirrors(), ..offline(parent.path()) };
         fs::create_dir(&options.download_folder).unwrap();
         write_set(&options.download_folder, [3, 3], [2, 2]);
         let error = open(&options).unwrap_err();

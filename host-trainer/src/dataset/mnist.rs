@@ -1,9 +1,13 @@
-//! The four files of MNIST (LeCun, Cortes, Burges): what they are called and how to know the originals.
+//! The four files of MNIST (LeCun, Cortes, Burges) and of Fashion-MNIST (Xiao, Rasul, Vollgraf), which have the same
+//! names: what they are called and how to know the originals.
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::idx::{self, Fault};
 use super::{Digests, Split};
+use crate::files::read_limited;
 
 /// What an IDX file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,25 +77,60 @@ pub fn originals(split: Split, digests: &Digests) -> [bool; 2] {
     std::array::from_fn(|i| hex::encode(digests[i]) == files[i].sha256)
 }
 
+/// An archive of Fashion-MNIST, as its authors distribute it: length and SHA-256 of the `.gz` file, which is all that they
+/// and others have published of it.
+struct Archive {
+    length: u64,
+    sha256: &'static str,
+}
+
+/// The archives of a split of Fashion-MNIST: images, labels.
+const fn fashion(split: Split) -> [Archive; 2] {
+    match split {
+        Split::Train => [
+            Archive { length: 26_421_880, sha256: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84" },
+            Archive { length: 29_515, sha256: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845" },
+        ],
+        Split::Test => [
+            Archive { length: 4_422_102, sha256: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073" },
+            Archive { length: 5148, sha256: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5" },
+        ],
+    }
+}
+
+/// Whether these files, images and labels, are the archives of Fashion-MNIST. Only files of the right length are read.
+pub fn is_fashion(split: Split, paths: &[PathBuf; 2]) -> bool {
+    paths.iter().zip(fashion(split)).all(|(path, Archive { length, sha256 })| {
+        path.metadata().is_ok_and(|metadata| metadata.len() == length)
+            && read_limited(path, length).is_ok_and(|bytes| hex::encode(Sha256::digest(&bytes)) == sha256)
+    })
+}
+
 impl OriginalFile {
-    /// The file of this name in a folder: unpacked or packed, and with a dot before `idx` as some archives have it.
+    /// The file of this name in a folder: unpacked or packed, with a dot before `idx` as some archives have it, or in a
+    /// folder that has the file's name, as Kaggle unpacks them.
     pub fn find(&self, folder: &Path) -> Option<PathBuf> {
-        let dotted = self.name.replace("-idx", ".idx");
-        [self.name, &dotted]
-            .iter()
-            .flat_map(|name| [folder.join(name), folder.join(format!("{name}.gz"))])
-            // A broken link is found as well, so that the error names it.
-            .find(|path| path.symlink_metadata().is_ok())
+        let spelled = |folder: &Path| {
+            let dotted = self.name.replace("-idx", ".idx");
+            [self.name, &dotted].map(|name| [folder.join(name), folder.join(format!("{name}.gz"))]).concat()
+        };
+        let here = spelled(folder);
+        let inside = here.iter().filter(|path| path.is_dir()).flat_map(|folder| spelled(folder));
+        let file = here.iter().cloned().chain(inside).find(|path| path.is_file());
+        // What is no file is found as well, a broken link among it, so that the error names it.
+        file.or_else(|| here.iter().find(|path| path.symlink_metadata().is_ok()).cloned())
     }
 
-    /// SHA-256, in hexadecimal digits, of the contents of a file that may be packed.
+    /// SHA-256, in hexadecimal digits, of the contents of a file that may be packed. No more is unpacked than the
+    /// original's length.
     ///
     /// # Errors
-    /// If the bytes are not an IDX file of this kind.
+    /// If the bytes are no file of this kind and length.
     pub fn sha256_of(&self, file: &[u8]) -> Result<String, Fault> {
-        Ok(hex::encode(match self.kind {
-            Kind::Images => idx::images_sha256(&idx::parse_images(file)?),
-            Kind::Labels => idx::labels_sha256(&idx::parse_labels(file)?),
-        }))
+        let magic = match self.kind {
+            Kind::Images => idx::IMAGES_MAGIC,
+            Kind::Labels => idx::LABELS_MAGIC,
+        };
+        idx::contents_sha256(file, magic, self.length).map(hex::encode)
     }
 }

@@ -4,6 +4,8 @@ pub mod download;
 pub mod idx;
 mod locate;
 pub mod mnist;
+pub mod npz;
+mod proxy;
 mod skeletons;
 pub mod synthetic;
 
@@ -14,7 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::threads;
 
-pub use locate::{DOWNLOAD_FOLDER, DatasetError, Opened, OpenedSplit, Options, Origin, Source, open, open_split};
+pub use locate::{
+    DOWNLOAD_FOLDER, DatasetError, Notice, Opened, OpenedSplit, Options, Origin, Source, open, open_split,
+};
 
 /// The two parts of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 mod checkpoints;
+#[cfg(target_os = "linux")]
+mod devices;
 mod downloads;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod faults;
@@ -18,6 +20,7 @@ mod full_disk;
 mod keeping;
 #[cfg(unix)]
 mod killed;
+mod output;
 mod runs;
 #[cfg(unix)]
 mod signals;
@@ -487,7 +490,7 @@ fn without_a_driver_cuda_is_refused_and_auto_takes_the_processor_and_says_why() 
     let folder = folder_with_data();
     let doctor = succeed(folder.path(), &["doctor", "--data", "data"]);
     if !doctor.contains("no NVIDIA driver") {
-        eprintln!("skipped: this machine has an NVIDIA driver");
+        skipped::skip("this machine has an NVIDIA driver");
         return;
     }
     for backend in ["cuda", "cuda-graph"] {

@@ -46,7 +46,7 @@ impl Firmware {
     /// If the file cannot be read.
     pub fn of_environment() -> Option<Self> {
         let Some(path) = env::var_os("FIRMWARE_ELF").map(PathBuf::from) else {
-            eprintln!("skipped: FIRMWARE_ELF is not set; .ci/firmware.sh builds the firmware and runs this test");
+            skipped::skip("FIRMWARE_ELF is not set; .ci/firmware.sh builds the firmware and runs this test");
             return None;
         };
         let elf = fs::read(&path).unwrap_or_else(|error| panic!("FIRMWARE_ELF={}: {error}", path.display()));

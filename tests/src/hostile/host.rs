@@ -281,7 +281,7 @@ fn reply<'a>(script: &mut Script<'_>, name: &'a str) -> Reply<'a> {
         7 => Reply::Resetting,
         8 => Reply::Refused(Refusal::Version { supported: script.byte() }),
         9 => Reply::Refused(Refusal::UnknownRequest),
-        10 => Reply::Refused(Refusal::NoModel(ModelError::NonFinite(script.u32() as usize))),
+        10 => Reply::Refused(Refusal::NoModel(ModelError::OutOfRange(script.u32() as usize))),
         11 => Reply::Refused(Refusal::NoUpdate),
         12 => Reply::Refused(Refusal::Offset { next: script.u32() }),
         13 => Reply::Refused(Refusal::Offset { next: u32::from(script.u16()) }),

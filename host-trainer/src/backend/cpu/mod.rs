@@ -33,11 +33,12 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use self::forward::{EvaluationScratch, IMAGES_OF_EVALUATION};
 use self::network::{Network, Panels};
 use self::simd::dispatch::Dispatch;
-pub use self::simd::dispatch::{SimdLevel, UnknownSimdLevel};
+pub use self::simd::dispatch::SimdLevel;
 use self::step::{BatchSums, Scratch, Training};
 use self::team::{Member, Team};
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use crate::dataset::{Dataset, Split};
+use crate::float_environment;
 use crate::threads;
 
 /// How often the calling thread reports progress while the pool works.
@@ -278,6 +279,7 @@ impl Cpu {
         progress: Progress<'_>,
         work: impl Fn(&Member<'_>, &mut ThreadScratch, Done<'_>) -> Result<(), BackendError>,
     ) -> Result<usize, BackendError> {
+        float_environment::establish()?;
         let reported = RefCell::new((0, Instant::now(), progress));
         let report = |samples| {
             let (done, last, progress) = &mut *reported.borrow_mut();
@@ -309,7 +311,10 @@ impl Cpu {
                 // Dropped at the end, by a panic too: that is what ends the wait below.
                 let _finished = &finished;
                 let scratch = &mut lock(&self.scratch[context.index()]);
-                if let Err(error) = work(&team.join(context.index()), scratch, &|samples| watch.add(samples)) {
+                let member = team.join(context.index());
+                let established = float_environment::establish().map_err(BackendError::from);
+                let done = |samples| watch.add(samples);
+                if let Err(error) = established.and_then(|()| work(&member, scratch, &done)) {
                     *lock(result) = Err(error);
                 }
             });

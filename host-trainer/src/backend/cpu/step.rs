@@ -28,8 +28,8 @@ pub struct Training<'a> {
     samples: &'a Samples,
     epoch: Epoch<'a>,
     sums: &'a RwLock<BatchSums>,
-    /// The loss of a sample of this step is NaN or infinite.
-    non_finite: AtomicBool,
+    /// A parameter is out of range after this step.
+    diverged: AtomicBool,
     /// Whoever waits for the epoch wants it to end.
     stop: AtomicBool,
 }
@@ -137,16 +137,15 @@ struct ImageScratch {
 impl<'a> Training<'a> {
     /// An epoch over `samples`, for which `sums` has room.
     pub fn new(network: &'a Network, samples: &'a Samples, epoch: Epoch<'a>, sums: &'a RwLock<BatchSums>) -> Self {
-        let (non_finite, stop) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { network, samples, epoch, sums, non_finite, stop }
+        let (diverged, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { network, samples, epoch, sums, diverged, stop }
     }
 
     /// Works through the epoch together with the team's other threads. `done` hears of the samples of every step and
     /// may ask to stop.
     ///
     /// # Errors
-    /// If the loss of a sample is not finite, the parameters then being as they were before its step; or if `done`
-    /// asked to stop. All threads return the same.
+    /// If a step takes a parameter out of range, or if `done` asked to stop. All threads return the same.
     pub fn run(
         &self,
         member: &Member<'_>,
@@ -159,9 +158,6 @@ impl<'a> Training<'a> {
             for (segment, indices) in batch.chunks(SEGMENT).enumerate() {
                 self.work_through_samples(member, scratch, panels, segment, indices, batch.len());
                 member.meet(|| {});
-                if self.non_finite.load(Ordering::Relaxed) {
-                    return Err(BackendError::NonFiniteLoss { step });
-                }
                 let last = segment + 1 == segments;
                 self.update_parameters(member, segment == 0, last.then_some(self.epoch.sgd), indices.len());
                 member.meet(|| {
@@ -169,6 +165,9 @@ impl<'a> Training<'a> {
                         self.stop.store(true, Ordering::Relaxed);
                     }
                 });
+            }
+            if self.diverged.load(Ordering::Relaxed) {
+                return Err(BackendError::Diverged { step });
             }
             if self.stop.load(Ordering::Relaxed) {
                 return Err(BackendError::Interrupted);
@@ -233,10 +232,7 @@ impl<'a> Training<'a> {
         forward.head(&pool2[..count], &mut hidden[..count], &mut logits[..count]);
         for (i, &index) in indices.iter().enumerate() {
             let label = self.samples.labels()[index as usize];
-            let (loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, batch_length);
-            if !loss.is_finite() {
-                self.non_finite.store(true, Ordering::Relaxed);
-            }
+            let (_loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, batch_length);
             logits_gradient[i][..gradient.len()].copy_from_slice(&gradient);
             dispatch.run(Fc2BackwardInput {
                 head: &network.head().parameters,
@@ -310,7 +306,7 @@ impl<'a> Training<'a> {
         for block in member.share(FC1_BLOCKS) {
             let Fc1Piece { weight, momentum, gradient } = &mut **write(&self.network.fc1[block]);
             let (input, terms) = (&sums.fc1_inputs[..samples], &sums.fc1_terms);
-            dispatch.run(Fc1Update { first, last, input, terms, block, weight, momentum, gradient });
+            self.expect(dispatch.run(Fc1Update { first, last, input, terms, block, weight, momentum, gradient }));
         }
         let Some(sgd) = last else { return };
         while let Some(rest) = member.take(2) {
@@ -318,11 +314,18 @@ impl<'a> Training<'a> {
         }
     }
 
+    /// Notes whether parameters are in range after their update.
+    fn expect(&self, in_range: bool) {
+        if !in_range {
+            self.diverged.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn update_conv(&self, sgd: Sgd, sums: &BatchSums) {
         let piece = &mut **write(&self.network.conv);
         let ConvPiece { parameters, momentum, .. } = piece;
         let (parameters, momentum) = (parameters.values_mut(), momentum.values_mut());
-        self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.conv.values() });
+        self.expect(self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.conv.values() }));
         piece.refresh(self.network.dispatch, &self.network.pixel_table);
     }
 
@@ -330,7 +333,7 @@ impl<'a> Training<'a> {
         let piece = &mut **write(&self.network.head);
         let HeadPiece { parameters, momentum, .. } = piece;
         let (parameters, momentum) = (parameters.values_mut(), momentum.values_mut());
-        self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.head.values() });
+        self.expect(self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.head.values() }));
         piece.refresh();
     }
 }

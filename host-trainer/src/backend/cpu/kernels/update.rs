@@ -5,6 +5,7 @@
 //! with the segment the optimiser's step follows at once: the gradient of a batch of one segment is never written.
 
 use cnn_core::network::{CLASSES, HIDDEN, POOL2_LEN};
+use cnn_core::range::PARAMETER_LIMIT;
 use cnn_core::sgd::Sgd;
 
 use crate::backend::cpu::layout::{
@@ -96,7 +97,8 @@ impl Kernel for HeadGradient<'_> {
     }
 }
 
-/// The optimiser's step, [`Sgd::step`]. The slices have one length, whole vectors of every level.
+/// The optimiser's step, [`Sgd::step`]; whether all parameters are in range after it. The slices have one length, whole
+/// vectors of every level.
 pub struct Step<'a> {
     /// The optimiser's settings.
     pub sgd: Sgd,
@@ -109,35 +111,67 @@ pub struct Step<'a> {
 }
 
 impl Kernel for Step<'_> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let mut watch = RangeWatch::new(simd);
         let parameters = self.parameters.as_chunks_mut::<PANEL>().0.iter_mut();
         let momentum = self.momentum.as_chunks_mut::<PANEL>().0.iter_mut();
         let gradient = self.gradient.as_chunks::<PANEL>().0;
         for ((parameters, momentum), gradient) in parameters.zip(momentum).zip(gradient) {
             for v in 0..PANEL / S::LANES {
-                step_vector(simd, &self.sgd, parameters, momentum, v, simd.load(gradient, v));
+                step_vector(&mut watch, &self.sgd, parameters, momentum, v, simd.load(gradient, v));
             }
         }
+        watch.saw_nothing_else()
+    }
+}
+
+/// Sees whether parameters are in range, [`cnn_core::range::in_range`]: a lane that was once not stays so.
+struct RangeWatch<S: Simd> {
+    simd: S,
+    in_range: S::Vector,
+}
+
+impl<S: Simd> RangeWatch<S> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        Self { simd, in_range: simd.splat(1.0) }
+    }
+
+    #[inline(always)]
+    fn look(&mut self, parameters: S::Vector) {
+        let simd = self.simd;
+        // |w| < 2²⁴ exactly if the rounded w² is less than 2⁴⁸; NaN is not.
+        const SQUARE: f32 = PARAMETER_LIMIT * PARAMETER_LIMIT;
+        let in_range = simd.greater(simd.splat(SQUARE), simd.mul(parameters, parameters));
+        self.in_range = simd.select(in_range, self.in_range, simd.splat(0.0));
+    }
+
+    /// Whether all were in range.
+    #[inline(always)]
+    fn saw_nothing_else(self) -> bool {
+        self.simd.bits(self.simd.equal(self.in_range, self.simd.splat(0.0))) == 0
     }
 }
 
 /// [`Sgd::update`] of vector number `index`.
 #[inline(always)]
 fn step_vector<S: Simd>(
-    simd: S,
+    watch: &mut RangeWatch<S>,
     sgd: &Sgd,
     parameters: &mut [f32],
     momentum: &mut [f32],
     index: usize,
     gradient: S::Vector,
 ) {
+    let simd = watch.simd;
     let parameter = simd.load(parameters, index);
     let gradient = simd.add_product(gradient, simd.splat(sgd.weight_decay), parameter);
     let velocity = simd.add(simd.mul(simd.splat(sgd.momentum), simd.load(momentum, index)), gradient);
     let parameter = simd.sub(parameter, simd.mul(simd.splat(sgd.learning_rate), velocity));
+    watch.look(parameter);
     simd.store(parameters, index, parameter);
     simd.store(momentum, index, velocity);
 }
@@ -208,8 +242,8 @@ impl Fc1Terms {
     }
 }
 
-/// fc1's weights of one block of inputs, `cnn_core::linear::linear_backward_parameters`, and the optimiser's step. The
-/// lanes are inputs.
+/// fc1's weights of one block of inputs, `cnn_core::linear::linear_backward_parameters`, and the optimiser's step;
+/// whether all are in range after it. The lanes are inputs.
 pub struct Fc1Update<'a> {
     /// Whether the sums start from +0.0 rather than from what the segments before have added up.
     pub first: bool,
@@ -230,10 +264,10 @@ pub struct Fc1Update<'a> {
 }
 
 impl Kernel for Fc1Update<'_> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S) -> bool {
         if S::REGISTERS >= 32 { self.run_tiled::<S, 4, 5>(simd) } else { self.run_tiled::<S, 2, 5>(simd) }
     }
 }
@@ -241,7 +275,8 @@ impl Kernel for Fc1Update<'_> {
 impl Fc1Update<'_> {
     /// `OUTPUTS` outputs of a group and `VECTORS` vectors of inputs at a time.
     #[inline(always)]
-    fn run_tiled<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(mut self, simd: S) {
+    fn run_tiled<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(mut self, simd: S) -> bool {
+        let mut watch = RangeWatch::new(simd);
         assert!((FC1_BLOCK / S::LANES).is_multiple_of(VECTORS) && GROUP.is_multiple_of(OUTPUTS));
         // Where they begin, looked up: below 16 lanes a multiplication would wait for a unit that does arithmetic.
         let mut inputs = [&[0.0; FC1_BLOCK]; SEGMENT];
@@ -262,10 +297,12 @@ impl Fc1Update<'_> {
             let terms = self.terms.of_group(group);
             for (tile, outputs) in outputs.as_chunks::<OUTPUTS>().0.iter().enumerate() {
                 for first in (0..FC1_BLOCK / S::LANES).step_by(VECTORS) {
-                    self.tile::<S, OUTPUTS, VECTORS>(simd, &inputs, terms, tile, outputs.map(usize::from), first);
+                    let outputs = outputs.map(usize::from);
+                    self.tile::<S, OUTPUTS, VECTORS>(&mut watch, &inputs, terms, tile, outputs, first);
                 }
             }
         }
+        watch.saw_nothing_else()
     }
 
     /// The group's outputs number `tile * OUTPUTS` on, which are `outputs`, and the block's inputs from vector number
@@ -273,13 +310,14 @@ impl Fc1Update<'_> {
     #[inline(always)]
     fn tile<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(
         &mut self,
-        simd: S,
+        watch: &mut RangeWatch<S>,
         inputs: &[&[f32; FC1_BLOCK]; SEGMENT],
         terms: &[Term],
         tile: usize,
         outputs: [usize; OUTPUTS],
         first: usize,
     ) {
+        let simd = watch.simd;
         let mut sums = [[simd.splat(0.0); VECTORS]; OUTPUTS];
         if !self.first {
             sums = outputs.map(|output| simd.load_all(&self.gradient[output], first));
@@ -299,7 +337,7 @@ impl Fc1Update<'_> {
                 match &self.last {
                     Some(sgd) => {
                         let (weight, momentum) = (&mut self.weight[output], &mut self.momentum[output]);
-                        step_vector(simd, sgd, weight, momentum, first + v, sums[v]);
+                        step_vector(watch, sgd, weight, momentum, first + v, sums[v]);
                     }
                     None => simd.store(&mut self.gradient[output], first + v, sums[v]),
                 }
