@@ -113,7 +113,7 @@ fn a_model_that_must_not_run_is_refused_at_boot_by_name() {
 fn an_update_without_a_flash_controller_is_refused_and_the_old_model_runs_on_even_after_a_reset() {
     let Some(firmware) = Firmware::of_environment() else { return };
     let mut emulator = firmware.boot_with(&model::file(1));
-    let result = emulator.client().update(&model::file(2), |_| {});
+    let result = emulator.client().update(&model::loaded(2), |_| {});
     assert!(matches!(result, Err(BoardError::Refused(Refusal::Flash))), "{result:?}");
     let expected = Ok(Fingerprint::of(&initial_parameters(1)));
     assert_eq!(emulator.client().info().expect("the board answers").model, expected);

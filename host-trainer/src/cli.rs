@@ -553,7 +553,7 @@ pub enum BoardCommand {
         /// The model file that the board runs
         model: PathBuf,
         /// How many test images
-        #[arg(long, value_name = "N", default_value_t = 500)]
+        #[arg(long, value_name = "N", default_value_t = 500, value_parser = positive_usize)]
         count: usize,
         /// Where the data set comes from.
         #[command(flatten)]

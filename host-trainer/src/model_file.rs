@@ -92,15 +92,15 @@ impl LoadedModel {
         Ok(Self { path: path.into(), parameters, fingerprint: found, bytes })
     }
 
-    /// The model file: what was read, or what a checkpoint gives.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// How the parameters were trained; nothing for imported ones.
     pub fn training(&self) -> Option<Training<'_>> {
         let model = Model::parse(&self.bytes).expect("checked when it was read");
         model.metadata().training
+    }
+
+    /// The model file's contents: what was read, or what a checkpoint gives.
+    pub fn file(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Where the file lies.
@@ -130,7 +130,7 @@ pub fn built_in_golden() -> Pixels {
 /// [`MAX_DATASET_NAME`] bytes.
 ///
 /// # Errors
-/// If a parameter is not finite or the file cannot be written.
+/// If a parameter is not finite, `training` is what no run is, or the file cannot be written.
 pub fn write(
     path: &Path,
     training: Option<Training<'_>>,

@@ -55,11 +55,7 @@ fn print_claims(training: &Training<'_>) {
         training.seed
     );
     let (correct, count) = (training.test_correct, training.test_count);
-    if correct <= count && count > 0 {
-        result!("  test       {correct} of {count} correct ({:.2} %)", 100.0 * f64::from(correct) / f64::from(count));
-    } else {
-        result!("  test       {correct} of {count} images, which cannot be");
-    }
+    result!("  test       {correct} of {count} correct ({:.2} %)", 100.0 * f64::from(correct) / f64::from(count));
 }
 
 /// The answer of `--json`.

@@ -28,7 +28,7 @@ const EPOCHS: u32 = 3;
 /// Compares, epoch by epoch.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let compared = match &args.record {
-        Some(path) => Compared::Record(path, read_record(path)?),
+        Some(path) => Compared::Record(path, Box::new(read_record(path)?)),
         None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref()) },
     };
     let dataset = Arc::new(match &compared {
@@ -53,7 +53,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 
 /// What is compared with the first backend.
 enum Compared<'a> {
-    Record(&'a Path, RunRecord),
+    Record(&'a Path, Box<RunRecord>),
     Backends { epochs: u32 },
 }
 

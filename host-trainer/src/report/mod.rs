@@ -19,7 +19,7 @@ use crate::files::{FileError, create_folder, remove, write_whole};
 use crate::fingerprint::Fingerprint;
 use crate::model_file::{self, ModelFileError};
 use crate::trainer::{EpochReport, Run, Settings};
-use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions};
+use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions, as_line};
 
 /// The model file's name.
 pub const MODEL: &str = "weights.postcard";
@@ -111,8 +111,9 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
     let metrics: Vec<EpochMetrics> = run.epochs.iter().map(|report| report.metrics).collect();
     let last = metrics.last().expect("a run that is reported has a complete epoch");
     let golden = &context.dataset.test.images()[0];
+    let name = as_line(&context.dataset.name);
     create_folder(folder)?;
-    let model = model_file::stage(&folder.join(MODEL), Some(training(context, last)), run.parameters, golden)?;
+    let model = model_file::stage(&folder.join(MODEL), Some(training(context, &name, last)), run.parameters, golden)?;
     if let Err(error) = remove(&folder.join(RECORD))
         && !error.is_done()
     {
@@ -141,10 +142,10 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
 }
 
 /// What the model file says of the run.
-fn training<'a>(context: &RunContext<'a>, last: &EpochMetrics) -> Training<'a> {
+fn training<'a>(context: &RunContext<'_>, dataset: &'a str, last: &EpochMetrics) -> Training<'a> {
     let Settings { batch_length, sgd, seed, shuffle, .. } = *context.settings;
     Training {
-        dataset: &context.dataset.name,
+        dataset,
         dataset_hash: context.dataset.hash,
         seed,
         epochs: last.epoch,

@@ -130,3 +130,30 @@ fn a_driver_that_lacks_a_function_or_is_too_old_is_told_so() {
     let Some(output) = run("driver_version=11040", &folder, &args) else { return };
     assert_fails(&output, &["too old", "CUDA 11.4", "525 or newer"]);
 }
+
+#[test]
+fn a_driver_in_the_folder_of_wsl_is_found() {
+    let Some(library) = cuda_sim::LIBRARY else {
+        skipped::skip("no C++ compiler was found to build the simulated GPU");
+        return;
+    };
+    let folder = TempDir::new().expect("a temporary folder");
+    // In a mount namespace of its own, the system's folder gets what Windows lends a Linux.
+    let script = "mount -t tmpfs none \"$PWD\" && cd \"$PWD\" && mkdir upper work && \
+                  mount -t overlay overlay -o lowerdir=/usr/lib,upperdir=\"$PWD/upper\",workdir=\"$PWD/work\" /usr/lib && \
+                  mkdir -p /usr/lib/wsl/lib && cp \"$1\" /usr/lib/wsl/lib/libcuda.so.1 && echo mounted && \"$2\" doctor";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", library])
+        .arg(env!("CARGO_BIN_EXE_host-trainer"))
+        .current_dir(folder.path())
+        .env_remove("MNIST_DIR")
+        .output();
+    let Some(output) = output.ok().filter(|output| stdout(output).contains("mounted")) else {
+        skipped::skip("this machine has no mount namespaces to lay a folder over the system's");
+        return;
+    };
+    let out = stdout(&output);
+    assert!(output.status.success(), "{}", stderr(&output));
+    // A driver of the machine's own comes first.
+    assert!(out.contains("GPU 0      simulated GPU") || Path::new("/dev/nvidiactl").exists(), "{out}");
+}

@@ -22,7 +22,8 @@ const RAM_START: u32 = 0x2000_0000;
 const RAM_LEN: u32 = 128 * 1024;
 
 /// Enough for a busy machine.
-const PATIENCE: Patience = Patience { quick: Duration::from_secs(20), erase: Duration::from_secs(20) };
+const PATIENCE: Patience =
+    Patience { quick: Duration::from_secs(20), erase: Duration::from_secs(20), update: Duration::from_secs(600) };
 
 /// The firmware of the NUCLEO-F446RE as it was built.
 pub struct Firmware {
