@@ -9,12 +9,12 @@
 set -euo pipefail
 {
     sed -n 's/^test \(.*\) \.\.\. ignored, \(.*\)$/\1: \2/p; s/^test \(.*\) \.\.\. ignored$/\1: no reason is given/p' "$1" |
-        { grep -v ': run by [a-z_:]*$' || true; }
+        { grep -v ': run by [a-z0-9_:]*$' || true; }
     awk -F '\t' '{ print $2 ": " $3 }' "$2"
 } | sort | uniq -c | sed 's/^ *\([0-9]*\) /skipped (\1×): /'
 awk -F '\t' '
     in_log && /^test result:/ { split($0, words, " "); passed += words[4]; failed += words[6]; skipped += words[8] }
-    in_log && / \.\.\. ignored, run by [a-z_:]*$/ { skipped-- }
+    in_log && / \.\.\. ignored, run by [a-z0-9_:]*$/ { skipped-- }
     !in_log { skipped++; if ($1 == "test") passed-- }
     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped }
 ' in_log=1 "$1" in_log=0 "$2"

@@ -1,12 +1,14 @@
 //! Commands and flags.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-
+use clap_complete::Shell;
 use cnn_core::sgd::Sgd;
 use host_trainer::backend::{BackendChoice, CpuOptions, MachineOptions, SimdLevel};
 use host_trainer::dataset::{Source, Split};
@@ -55,6 +57,7 @@ impl Cli {
             Some(Command::Predict(args)) => args.json,
             Some(Command::Doctor(args)) => args.json,
             Some(Command::Summary(args)) => args.json,
+            Some(Command::Verify(args)) => args.json,
             _ => false,
         };
         match (json, self.quiet) {
@@ -134,7 +137,13 @@ Examples:
     #[command(after_help = "\
 Example:
   host-trainer export out/weights.postcard net.safetensors
-  python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))")]
+  python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))
+
+The network expects 28×28 pixels, white ink on black, each of them as
+  (pixel / 255 - 0.5) / 0.5
+which in torchvision is ToTensor() and then
+  Normalize((0.5,), (0.5,))
+With anything else the accuracy is lower, and nothing says why.")]
     Export(ExportArgs),
     /// Make a model file of parameters from PyTorch
     #[command(after_help = "\
@@ -142,6 +151,13 @@ Example:
   python: safetensors.torch.save_file(model.state_dict(), \"net.safetensors\")
   host-trainer import net.safetensors imported.postcard")]
     Import(ImportArgs),
+    /// Write a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  host-trainer completions bash > ~/.local/share/bash-completion/completions/host-trainer
+  host-trainer completions zsh > ~/.zfunc/_host-trainer
+  host-trainer completions fish > ~/.config/fish/completions/host-trainer.fish")]
+    Completions(CompletionsArgs),
     /// Talk to a microcontroller that runs the firmware, or to the same firmware in an emulator
     #[command(after_help = "\
 Examples:
@@ -172,7 +188,8 @@ pub struct BackendArgs {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto, help_heading = "Backend")]
     pub backend: BackendChoice,
     /// Threads of the CPU backend [default: the physical cores]
-    #[arg(long, value_name = "N", value_parser = positive_usize, help_heading = "Backend")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1), allow_negative_numbers = true,
+          help_heading = "Backend")]
     pub threads: Option<usize>,
     /// Vector instructions of the CPU backend [default: the widest of this machine]
     #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Backend")]
@@ -193,7 +210,7 @@ impl BackendArgs {
 #[derive(Debug, Clone, Args)]
 pub struct GpuArgs {
     /// The GPU of this number, as `doctor` lists them; cuda:N means the same [default: the first that can be used]
-    #[arg(long, value_name = "N", value_parser = device, help_heading = "Backend")]
+    #[arg(long, value_name = "N", value_parser = device, allow_negative_numbers = true, help_heading = "Backend")]
     pub device: Option<u32>,
 }
 
@@ -202,7 +219,7 @@ pub struct GpuArgs {
 pub struct RecipeArgs {
     /// Images of a step
     #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.batch_length,
-          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+          value_parser = whole::<u32>(1), allow_negative_numbers = true, help_heading = "Recipe")]
     pub batch_size: u32,
     /// Learning rate; 0 leaves the initial parameters
     #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.learning_rate,
@@ -217,7 +234,8 @@ pub struct RecipeArgs {
           value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
     pub weight_decay: f32,
     /// Seed of the initial parameters and of the shuffles
-    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.seed, help_heading = "Recipe")]
+    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.seed,
+          value_parser = whole::<u64>(0), allow_negative_numbers = true, help_heading = "Recipe")]
     pub seed: u64,
     /// Train every epoch in the data set's own order
     #[arg(long, help_heading = "Recipe")]
@@ -242,7 +260,7 @@ impl RecipeArgs {
 pub struct TrainArgs {
     /// Epochs to train
     #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.epochs,
-          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+          value_parser = whole::<u32>(1), allow_negative_numbers = true, help_heading = "Recipe")]
     pub epochs: u32,
     /// The rest of the recipe.
     #[command(flatten)]
@@ -257,7 +275,8 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Checkpoints")]
     pub resume: bool,
     /// Write a checkpoint after every N epochs and after the last one; 0 writes none
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Checkpoints")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(0),
+          allow_negative_numbers = true, help_heading = "Checkpoints")]
     pub checkpoint_every: u32,
     /// Keep all checkpoints, 0.8 MB each, instead of the newest two: `verify --epochs` starts from any of them
     #[arg(long, help_heading = "Checkpoints")]
@@ -302,9 +321,13 @@ pub struct VerifyArgs {
     /// Repeat the run of this run.json, with its recipe, instead of comparing two backends
     #[arg(conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle"])]
     pub record: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Epochs to train and compare: the first N, or of a record those from A to B, both included [default: 3, or all of
     /// the record]
-    #[arg(long, value_name = "N|A..B", value_parser = EpochsArg::parse, help_heading = "Recipe")]
+    #[arg(long, value_name = "N|A..B", value_parser = EpochsArg::parse, allow_negative_numbers = true,
+          help_heading = "Recipe")]
     pub epochs: Option<EpochsArg>,
     /// Folder of the record's checkpoints, from which --epochs A..B starts [default: checkpoints beside the record]
     #[arg(long, value_name = "DIR", requires = "record")]
@@ -337,7 +360,7 @@ impl EpochsArg {
         let epoch = |text: &str| match text.parse() {
             Ok(0) => Err("epochs count from 1".to_owned()),
             Ok(epoch) => Ok(epoch),
-            Err(_) => Err("expected N or A..B, for example 3 or 41..42".to_owned()),
+            Err(_) => Err("expected N or A..B, counted from 1, for example 3 or 41..42".to_owned()),
         };
         match text.split_once("..") {
             None => epoch(text).map(Self::First),
@@ -369,7 +392,7 @@ pub struct PredictArgs {
     /// The model file
     pub model: PathBuf,
     /// A PNG, PGM, PBM or PPM picture of one digit, any size, dark on light or light on dark
-    #[arg(required_unless_present = "index", conflicts_with = "index")]
+    #[arg(conflicts_with = "index")]
     pub picture: Option<PathBuf>,
     /// Take the picture as it is: 28×28, white on black, not prepared
     #[arg(long, requires = "picture")]
@@ -378,7 +401,7 @@ pub struct PredictArgs {
     #[arg(long)]
     pub json: bool,
     /// Classify this image of the data set, counted from 0
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0), allow_negative_numbers = true)]
     pub index: Option<usize>,
     /// The split of --index
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
@@ -414,6 +437,14 @@ pub struct ImportArgs {
     pub safetensors: PathBuf,
     /// The model file to write
     pub model: PathBuf,
+}
+
+/// The flags of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
 }
 
 /// A split, as a flag names it.
@@ -455,12 +486,32 @@ fn device(text: &str) -> Result<u32, String> {
         .map_err(|_| "expected a GPU's number, for example 0 or cuda:0; the processor is --backend cpu".into())
 }
 
-fn positive_usize(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1 is needed".into()),
-        Ok(value) => Ok(value),
-        Err(_) => Err("not a whole number".into()),
+/// A parser of whole numbers from `least` up, which says what there may be.
+fn whole<T>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Bounded + Copy,
+{
+    move |text| match text.parse() {
+        Ok(value) if value >= least => Ok(value),
+        _ => Err(format!("expected a whole number from {least} to {}", T::MAX)),
     }
+}
+
+/// A type of whole numbers and its largest.
+trait Bounded {
+    const MAX: Self;
+}
+
+impl Bounded for u32 {
+    const MAX: Self = u32::MAX;
+}
+
+impl Bounded for u64 {
+    const MAX: Self = u64::MAX;
+}
+
+impl Bounded for usize {
+    const MAX: Self = usize::MAX;
 }
 
 #[cfg(test)]
@@ -522,14 +573,40 @@ mod tests {
         assert_eq!(rate("-0").map(f32::to_bits), Ok(0));
         assert_eq!(rate("0.0001"), Ok(1e-4));
     }
+
+    #[test]
+    fn whole_numbers_say_their_range() {
+        assert_eq!(whole::<u32>(1)("1"), Ok(1));
+        assert_eq!(whole::<u64>(0)("18446744073709551615"), Ok(u64::MAX));
+        for text in ["-5", "0", "4294967296", "", "1.5", "x"] {
+            assert_eq!(whole::<u32>(1)(text), Err("expected a whole number from 1 to 4294967295".into()));
+        }
+    }
+
+    #[test]
+    fn every_flag_that_takes_a_number_takes_a_negative_one_to_its_parser() {
+        for args in [
+            &["train", "--seed", "-5"][..],
+            &["train", "--epochs", "-5"],
+            &["train", "--batch-size", "-5"],
+            &["train", "--threads", "-5"],
+            &["train", "--checkpoint-every", "-5"],
+            &["verify", "--epochs", "-5"],
+            &["predict", "m", "--index", "-5"],
+            &["board", "--port", "p", "verify", "m", "--count", "-5"],
+        ] {
+            let error = Cli::try_parse_from([&["host-trainer"], args].concat()).expect_err("refused").to_string();
+            assert!(error.contains("invalid value '-5' for") && error.contains("expected "), "{error}");
+        }
+    }
 }
 
 /// The flags of `board`.
 #[derive(Debug, Clone, Args)]
 pub struct BoardArgs {
-    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH
-    #[arg(long)]
-    pub port: String,
+    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH; before or after the subcommand
+    #[arg(long, global = true)]
+    pub port: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: BoardCommand,
@@ -553,7 +630,8 @@ pub enum BoardCommand {
         /// The model file that the board runs
         model: PathBuf,
         /// How many test images
-        #[arg(long, value_name = "N", default_value_t = 500, value_parser = positive_usize)]
+        #[arg(long, value_name = "N", default_value_t = 500, value_parser = whole::<usize>(1),
+              allow_negative_numbers = true)]
         count: usize,
         /// Where the data set comes from.
         #[command(flatten)]

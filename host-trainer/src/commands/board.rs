@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use cnn_core::loss::softmax;
 use host_trainer::board::{self, Client, Link, Verification};
 use host_trainer::dataset::Split;
@@ -12,13 +14,16 @@ use host_trainer::picture::probability_bars;
 use super::data;
 use super::output::{self, in_colour, progress, result, say};
 use super::predict::from_picture;
-use crate::cli::{BoardArgs, BoardCommand, DataArgs};
+use crate::cli::{BoardArgs, BoardCommand, Cli, DataArgs};
 
 type Board = Client<Box<dyn Link>>;
 
 /// Does what the board is asked for. A verification with a difference ends with exit code 1.
 pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
-    let mut board = Client::new(board::open(&args.port)?);
+    let Some(port) = &args.port else {
+        return Err(no_port().into());
+    };
+    let mut board = Client::new(board::open(port)?);
     match &args.command {
         BoardCommand::Info => info(&mut board)?,
         BoardCommand::Classify { picture, as_is } => classify(&mut board, picture, *as_is)?,
@@ -27,6 +32,14 @@ pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
         BoardCommand::Reset => board.reset()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// clap cannot ask for a flag that may stand before and after the subcommand.
+fn no_port() -> clap::Error {
+    Cli::command().error(
+        ErrorKind::MissingRequiredArgument,
+        "which board? Name its port with --port: a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH",
+    )
 }
 
 fn info(board: &mut Board) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use host_trainer::files::{STANDARD_STREAM, read_input, write_output};
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::{self, LoadedModel};
 
-use super::output::say;
+use super::output::{self, say};
 use crate::cli::{ExportArgs, ImportArgs};
 
 /// Model file to safetensors.
@@ -23,7 +23,11 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
 /// Safetensors to model file.
 pub fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let bytes = read_input(&args.safetensors, |_| MAX_FILE_BYTES)?;
-    let parameters = exchange::import(&bytes).with_context(|| args.safetensors.display().to_string())?;
+    let (parameters, prefix) =
+        exchange::import_prefixed(&bytes).with_context(|| args.safetensors.display().to_string())?;
+    if !prefix.is_empty() {
+        output::note(format_args!("the names' prefix '{prefix}' is left out"));
+    }
     let model = model_file::to_bytes(&args.model, None, &parameters, &model_file::built_in_golden())?;
     write_output(&args.model, &args.safetensors, &model)?;
     report(&args.model, Fingerprint::of(&parameters));

@@ -15,13 +15,25 @@ pub mod output;
 mod start;
 mod table;
 
+use std::process::ExitCode;
 use std::sync::{Arc, Once};
 
+use clap::CommandFactory;
 use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
 use host_trainer::checkpoint::Unfit;
 use host_trainer::dataset::Dataset;
 
-use crate::cli::BackendArgs;
+use crate::cli::{BackendArgs, Cli, CompletionsArgs};
+
+/// Prints a shell's completion script.
+pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    let mut cli = Cli::command();
+    let name = cli.get_name().to_owned();
+    clap_complete::generate(args.shell, &mut cli, name, &mut script);
+    output::file(&script);
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Two backends of one command get equally few threads.
 static TOLD_OF_THREADS: Once = Once::new();

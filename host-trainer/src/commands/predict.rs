@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use cnn_core::image::{self, GrayImage, Pixels, normalize};
 use cnn_core::loss::softmax;
 use cnn_core::network::{Activations, CLASSES, Parameters, forward, predict};
@@ -16,14 +18,18 @@ use serde::Serialize;
 
 use super::data;
 use super::output::{self, in_colour, result, say};
-use crate::cli::PredictArgs;
+use crate::cli::{Cli, PredictArgs};
 
 /// Classifies an image of the data set or a picture.
 pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
+    if args.picture.is_none() && args.index.is_none() {
+        return Err(no_digit().into());
+    }
     let model = LoadedModel::read(&args.model)?;
     let (pixels, label) = match (&args.picture, args.index) {
         (Some(path), _) => (from_picture(path, args.as_is)?, None),
-        (None, index) => from_dataset(args, index.expect("clap asks for a picture or an index"))?,
+        (None, Some(index)) => from_dataset(args, index)?,
+        (None, None) => return Err(no_digit().into()),
     };
     let mut activations = Box::new(Activations::new());
     normalize(&pixels, &mut activations.image);
@@ -49,6 +55,11 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
         None => result!("prediction {}", predict(&logits)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn no_digit() -> clap::Error {
+    let told = "which digit? Give a PICTURE after the model, or --index N for an image of the data set";
+    Cli::command().error(ErrorKind::MissingRequiredArgument, told)
 }
 
 /// The answer of `--json`.

@@ -9,16 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, ensure};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use host_trainer::checkpoint::{self, Checkpoint};
+use host_trainer::checkpoint;
 use host_trainer::dataset::Dataset;
 use host_trainer::files::read_limited;
+use host_trainer::fingerprint::Fingerprint;
 use host_trainer::report::RunRecord;
-use host_trainer::report::record::MAX_RECORD_BYTES;
+use host_trainer::report::record::{DatasetRecord, MAX_RECORD_BYTES};
 use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
+use serde::Serialize;
 
 use super::interrupt;
 use super::output::{self, result, say};
+use super::train::epochs as epochs_of;
 use super::{data, open_backend, warn_of_skipped};
 use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
 
@@ -29,7 +32,7 @@ const EPOCHS: u32 = 3;
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let compared = match &args.record {
         Some(path) => Compared::Record(path, Box::new(read_record(path)?)),
-        None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref()) },
+        None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref())? },
     };
     let dataset = Arc::new(match &compared {
         Compared::Record(_, record) => data::open_recorded(&args.data, record)?,
@@ -37,18 +40,49 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     });
     say!("data     {}", dataset.name);
     let interruption = interrupt::listen()?;
+    let mut answer = Answer { dataset: dataset.name.clone(), ..Answer::default() };
     let result = match compared {
-        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag)?,
-        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag)?,
+        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag, &mut answer)?,
+        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag, &mut answer)?,
     };
+    answer.equal = result.is_ok();
+    answer.difference = result.as_ref().err().map(ToString::to_string);
+    if !matches!(result, Err(VerifyError::Stopped(_))) {
+        output::json(&answer)?;
+    }
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(VerifyError::Stopped(Stop::Interrupted { epoch })) => {
-            output::note(format_args!("interrupted in epoch {epoch}"));
+            let same = match answer.epochs.as_slice() {
+                [] => "no epoch was compared".into(),
+                [only] => format!("epoch {} was the same", only.epoch),
+                [first, .., last] => format!("epochs {} to {} were the same", first.epoch, last.epoch),
+            };
+            output::note(format_args!("interrupted in epoch {epoch}: {same}"));
             Ok(interruption.exit_code())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The answer of `--json`.
+#[derive(Default, Serialize)]
+struct Answer {
+    dataset: String,
+    /// What trained, one or two.
+    backends: Vec<String>,
+    /// The record that was repeated.
+    record: Option<String>,
+    /// The epochs that were compared and are the same.
+    epochs: Vec<TrainedEpoch>,
+    equal: bool,
+    difference: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TrainedEpoch {
+    epoch: u32,
+    fingerprint: Fingerprint,
 }
 
 /// What is compared with the first backend.
@@ -58,14 +92,15 @@ enum Compared<'a> {
 }
 
 /// The epochs of a comparison of two backends; they start from the beginning.
-fn first_epochs(epochs: Option<&EpochsArg>) -> u32 {
-    match epochs {
+fn first_epochs(epochs: Option<&EpochsArg>) -> Result<u32, clap::Error> {
+    Ok(match epochs {
         None => EPOCHS,
         Some(EpochsArg::First(count)) => *count,
-        Some(EpochsArg::Range(_)) => Cli::command()
-            .error(ErrorKind::ArgumentConflict, "--epochs A..B needs a record; two backends start from the beginning")
-            .exit(),
-    }
+        Some(EpochsArg::Range(_)) => {
+            let told = "--epochs A..B needs a record; two backends start from the beginning";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, told));
+        }
+    })
 }
 
 fn with_backend(
@@ -73,17 +108,21 @@ fn with_backend(
     epochs: u32,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
+    answer: &mut Answer,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let (mut first, title) = open_backend(&args.backend, dataset)?;
     say!("first    {title}");
+    answer.backends.push(title);
     let against = BackendArgs { backend: args.against, ..args.backend.clone() };
     let (mut second, title) = open_backend(&against, dataset)?;
     say!("second   {title}");
+    answer.backends.push(title);
     say!();
     let settings = args.recipe.settings(epochs);
     let mut progress = |_| proceed(interrupted);
     let result = compare([&mut *first, &mut *second], dataset, &settings, &mut progress, &mut |verified| {
         let [first, second] = verified.training_seconds;
+        answer.epochs.push(TrainedEpoch { epoch: verified.epoch, fingerprint: verified.fingerprint });
         say!(
             "epoch {:>3}  the same  {}  trained in {first:.2} s and {second:.2} s",
             verified.epoch,
@@ -103,23 +142,42 @@ fn with_record(
     record: &RunRecord,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
+    answer: &mut Answer,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let epochs = recorded_epochs(args.epochs.as_ref(), path, record)?;
-    let start = find_start(args, path, record, *epochs.start())?;
+    let (first, last) = (*epochs.start(), *epochs.end());
+    let folder = checkpoint_folder(args, path)?;
+    let search = checkpoint::find_recorded(&folder, first - 1, record)?;
+    warn_of_skipped(&search.skipped);
+    let start = search.found;
+    let before = start.as_ref().map_or(0, |(_, checkpoint)| checkpoint.epoch());
+    if first > before + 1 {
+        output::warning(format_args!(
+            "{} holds no checkpoint of this run after epoch {}{}: epochs {} to {} are trained first",
+            folder.display(),
+            first - 1,
+            if before > 0 { format!(", the newest before is that after epoch {before}") } else { String::new() },
+            before + 1,
+            first - 1
+        ));
+    }
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
     say!("backend  {title}");
-    say!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), record.backend);
+    let count = record.epochs.len();
+    say!("record   {}, {count} {} on {}", path.display(), epochs_of(count), record.backend);
     match &start {
         Some((path, checkpoint)) => say!("start    after epoch {} of {}", checkpoint.epoch(), path.display()),
         None => say!("start    from the beginning"),
     }
     say!();
     let start = start.map(|(_, checkpoint)| checkpoint);
-    let mut repeated = Repeated { interrupted };
-    let result = compare_with_record(&mut *backend, dataset, record, start, *epochs.end(), &mut repeated);
+    answer.record = Some(path.to_string_lossy().into_owned());
+    answer.backends.push(title);
+    let mut repeated = Repeated { interrupted, answer };
+    let result = compare_with_record(&mut *backend, dataset, record, start, last, &mut repeated);
     if result.is_ok() {
         say!();
-        result!("fingerprints, losses and accuracies are those of the record, bit for bit");
+        report(record, dataset, before + 1, last);
     }
     Ok(result)
 }
@@ -137,27 +195,40 @@ fn recorded_epochs(epochs: Option<&EpochsArg>, path: &Path, record: &RunRecord) 
         Some(EpochsArg::Range(range)) => range.clone(),
     };
     let last = *epochs.end();
+    ensure!(recorded > 0, "{}: {}", path.display(), VerifyError::Nothing);
     ensure!(last <= recorded, "{}: --epochs goes to epoch {last}, the record to epoch {recorded}", path.display());
     Ok(epochs)
 }
 
-/// The checkpoint of the recorded run from which epoch `first` is reached soonest, if there is one.
-fn find_start(
-    args: &VerifyArgs,
-    record_path: &Path,
-    record: &RunRecord,
-    first: u32,
-) -> anyhow::Result<Option<(PathBuf, Checkpoint)>> {
-    let folder = match &args.checkpoints {
+/// Where the checkpoints of the recorded run lie.
+fn checkpoint_folder(args: &VerifyArgs, record_path: &Path) -> anyhow::Result<PathBuf> {
+    match &args.checkpoints {
         Some(folder) => {
             ensure!(folder.is_dir(), "{}: no such folder (--checkpoints)", folder.display());
-            folder.clone()
+            Ok(folder.clone())
         }
-        None => record_path.with_file_name(checkpoint::FOLDER),
-    };
-    let search = checkpoint::find_recorded(&folder, first - 1, record)?;
-    warn_of_skipped(&search.skipped);
-    Ok(search.found)
+        None => Ok(record_path.with_file_name(checkpoint::FOLDER)),
+    }
+}
+
+/// What is known after the epochs from `first` to `last` were the same, and what is not.
+fn report(record: &RunRecord, dataset: &Dataset, first: u32, last: u32) {
+    let epochs = if first == last { format!("epoch {last}") } else { format!("epochs {first} to {last}") };
+    result!(
+        "{epochs} of {}: fingerprints, losses and accuracies are those of the record, bit for bit",
+        record.epochs.len()
+    );
+    let name = &record.dataset.name;
+    if *name != DatasetRecord::from(dataset).name {
+        result!("the record calls the data set {name}; its contents are those of {}", dataset.name);
+    }
+    result!(
+        "not checked: that it ran on {} with version {} on {} {}, and its times",
+        record.backend,
+        record.versions.program,
+        record.host.os,
+        record.host.arch
+    );
 }
 
 fn proceed(interrupted: &AtomicBool) -> ControlFlow<()> {
@@ -167,6 +238,7 @@ fn proceed(interrupted: &AtomicBool) -> ControlFlow<()> {
 /// Shows the epochs of a repeated run.
 struct Repeated<'a> {
     interrupted: &'a AtomicBool,
+    answer: &'a mut Answer,
 }
 
 impl Observer for Repeated<'_> {
@@ -175,6 +247,8 @@ impl Observer for Repeated<'_> {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        say!("epoch {:>3}  {}", report.metrics.epoch, report.fingerprint.short());
+        let EpochReport { metrics, fingerprint, .. } = report;
+        say!("epoch {:>3}  {}", metrics.epoch, fingerprint.short());
+        self.answer.epochs.push(TrainedEpoch { epoch: metrics.epoch, fingerprint: *fingerprint });
     }
 }

@@ -81,6 +81,9 @@ pub enum DownloadError {
     /// The environment names certificates that are none.
     #[error("no certificate could be read where SSL_CERT_FILE and SSL_CERT_DIR say: {0}")]
     Certificates(String),
+    /// A thread watches the time of a name's resolution.
+    #[error("the system starts no thread, which a download needs: raise the limit on processes")]
+    Threads,
     /// The folder cannot be made.
     #[error("cannot create the folder {}: {cause}; --data DIR takes the files from another one", folder.display())]
     Folder {
@@ -234,6 +237,9 @@ pub fn download(
     if files.is_empty() {
         return Ok(None);
     }
+    if threads::startable(1) == 0 {
+        return Err(DownloadError::Threads);
+    }
     let end = Instant::now() + network.total;
     let proxies = network.proxies.clone().map_or_else(Proxies::from_env, Ok)?;
     let roots = roots()?;
@@ -283,8 +289,7 @@ fn roots() -> Result<RootCerts, DownloadError> {
 fn agent(network: &Network, mirrors: usize, proxies: &Proxies, roots: &RootCerts, https: bool) -> Agent {
     let share = network.answer / mirrors.max(1) as u32;
     Agent::config_builder()
-        // The time of a name's resolution is watched by a thread, and to be refused one would be a panic.
-        .timeout_resolve((threads::startable(1) == 1).then_some(share * 2 / 7))
+        .timeout_resolve(Some(share * 2 / 7))
         .timeout_connect(Some(share * 3 / 7))
         .timeout_recv_response(Some(share * 2 / 7))
         .timeout_per_read(Some(network.stall))

@@ -110,6 +110,7 @@ pub enum ReportError {
 pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Result<(), ReportError> {
     let metrics: Vec<EpochMetrics> = run.epochs.iter().map(|report| report.metrics).collect();
     let last = metrics.last().expect("a run that is reported has a complete epoch");
+    let named = plot::named(&context.dataset.name, context.settings.seed, &context.backend);
     let golden = &context.dataset.test.images()[0];
     let name = as_line(&context.dataset.name);
     create_folder(folder)?;
@@ -125,8 +126,8 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
     {
         return Ok(model?);
     }
-    let loss = plot::loss_image(&metrics).map(|bytes| write_whole(&folder.join(LOSS_PLOT), &bytes));
-    let accuracy = plot::accuracy_image(&metrics).map(|bytes| write_whole(&folder.join(ACCURACY_PLOT), &bytes));
+    let loss = plot::loss_image(&metrics, &named).map(|bytes| write_whole(&folder.join(LOSS_PLOT), &bytes));
+    let accuracy = plot::accuracy_image(&metrics, &named).map(|bytes| write_whole(&folder.join(ACCURACY_PLOT), &bytes));
     let table = write_whole(&folder.join(METRICS), metrics::to_csv(&metrics).as_bytes());
     let record = if table.as_ref().err().is_none_or(FileError::is_done) {
         let json = run_record(run, context).to_json()?;

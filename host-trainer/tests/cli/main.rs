@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+mod boards;
 mod checkpoints;
 #[cfg(target_os = "linux")]
 mod devices;
@@ -24,6 +25,7 @@ mod output;
 mod runs;
 #[cfg(unix)]
 mod signals;
+mod verifications;
 
 /// Sizes of the small data set that most tests train on.
 const TRAIN: usize = 230;
@@ -163,7 +165,8 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn help_of_every_command_reads_well_and_has_an_example() {
     let folder = TempDir::new().expect("a temporary folder");
-    let commands = ["train", "evaluate", "verify", "doctor", "predict", "summary", "export", "import"];
+    let commands =
+        ["train", "evaluate", "verify", "doctor", "predict", "summary", "export", "import", "board", "completions"];
     let with_command = commands.iter().map(std::slice::from_ref);
     for command in [&[][..]].into_iter().chain(with_command) {
         let help = succeed(folder.path(), &[command, &["--help"]].concat());
@@ -431,7 +434,8 @@ fn ctrl_c_ends_cleanly_after_saving() {
     let rest: Vec<String> = lines.collect();
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(stderr(&output).contains("interrupted in epoch"), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert!(message.contains("interrupted in epoch") && message.contains("--resume goes on from there"), "{message}");
 
     let record = record(&folder.path().join("o"));
     let epochs = fingerprints(&record).len();
