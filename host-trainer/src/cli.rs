@@ -170,7 +170,8 @@ Examples:
 /// Where the data set comes from.
 #[derive(Debug, Clone, Args)]
 pub struct DataArgs {
-    /// Folder with the four IDX files, plain or .gz [default: $MNIST_DIR, else data/mnist, else downloaded there]
+    /// Folder with the four IDX files, plain or .gz, or an .npz file as Keras' mnist.npz [default: $MNIST_DIR, else
+    /// data/mnist, else downloaded there]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data: Option<PathBuf>,
     /// Which data set

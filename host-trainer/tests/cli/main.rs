@@ -17,10 +17,12 @@ mod faults;
 mod folders;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod inputs;
 #[cfg(unix)]
 mod keeping;
 #[cfg(unix)]
 mod killed;
+mod networks;
 mod output;
 mod runs;
 #[cfg(unix)]
