@@ -130,7 +130,7 @@ pub fn built_in_golden() -> Pixels {
 /// [`MAX_DATASET_NAME`] bytes.
 ///
 /// # Errors
-/// If a parameter is not finite, `training` is what no run is, or the file cannot be written.
+/// If a parameter is out of range, `training` is what no run is, or the file cannot be written.
 pub fn write(
     path: &Path,
     training: Option<Training<'_>>,

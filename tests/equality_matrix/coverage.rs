@@ -57,7 +57,8 @@ fn assert_same_names(what: &str, table: BTreeSet<String>, code: BTreeSet<String>
 const WITHOUT_ARITHMETIC: [&str; 6] = ["environment", "lib", "model", "protocol", "range", "text"];
 /// Public functions without arithmetic of the network: what makes, lends and describes values, and the preparation of
 /// pictures, which is integer arithmetic and has `tests/image.rs`.
-const NO_OPERATIONS: [&str; 10] = [
+const NO_OPERATIONS: [&str; 11] = [
+    "environment::check",
     "image::new",
     "image::width",
     "image::height",

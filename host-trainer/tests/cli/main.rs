@@ -396,11 +396,11 @@ fn faulty_safetensors_end_with_1_and_write_nothing() {
 }
 
 #[test]
-fn a_loss_that_stops_being_finite_ends_the_run_with_epoch_and_step() {
+fn a_training_that_diverges_ends_the_run_with_epoch_and_step() {
     let folder = folder_with_data();
     for backend in ["reference", "cpu"] {
         let args = ["--data", "data", "--epochs", "3", "--lr", "1e30", "--out", "o", "--backend", backend];
-        fail(folder.path(), &args, 1, &["epoch 1, step 2:", "finite", "--lr"]);
+        fail(folder.path(), &args, 1, &["epoch 1, step 1:", "diverged", "--lr"]);
         assert_eq!(entries(&folder.path().join("o")), [folder.path().join("o/.lock")]);
     }
 }
