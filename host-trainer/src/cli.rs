@@ -269,6 +269,9 @@ pub struct TrainArgs {
     /// Folder for the model, the plots, metrics.csv, run.json and the checkpoints
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Replace the run that the output folder holds; without it, such a folder is refused
+    #[arg(long, conflicts_with = "resume")]
+    pub overwrite: bool,
     /// Go on after the newest checkpoint in the output folder, on any backend; from the beginning if there is none
     #[arg(long, help_heading = "Checkpoints")]
     pub resume: bool,

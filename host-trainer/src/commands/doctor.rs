@@ -182,7 +182,7 @@ fn choice(args: &DoctorArgs) -> String {
     let dataset = Arc::new(synthetic::synthetic(0, 1, 1));
     let options = MachineOptions { cpu: CpuOptions::default(), device: args.gpu.device };
     match open(BackendChoice::Auto, dataset, options) {
-        Ok(Opened { backend, no_gpu }) => described(&*backend, no_gpu.as_ref()),
+        Ok(Opened { backend, no_gpu, .. }) => described(&*backend, no_gpu.as_ref()),
         Err(error) => format!("nothing: {error}"),
     }
 }

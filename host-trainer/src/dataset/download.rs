@@ -19,6 +19,7 @@ use super::idx::{self, Fault};
 use super::mnist::OriginalFile;
 pub use super::proxy::{Proxies, ProxyError};
 use crate::files::{FileError, read, write_whole};
+use crate::threads;
 
 /// Where MNIST is downloaded from, in this order.
 pub const MIRRORS: [&str; 2] =
@@ -83,6 +84,9 @@ pub enum DownloadError {
     /// The environment names certificates that are none.
     #[error("no certificate could be read where SSL_CERT_FILE and SSL_CERT_DIR say: {0}")]
     Certificates(String),
+    /// A thread watches the time of a name's resolution.
+    #[error("the system starts no thread, which a download needs: raise the limit on processes")]
+    Threads,
     /// The folder cannot be made.
     #[error("cannot create the folder {}: {cause}; --data DIR takes the files from another one", folder.display())]
     Folder {
@@ -236,6 +240,9 @@ pub fn download(
 ) -> Result<Option<String>, DownloadError> {
     if files.is_empty() {
         return Ok(None);
+    }
+    if threads::startable(1) == 0 {
+        return Err(DownloadError::Threads);
     }
     let end = Instant::now() + network.total;
     let proxies = network.proxies.clone().map_or_else(Proxies::from_env, Ok)?;

@@ -163,6 +163,11 @@ impl Started {
         Self { program, lines }
     }
 
+    /// What it prints from here on.
+    pub fn lines(&mut self) -> impl Iterator<Item = String> {
+        self.lines.by_ref().map(|line| line.expect("UTF-8"))
+    }
+
     pub fn end_with(mut self, signal: &str) -> Output {
         self.program.send(signal);
         self.end()
