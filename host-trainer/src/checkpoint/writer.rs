@@ -190,9 +190,9 @@ impl Writer {
                 Ok(()) => Ok(()),
                 Err(_) => self.join(),
             },
-            Side::Here(files) => files.take(progress).or_else(|error| {
+            Side::Here(files) => files.take(progress).map_err(|error| {
                 self.side = Side::Ended;
-                Err(error)
+                error
             }),
             Side::Ended => Ok(()),
         }
@@ -242,7 +242,7 @@ impl Files {
     }
 
     fn write_all(mut self: Box<Self>, receiver: &Receiver<Progress>) -> Result<(), WriteError> {
-        receiver.into_iter().try_for_each(|progress| self.take(progress))
+        receiver.iter().try_for_each(|progress| self.take(progress))
     }
 
     fn take(&mut self, Progress { epochs, state, checkpoint }: Progress) -> Result<(), WriteError> {
