@@ -29,7 +29,8 @@ pub fn check_free(args: &TrainArgs) -> anyhow::Result<()> {
 }
 
 fn taken(args: &TrainArgs) -> anyhow::Result<Option<anyhow::Error>> {
-    if args.resume || args.overwrite {
+    // What is no folder is refused when it is prepared.
+    if args.resume || args.overwrite || !args.out.is_dir() {
         return Ok(None);
     }
     let out = args.out.display();

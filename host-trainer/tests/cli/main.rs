@@ -17,6 +17,7 @@ mod faults;
 mod folders;
 #[cfg(target_os = "linux")]
 mod full_disk;
+#[cfg(unix)]
 mod inputs;
 #[cfg(unix)]
 mod keeping;
