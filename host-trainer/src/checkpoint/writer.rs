@@ -190,10 +190,7 @@ impl Writer {
                 Ok(()) => Ok(()),
                 Err(_) => self.join(),
             },
-            Side::Here(files) => files.take(progress).map_err(|error| {
-                self.side = Side::Ended;
-                error
-            }),
+            Side::Here(files) => files.take(progress).inspect_err(|_| self.side = Side::Ended),
             Side::Ended => Ok(()),
         }
     }
