@@ -50,6 +50,21 @@ int open(const char *path, int flags, ...) {
     return opened("open", path, flags, mode);
 }
 
+/* FAULT_FLOAT=N: bits that are set in the register that says how floats are computed, in every thread, as a library does
+   that was compiled for speed. */
+__attribute__((constructor)) static void set_float_control(void) {
+    const char *bits = getenv("FAULT_FLOAT");
+    if (!bits)
+        return;
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | (unsigned)strtoul(bits, NULL, 0));
+#elif defined(__aarch64__)
+    unsigned long control;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    __asm__ volatile("msr fpcr, %0" : : "r"(control | strtoul(bits, NULL, 0)));
+#endif
+}
+
 /* FAULT_THREADS=N: the system starts N threads at the same time, no more; FAULT_THREADS_EVER=N: N in all. */
 static int running, ever;
 
@@ -61,6 +76,7 @@ struct start {
 static void *counted(void *argument) {
     struct start start = *(struct start *)argument;
     free(argument);
+    set_float_control();
     void *result = start.function(start.argument);
     __atomic_sub_fetch(&running, 1, __ATOMIC_SEQ_CST);
     return result;

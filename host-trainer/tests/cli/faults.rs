@@ -162,3 +162,30 @@ fn checkpoints_on_a_broken_disk_are_neither_removed_nor_replaced() {
     }
     succeed(faults.path(), &recipe("2", "o", &["--resume", "--seed", "1"]));
 }
+
+/// Flushing subnormals and rounding towards zero: the second alone would change every fingerprint.
+#[test]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn a_library_that_computes_floats_in_another_way_changes_no_result() {
+    const OTHER_WAYS: [&str; 2] =
+        if cfg!(target_arch = "x86_64") { ["0x8040", "0xe040"] } else { ["0x1000000", "0x1c00000"] };
+    let faults = Faults::new();
+    for backend in ["reference", "cpu"] {
+        succeed(faults.path(), &recipe("2", "whole", &["--backend", backend, "--overwrite"]));
+        for bits in OTHER_WAYS {
+            let fault = ("FAULT_FLOAT", bits);
+            let output = faults.run(fault, &recipe("2", "o", &["--backend", backend, "--overwrite"]));
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert_same_run(faults.path(), "o", "whole");
+            let commands = [
+                &["evaluate", "o/weights.postcard", "--data", "data", "--backend", backend][..],
+                &["verify", "whole/run.json", "--data", "data", "--backend", backend],
+            ];
+            for args in commands {
+                let output = faults.run(fault, args);
+                assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+                assert_eq!(stdout(&output), succeed(faults.path(), args), "{args:?}");
+            }
+        }
+    }
+}
