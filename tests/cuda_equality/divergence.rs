@@ -13,7 +13,6 @@ fn count() -> u32 {
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
-#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 fn runs_end_as_the_references_whether_they_diverge_or_not() {
     let Some(_gpu) = gpu() else { return };
     let datasets = datasets();

@@ -8,7 +8,6 @@ use crate::gpu::gpu;
 
 #[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
-#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 fn runs_that_diverge_end_as_the_references() {
     let Some(_gpu) = gpu() else { return };
     let dataset = &datasets()[0];

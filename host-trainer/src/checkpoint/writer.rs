@@ -190,10 +190,7 @@ impl Writer {
                 Ok(()) => Ok(()),
                 Err(_) => self.join(),
             },
-            Side::Here(files) => files.take(progress).or_else(|error| {
-                self.side = Side::Ended;
-                Err(error)
-            }),
+            Side::Here(files) => files.take(progress).inspect_err(|_| self.side = Side::Ended),
             Side::Ended => Ok(()),
         }
     }
@@ -242,7 +239,7 @@ impl Files {
     }
 
     fn write_all(mut self: Box<Self>, receiver: &Receiver<Progress>) -> Result<(), WriteError> {
-        receiver.into_iter().try_for_each(|progress| self.take(progress))
+        receiver.iter().try_for_each(|progress| self.take(progress))
     }
 
     fn take(&mut self, Progress { epochs, state, checkpoint }: Progress) -> Result<(), WriteError> {

@@ -1,6 +1,6 @@
 //! Files that a command reads or writes, or standard input and output in their place.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
@@ -68,7 +68,7 @@ fn is_same_file(first: &Path, second: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let identity = |path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+        let identity = |path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
         matches!((identity(first), identity(second)), (Ok(first), Ok(second)) if first == second)
     }
     #[cfg(not(unix))]
