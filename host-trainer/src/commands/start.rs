@@ -85,17 +85,6 @@ impl Start {
         }
         let (settings_here, dataset_here) = (settings.into(), dataset.into());
         let Search { found, skipped } = checkpoint::find_to_resume(&folder, &settings_here, &dataset_here, &run)?;
-        let Some((path, checkpoint)) = found else {
-            if let Some(results) = self::found(&args.out)? {
-                bail!(
-                    "nothing to resume in {}: it has no checkpoint, and {} is not replaced without --overwrite",
-                    folder.display(),
-                    results.display()
-                );
-            }
-            let note = format!("nothing to resume in {}: from the beginning", folder.display());
-            return Ok(from_the_beginning(run, Some(note), replaced));
-        };
         let initial_fingerprint = run.initial_fingerprint;
         let recorded =
             recorded(&args.out, &Identity { settings: &settings_here, dataset: &dataset_here, initial_fingerprint })?;
@@ -106,6 +95,18 @@ impl Start {
             settings.epochs
         );
         warn_of_skipped(&skipped);
+        let Some((path, checkpoint)) = found else {
+            // Results of this very run stay until it has come further.
+            if let (0, Some(results)) = (recorded, self::found(&args.out)?) {
+                bail!(
+                    "nothing to resume in {}: it has no checkpoint, and {} is not replaced without --overwrite",
+                    folder.display(),
+                    results.display()
+                );
+            }
+            let note = format!("nothing to resume in {}: from the beginning", folder.display());
+            return Ok(Self { recorded, ..from_the_beginning(run, Some(note), replaced) });
+        };
         let mut note = format!("resuming after epoch {} of {}", checkpoint.epoch(), path.display());
         if checkpoint.epoch() == settings.epochs {
             note += ": nothing is left to train";

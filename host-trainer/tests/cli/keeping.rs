@@ -146,10 +146,21 @@ fn results_that_are_not_of_the_resumed_run_are_refused_and_left_as_they_are() {
     fs::copy(path("other/weights.postcard"), path("o/weights.postcard")).expect("copied");
     refused(&[], &["o/weights.postcard is of another run", "--resume would replace it"]);
     fs::write(path("o/weights.postcard"), model).expect("written");
-    // Results without a checkpoint: nothing can go on, and they are not begun anew.
+    // Results without a checkpoint: those of another run, or of nobody knows which, are not begun anew.
     fs::write(path("o/run.json"), record).expect("written");
     fs::rename(path("o/checkpoints"), path("gone")).expect("moved");
-    refused(&[], &["nothing to resume in o/checkpoints", "o/run.json", "--overwrite"]);
+    refused(&["--seed", "1"], &["o/run.json is of another run: --seed is 0 there and 1 here"]);
+    fs::create_dir(path("plots")).expect("created");
+    fs::copy(path("o/loss_image.png"), path("plots/loss_image.png")).expect("copied");
+    let words = ["nothing to resume in plots/checkpoints", "plots/loss_image.png", "--overwrite"];
+    fail(folder.path(), &recipe("3", "plots", &["--resume"]), 1, &words);
+    // Those of this very run are no obstacle: nothing of them is replaced before it has come further.
+    let words = ["o has the results of 2 epochs, beyond --epochs 1"];
+    fail(folder.path(), &recipe("1", "o", &["--resume"]), 1, &words);
+    let out = succeed(folder.path(), &recipe("3", "o", &["--resume", "--checkpoint-every", "0"]));
+    assert!(out.contains("nothing to resume in o/checkpoints: from the beginning"), "{out}");
+    succeed(folder.path(), &recipe("3", "three", &[]));
+    assert_same_run(folder.path(), "o", "three");
     // Results of more epochs than are asked for.
     fs::rename(path("gone"), path("o/checkpoints")).expect("moved");
     succeed(folder.path(), &recipe("5", "o", &["--resume", "--checkpoint-every", "0"]));
