@@ -190,8 +190,9 @@ mod tests {
 
     #[test]
     fn parameters_come_back_bit_for_bit() {
+        const LARGEST: f32 = f32::from_bits(PARAMETER_LIMIT.to_bits() - 1);
         let mut parameters = initial_parameters(5);
-        parameters[..4].copy_from_slice(&[-0.0, f32::MIN_POSITIVE / 4.0, f32::MAX, f32::MIN]);
+        parameters[..4].copy_from_slice(&[-0.0, f32::MIN_POSITIVE / 4.0, LARGEST, -LARGEST]);
         let read = import(&export(&parameters)).unwrap();
         assert_eq!(read.map(f32::to_bits), parameters.map(f32::to_bits));
     }
