@@ -219,6 +219,7 @@ impl Operation {
 pub enum Unary {
     Not,
     CountOnes,
+    AbsoluteFloat,
     /// `cvt.rn.f32.s32`
     IntegerToFloat,
     /// `cvt.u16.u32`

@@ -258,6 +258,7 @@ impl KernelParser {
             }
             ("not.b32", [to, a]) => self.unary(Unary::Not, to, a),
             ("popc.b32", [to, a]) => self.unary(Unary::CountOnes, to, a),
+            ("abs.f32", [to, a]) => self.unary(Unary::AbsoluteFloat, to, a),
             ("cvt.rn.f32.s32", [to, a]) => self.unary(Unary::IntegerToFloat, to, a),
             ("cvt.u16.u32", [to, a]) => self.unary(Unary::LowHalf, to, a),
             ("mad.lo.s32", [to, a, b, c]) => Ok(Operation::MultiplyAdd {

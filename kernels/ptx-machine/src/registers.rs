@@ -197,6 +197,7 @@ fn unary(op: Unary, a: Words) -> Words {
     match op {
         Unary::Not => a.map(|a| !a),
         Unary::CountOnes => a.map(u32::count_ones),
+        Unary::AbsoluteFloat => a.map(|a| f32::from_bits(a).abs().to_bits()),
         Unary::IntegerToFloat => a.map(|a| (a as i32 as f32).to_bits()),
         Unary::LowHalf => a.map(|a| a & 0xffff),
     }
