@@ -25,7 +25,7 @@ const WIDTH: u32 = 1900;
 /// Pixels of a plot from top to bottom.
 const HEIGHT: u32 = 1000;
 /// Every pixel is the mean of this many drawn ones along each side: the drawing library does not smooth lines.
-const OVERSAMPLING: u32 = 3;
+const OVERSAMPLING: u32 = 2;
 
 /// Sky blue and vermillion of Okabe and Ito's palette, told apart with any colour vision
 /// (<https://jfly.uni-koeln.de/color/>).
@@ -500,7 +500,7 @@ mod tests {
             assert!((0.2..0.7).contains(&share), "{colour:?} {share}");
         }
         let (x, y) = whole(40, 2.5).place((20.0, 1.0));
-        let edge = |offset: i32| image.get_pixel(x as u32 / OVERSAMPLING, (y / 3 + offset) as u32).0;
+        let edge = |offset: i32| image.get_pixel(x as u32 / OVERSAMPLING, (y / OVERSAMPLING as i32 + offset) as u32).0;
         assert_eq!([edge(-4), edge(4)], [[86, 180, 233]; 2]);
     }
 
