@@ -57,11 +57,14 @@ fn assert_same_names(what: &str, table: BTreeSet<String>, code: BTreeSet<String>
 const WITHOUT_ARITHMETIC: [&str; 3] = ["lib", "model", "protocol"];
 /// Public functions without arithmetic of the network: what makes, lends and describes values, and the preparation of
 /// pictures, which is integer arithmetic and has `tests/image.rs`.
-const NO_OPERATIONS: [&str; 10] = [
+const NO_OPERATIONS: [&str; 13] = [
     "image::new",
     "image::width",
     "image::height",
     "image::prepare",
+    "image::ground",
+    "image::over",
+    "image::ink",
     "image::as_is",
     "network::range",
     "network::new",
