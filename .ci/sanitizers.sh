@@ -30,5 +30,5 @@ if cargo miri --version >/dev/null 2>&1; then
     cargo miri test --locked --package cnn-core
     cargo miri test --locked --package tests --test equality_matrix -- portable
 else
-    echo "skipped: this toolchain has no Miri (rustup component add miri, on nightly)"
+    .ci/skip.sh Miri "this toolchain has none (rustup component add miri, on nightly)"
 fi

@@ -55,6 +55,7 @@ fn cpu_equals_the_reference_on_digits() {
     assert_equal_to_reference(&digits(sizes()));
 }
 
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn cpu_equals_the_reference_on_real_digits() {
     if let Some(folder) = mnist_dir() {

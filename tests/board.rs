@@ -1,19 +1,23 @@
 //! The firmware's application on a modelled board, behind lines good and bad: the host's bits, and an answer to the next
 //! good request whatever came before.
 
+use std::time::{Duration, Instant};
+
 use cnn_core::image::normalize;
 use cnn_core::loss::softmax;
-use cnn_core::model::ModelError;
+use cnn_core::model::{Bits, HEADER_LEN, Impossible, Metadata, ModelError, Training};
 use cnn_core::network::{Activations, Parameters, forward, predict};
-use cnn_core::protocol::{self, DELIMITER, MAX_CHUNK, MAX_FRAME, Refusal, Request};
-use host_trainer::board::{BoardError, verify};
+use cnn_core::protocol::{
+    self, Classified, DELIMITER, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply, Request,
+};
+use host_trainer::board::{BoardError, Client, Patience, Wrong, verify};
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::random::initial_parameters;
 use tests::board::flash::{AREA_LEN, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;
 use tests::board::modelled;
-use tests::board::parrot;
+use tests::board::parrot::{self, NoBoard, Parrot};
 use tests::values::Values;
 
 /// Whether a model was refused for the right reason.
@@ -97,8 +101,7 @@ fn a_board_without_a_model_says_so_and_takes_one() {
     let result = board.client().classify(&[0; 784]);
     assert!(matches!(result, Err(BoardError::Refused(Refusal::NoModel(ModelError::Magic)))), "{result:?}");
     let mut heard = vec![];
-    let fingerprint = board.client().update(&model::file(3), |bytes| heard.push(bytes)).expect("the board takes it");
-    assert_eq!(fingerprint, Fingerprint::of(&initial_parameters(3)));
+    board.client().update(&model::loaded(3), |bytes| heard.push(bytes)).expect("the board takes it");
     assert!(heard.is_sorted() && heard.last() == Some(&model::file(3).len()));
     assert_answers(&mut board, 3);
     board.reboot();
@@ -108,14 +111,14 @@ fn a_board_without_a_model_says_so_and_takes_one() {
 #[test]
 fn small_pages_are_erased_one_by_one() {
     let mut board = PagedBoard::holding(&model::file(1), CLEAN, 0);
-    board.client().update(&model::file(2), |_| {}).expect("the board takes it");
+    board.client().update(&model::loaded(2), |_| {}).expect("the board takes it");
     assert_eq!(board.client().info().expect("it answers").model, Ok(Fingerprint::of(&initial_parameters(2))));
 }
 
 #[test]
 fn the_model_that_runs_already_is_not_sent_again() {
     let mut board = Board::holding(&model::file(1), CLEAN, 0);
-    board.client().update(&model::file(1), |_| {}).expect("it runs");
+    board.client().update(&model::loaded(1), |_| {}).expect("it runs");
     assert_eq!(board.power.operations(), 0);
 }
 
@@ -137,29 +140,59 @@ fn models_that_must_not_run_do_not_run() {
         }
         file
     };
+    let logits = good.golden.logits.map(f32::to_le_bytes).concat();
+    let golden = file.windows(logits.len()).position(|window| window == logits).expect("they are there");
+    // A run with 5 of 9 images correct, and with 9 of 5.
+    let training = Training {
+        dataset: "nine",
+        dataset_hash: [0; 32],
+        seed: 0,
+        epochs: 1,
+        batch_length: 1,
+        shuffle: false,
+        learning_rate: 0.1,
+        momentum: 0.0,
+        weight_decay: 0.0,
+        test_correct: 5,
+        test_count: 9,
+    };
+    let mut more_than_all = model::write(&Metadata { training: Some(training), ..good.clone() }, &parameters);
+    let counts = [&[5, 9], &good.fingerprint[..]].concat();
+    let place = more_than_all.windows(counts.len()).position(|window| window == counts).expect("they are there");
+    more_than_all[place..place + 2].reverse();
+    model::seal(&mut more_than_all);
     let last = file.len() - 4;
     let is_self_test: Expectation = |error| matches!(error, ModelError::SelfTest { class: 9, .. });
-    let cases: [(Vec<u8>, Expectation); 7] = [
-        (model::write(&other_shapes, &parameters), |error| error == ModelError::Shapes),
-        (model::write(&other_logits, &parameters), is_self_test),
-        (changed(last, &f32::NAN.to_le_bytes(), true), |error| error == ModelError::OutOfRange(102_129)),
-        (changed(last, &[1, 2, 3, 4], false), |error| error == ModelError::Checksum),
-        (changed(16, &[0xff; 64], true), |error| error == ModelError::Malformed),
-        (changed(4, &[2, 0, 0, 0], true), |error| error == ModelError::Version { found: 2 }),
-        (changed(8, &u32::MAX.to_le_bytes(), true), |error| error == ModelError::Length(u32::MAX)),
+    let cases: [(Vec<u8>, Expectation, bool); 10] = [
+        // What header and start tell, before the old model is given up; then what only the whole file tells.
+        (changed(4, &[2, 0, 0, 0], true), |error| error == ModelError::Version { found: 2 }, true),
+        (changed(8, &u32::MAX.to_le_bytes(), true), |error| error == ModelError::Length(u32::MAX), true),
+        (model::write(&other_shapes, &parameters), |error| error == ModelError::Shapes, true),
+        (changed(16, &[0xff; 64], true), |error| error == ModelError::Malformed, true),
+        (changed(golden, &f32::NAN.to_le_bytes(), true), |error| error == Impossible::GoldenLogit.into(), true),
+        (
+            changed(golden + 36, &f32::INFINITY.to_le_bytes(), true),
+            |error| error == Impossible::GoldenLogit.into(),
+            true,
+        ),
+        (more_than_all, |error| error == Impossible::TestCorrect.into(), true),
+        (model::write(&other_logits, &parameters), is_self_test, false),
+        (changed(last, &f32::NAN.to_le_bytes(), true), |error| error == ModelError::OutOfRange(102_129), false),
+        (changed(last, &[1, 2, 3, 4], false), |error| error == ModelError::Checksum, false),
     ];
-    for (bad, expected) in cases {
+    let fingerprint = Fingerprint::of(&parameters);
+    for (bad, expected, start_tells) in cases {
         // Sent to a board, and found in flash at boot.
         let mut board = Board::holding(&model::file(5), CLEAN, 0);
-        match board.client().update(&bad, |_| {}) {
+        match board.client().update_with(&bad, fingerprint, |_| {}) {
             Err(BoardError::Refused(Refusal::Model(error))) => assert!(expected(error), "{error:?}"),
             other => panic!("{other:?}"),
         }
-        let header_tells = board.power.operations() == 0;
-        assert_eq!(board.client().info().expect("it answers").model.is_ok(), header_tells);
+        assert_eq!(board.power.operations() == 0, start_tells);
+        assert_eq!(board.client().info().expect("it answers").model.is_ok(), start_tells);
         board.reboot();
-        assert_eq!(board.client().info().expect("it answers").model.is_ok(), header_tells);
-        board.client().update(&model::file(6), |_| {}).expect("the next model is taken");
+        assert_eq!(board.client().info().expect("it answers").model.is_ok(), start_tells);
+        board.client().update(&model::loaded(6), |_| {}).expect("the next model is taken");
 
         let mut board = Board::holding(&bad, CLEAN, 0);
         match board.client().classify(&[0; 784]) {
@@ -175,7 +208,7 @@ fn flash_that_does_nothing_is_an_honest_refusal_and_the_old_model_runs_on() {
     let mut flash = Flash::holding(&model::file(1), power.clone());
     flash.inert = true;
     let mut board = Board::with_flash(flash, power, CLEAN, 0);
-    let result = board.client().update(&model::file(2), |_| {});
+    let result = board.client().update(&model::loaded(2), |_| {});
     assert!(matches!(result, Err(BoardError::Refused(Refusal::Flash))), "{result:?}");
     assert_answers(&mut board, 1);
 }
@@ -206,7 +239,7 @@ fn chunks_out_of_order_repeated_or_past_the_end_do_no_harm() {
     send_raw(&mut board, &frame_of(0, &Request::UpdateCommit { header }));
     let info = board.client().info().expect("it answers");
     assert_eq!(info.model, Err(ModelError::Truncated { expected: file.len(), found: next }));
-    board.client().update(&file, |_| {}).expect("the update goes on");
+    board.client().update(&model::loaded(2), |_| {}).expect("the update goes on");
     assert_answers(&mut board, 2);
 }
 
@@ -225,7 +258,7 @@ fn an_update_broken_off_at_any_chunk_goes_on_from_there() {
         send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
     }
     let mut first = None;
-    board.client().update(&file, |bytes| first = first.or(Some(bytes))).expect("only the commit is left");
+    board.client().update(&model::loaded(2), |bytes| first = first.or(Some(bytes))).expect("only the commit is left");
     assert_eq!(first, Some(file.len()));
     assert_answers(&mut board, 2);
 }
@@ -237,7 +270,7 @@ fn an_update_to_another_file_begins_anew() {
     let header = *other.first_chunk().expect("a header");
     send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
     send_raw(&mut board, &frame_of(1, &Request::UpdateChunk { offset: 16, data: &other[16..1040] }));
-    board.client().update(&model::file(3), |_| {}).expect("the board takes it");
+    board.client().update(&model::loaded(3), |_| {}).expect("the board takes it");
     assert_answers(&mut board, 3);
 }
 
@@ -312,31 +345,221 @@ impl serde::Serialize for Raw<'_> {
 
 #[test]
 fn an_update_ends_even_if_the_board_wants_the_same_bytes_for_ever() {
-    use cnn_core::protocol::Reply;
-    let file = model::file(1);
+    let model = model::loaded(1);
     for reply in [
         Reply::UpdateAt { next: 16 },
         Reply::Refused(Refusal::Offset { next: 16 }),
         Reply::Refused(Refusal::NoUpdate),
         Reply::UpdateAt { next: u32::MAX },
     ] {
-        let result = parrot::saying(reply).update(&file, |_| {});
-        assert!(matches!(result, Err(BoardError::Unexpected | BoardError::Refused(_))), "{reply:?}: {result:?}");
+        let result = parrot::saying(reply).update(&model, |_| {});
+        assert!(matches!(result, Err(BoardError::Wrong(_) | BoardError::Refused(_))), "{reply:?}: {result:?}");
     }
+}
+
+#[test]
+fn the_old_model_answers_until_the_start_of_the_new_one_was_checked() {
+    let file = model::file(2);
+    let header = *file.first_chunk().expect("a header");
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
+    // In small pieces, each of them twice and with a hole before it.
+    let mut offset = HEADER_LEN;
+    while board.power.operations() == 0 {
+        assert_answers(&mut board, 1);
+        assert_eq!(board.client().info().expect("it answers").model, Ok(Fingerprint::of(&initial_parameters(1))));
+        let chunk = |offset: usize| Request::UpdateChunk { offset: offset as u32, data: &file[offset..offset + 112] };
+        for offset in [offset + 112, offset, offset] {
+            send_raw(&mut board, &frame_of(0, &chunk(offset)));
+        }
+        offset += 112;
+        assert!(offset < 2000, "the start is shorter than that");
+    }
+    let info = board.client().info().expect("it answers");
+    assert_eq!(info.model, Err(ModelError::Truncated { expected: file.len(), found: offset }));
+    let mut first = None;
+    board.client().update(&model::loaded(2), |bytes| first = first.or(Some(bytes))).expect("it goes on");
+    assert_eq!(first, Some(offset), "nothing is sent twice");
+    assert_answers(&mut board, 2);
+
+    // Another update, or a reset, takes the place of one whose start has not come.
+    for seed in [3, 4] {
+        let header = *model::file(seed).first_chunk().expect("a header");
+        send_raw(&mut board, &frame_of(0, &Request::UpdateBegin { header }));
+        send_raw(&mut board, &frame_of(0, &Request::UpdateChunk { offset: 16, data: &model::file(seed)[16..128] }));
+        send_raw(&mut board, &frame_of(0, &Request::UpdateCommit { header }));
+    }
+    board.reboot();
+    assert_answers(&mut board, 2);
+}
+
+const LOGITS: [f32; 10] = [0.5, 3.0, -1.0, 3.0, 0.0, 1.0, 1.5, -2.0, 2.5, 2.0];
+
+fn classified(change: impl FnOnce(&mut Classified)) -> Reply<'static> {
+    let mut classified = Classified { logits: LOGITS, class: 1, cycles: 1000 };
+    change(&mut classified);
+    Reply::Classified(classified)
+}
+
+#[test]
+fn a_class_or_a_logit_that_cannot_be_is_not_believed() {
+    let found = parrot::saying(classified(|_| ())).classify(&[0; 784]).expect("the first largest logit is that of 1");
+    assert_eq!((found.class, found.logits), (1, LOGITS));
+    for class in [0, 2, 3, 9, 10, 77, 200, u8::MAX] {
+        let result = parrot::saying(classified(|it| it.class = class)).classify(&[0; 784]);
+        let expected = Wrong::Class { found: class, expected: 1 };
+        assert!(matches!(result, Err(BoardError::Wrong(wrong)) if wrong == expected), "{class}: {result:?}");
+    }
+    for (class, logit) in [(0, f32::NAN), (1, f32::INFINITY), (9, f32::NEG_INFINITY), (3, -f32::NAN)] {
+        let result = parrot::saying(classified(|it| it.logits[class] = logit)).classify(&[0; 784]);
+        let expected = Wrong::Logit { class, logit: Bits(logit.to_bits()) };
+        assert!(matches!(result, Err(BoardError::Wrong(wrong)) if wrong == expected), "{logit}: {result:?}");
+    }
+}
+
+/// What a board says of itself, with the model of seed 1.
+fn info(change: impl FnOnce(&mut Info<'static>)) -> Info<'static> {
+    let mut info = Info {
+        firmware: "0.1.0",
+        board: "parrot",
+        clock_hz: 1,
+        model: Ok(*Fingerprint::of(&initial_parameters(1)).as_bytes()),
+        memory: Memory::default(),
+        line: LineCounters::default(),
+    };
+    change(&mut info);
+    info
+}
+
+#[test]
+fn right_logits_with_a_wrong_class_are_no_success() {
+    let model = model::loaded(1);
+    let parameters = model.parameters.clone();
+    let mut board = parrot::answering(move |request| match request {
+        Request::Classify { pixels } => {
+            let mut activations = Activations::new();
+            normalize(pixels.try_into().expect("784 pixels"), &mut activations.image);
+            let logits = forward(&Parameters::of(&parameters), &mut activations);
+            Reply::Classified(Classified { logits, class: 77, cycles: 1 })
+        }
+        _ => Reply::Info(info(|_| ())),
+    });
+    let images = model::images(2, 5);
+    let result = verify(&mut board, &model.parameters, images.iter().map(|image| (image, 0)), |_| {});
+    assert!(matches!(result, Err(BoardError::Wrong(Wrong::Class { found: 77, .. }))), "{result:?}");
+}
+
+#[test]
+fn comparing_nothing_is_no_success() {
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let result = verify(&mut board.client(), &initial_parameters(1), [], |_| {});
+    assert!(matches!(result, Err(BoardError::NoImages)), "{result:?}");
+}
+
+#[test]
+fn names_that_are_no_line_and_a_clock_that_stands_are_not_believed() {
+    assert!(parrot::saying(Reply::Info(info(|_| ()))).info().is_ok());
+    let long = "x".repeat(33).leak();
+    for name in ["a\nmodel     9999", "\u{202e}", "\x1b[2J", "\u{2028}", long] {
+        for reply in [info(|it| it.board = name), info(|it| it.firmware = name)] {
+            let result = parrot::saying(Reply::Info(reply)).info();
+            assert!(matches!(result, Err(BoardError::Wrong(Wrong::Name))), "{name:?}: {result:?}");
+        }
+    }
+    let result = parrot::saying(Reply::Info(info(|it| it.clock_hz = 0))).info();
+    assert!(matches!(result, Err(BoardError::Wrong(Wrong::Clock))), "{result:?}");
+}
+
+/// A board that takes an update by the book, then says that it runs `fingerprint`.
+fn claiming(fingerprint: [u8; 32]) -> Client<Parrot> {
+    parrot::answering(move |request| match request {
+        Request::UpdateChunk { offset, data } => Reply::UpdateAt { next: offset + data.len() as u32 },
+        Request::UpdateCommit { .. } => Reply::Activated { fingerprint },
+        _ => Reply::UpdateAt { next: 16 },
+    })
+}
+
+#[test]
+fn an_update_is_a_success_only_if_the_board_runs_the_model_that_was_sent() {
+    let model = model::loaded(1);
+    let sent = *model.fingerprint.as_bytes();
+    claiming(sent).update(&model, |_| {}).expect("it is the same");
+    let mut one_bit = sent;
+    one_bit[31] ^= 1;
+    for claimed in [[0xde; 32], [0; 32], one_bit] {
+        let result = claiming(claimed).update(&model, |_| {});
+        let Err(error @ BoardError::OtherActivated { .. }) = result else { panic!("{result:?}") };
+        for fingerprint in [Fingerprint::from(claimed), model.fingerprint] {
+            assert!(error.to_string().contains(&fingerprint.to_string()), "{error}");
+        }
+    }
+}
+
+#[test]
+fn offsets_that_no_board_wants_are_not_believed() {
+    let model = model::loaded(1);
+    let len = model.file().len() as u32;
+    for next in [0, 1, 15, 17, 24, len - 1, len + 1, len + 16, u32::MAX] {
+        for reply in [Reply::UpdateAt { next }, Reply::Refused(Refusal::Offset { next })] {
+            let result = parrot::answering(move |request| match request {
+                Request::UpdateBegin { .. } if matches!(reply, Reply::Refused(_)) => Reply::UpdateAt { next: 16 },
+                _ => reply,
+            })
+            .update(&model, |_| {});
+            let expected = Wrong::Offset { next, len: len as usize };
+            assert!(matches!(result, Err(BoardError::Wrong(wrong)) if wrong == expected), "{next}: {result:?}");
+        }
+    }
+    let result = parrot::saying(Reply::Refused(Refusal::Version { supported: protocol::VERSION })).info();
+    assert!(matches!(result, Err(BoardError::Wrong(Wrong::Version(_)))), "{result:?}");
+}
+
+#[test]
+fn where_no_board_is_every_request_ends_soon_and_says_what_is_wrong() {
+    let model = model::loaded(1);
+    type Expected = fn(&BoardError) -> bool;
+    let cases: [(NoBoard, Expected, &str); 3] = [
+        (NoBoard::Wall, |error| matches!(error, BoardError::Stuck), "no longer takes"),
+        (NoBoard::Loop, |error| matches!(error, BoardError::Echo), "gives back what is sent"),
+        (NoBoard::Drip, |error| matches!(error, BoardError::Noise), "no reply of this firmware"),
+    ];
+    for (kind, expected, words) in cases {
+        let start = Instant::now();
+        let mut client = parrot::without_board(kind);
+        let errors = [
+            client.info().map(|_| ()),
+            client.classify(&[9; 784]).map(|_| ()),
+            client.reset(),
+            client.update(&model, |_| {}),
+        ];
+        for error in errors.map(|result| result.expect_err("there is no board")) {
+            assert!(expected(&error) && error.to_string().contains(words), "{kind:?}: {error}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn an_update_takes_no_longer_than_it_may() {
+    let patience = Patience { update: Duration::ZERO, ..Patience::default() };
+    let mut board = Board::holding(&model::file(1), CLEAN, 0);
+    let result = Client::with_patience(&mut board, patience).update(&model::loaded(2), |_| {});
+    assert!(matches!(result, Err(BoardError::Slow(Duration::ZERO))), "{result:?}");
+    assert_answers(&mut board, 1);
 }
 
 #[test]
 fn requests_and_updates_come_through_a_bad_line() {
     // About one frame of a thousand bytes in three is damaged.
     let faults = Faults { lost: 1, doubled: 1, flipped: 1, noise: 1 };
-    let file = model::file(2);
+    let model = model::loaded(2);
     let mut board = Board::holding(&model::file(1), faults, 11);
     let images = model::images(4, 20);
     let patiently = |result: &mut dyn FnMut() -> Result<(), BoardError>| {
         for _ in 0..50 {
             match result() {
                 Ok(()) => return,
-                Err(BoardError::Silent) => {}
+                Err(BoardError::Silent | BoardError::Noise) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -345,7 +568,7 @@ fn requests_and_updates_come_through_a_bad_line() {
     for image in &images {
         patiently(&mut || board.client().classify(image).map(|_| ()));
     }
-    patiently(&mut || board.client().update(&file, |_| {}).map(|_| ()));
+    patiently(&mut || board.client().update(&model, |_| {}));
     let info = board.client().info();
     assert!(info.is_ok_and(|info| info.line.damaged + info.line.timed_out > 50));
     board.port.borrow_mut().inward = tests::board::line::Channel::new(CLEAN, 0);

@@ -28,7 +28,7 @@ const RAM_BUDGET: u32 = 32 * 1024;
 fn images() -> (Vec<Pixels>, Vec<u8>) {
     let folder = env::var("MNIST_DIR").unwrap_or_default();
     if folder.is_empty() {
-        eprintln!("skipped: MNIST (MNIST_DIR is not set); {IMAGES} random images take its place");
+        skipped::skip_part(format_args!("MNIST_DIR is not set; {IMAGES} random images take the place of MNIST's"));
         return (model::images(7, IMAGES), vec![0; IMAGES]);
     }
     let file = |name: &str| {
@@ -42,6 +42,7 @@ fn images() -> (Vec<Pixels>, Vec<u8>) {
     (images, labels)
 }
 
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
 #[test]
 fn every_logit_is_the_hosts_bit_for_bit_within_the_budget_of_ram() {
     let Some(firmware) = Firmware::of_environment() else { return };
@@ -62,17 +63,19 @@ fn every_logit_is_the_hosts_bit_for_bit_within_the_budget_of_ram() {
     assert!(ram <= RAM_BUDGET, "{ram} bytes of RAM");
 }
 
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
 #[test]
 fn the_linked_model_runs() {
     let Some(firmware) = Firmware::of_environment() else { return };
     if env::var_os("FIRMWARE_HAS_MODEL").is_none() {
-        eprintln!("skipped: the firmware was built without a model");
+        skipped::skip("the firmware was built without a model");
         return;
     }
     let mut emulator = firmware.boot();
     assert!(emulator.client().info().expect("the board answers").model.is_ok());
 }
 
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
 #[test]
 fn a_model_that_must_not_run_is_refused_at_boot_by_name() {
     let Some(firmware) = Firmware::of_environment() else { return };
@@ -105,11 +108,12 @@ fn a_model_that_must_not_run_is_refused_at_boot_by_name() {
     }
 }
 
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
 #[test]
 fn an_update_without_a_flash_controller_is_refused_and_the_old_model_runs_on_even_after_a_reset() {
     let Some(firmware) = Firmware::of_environment() else { return };
     let mut emulator = firmware.boot_with(&model::file(1));
-    let result = emulator.client().update(&model::file(2), |_| {});
+    let result = emulator.client().update(&model::loaded(2), |_| {});
     assert!(matches!(result, Err(BoardError::Refused(Refusal::Flash))), "{result:?}");
     let expected = Ok(Fingerprint::of(&initial_parameters(1)));
     assert_eq!(emulator.client().info().expect("the board answers").model, expected);
@@ -118,6 +122,7 @@ fn an_update_without_a_flash_controller_is_refused_and_the_old_model_runs_on_eve
     assert_eq!((info.model, info.line.good), (expected, 1));
 }
 
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
 #[test]
 fn the_log_tells_of_the_model_and_of_every_digit() {
     let Some(firmware) = Firmware::of_environment() else { return };

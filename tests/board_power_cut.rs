@@ -12,7 +12,7 @@ use tests::board::modelled::Board;
 
 /// Cuts power at each operation of an update from the model of seed 1 to that of seed 2; `BLOCK` is the flash's erase size.
 fn cut_everywhere<const BLOCK: usize>() {
-    let (old, new) = (model::file(1), model::file(2));
+    let (old, new) = (model::file(1), model::loaded(2));
     let fingerprints = [1, 2].map(|seed| Fingerprint::of(&initial_parameters(seed)));
     let board = |flash: Option<Flash<BLOCK>>| {
         let power = Power::default();
@@ -23,7 +23,7 @@ fn cut_everywhere<const BLOCK: usize>() {
     let mut whole = board(None);
     whole.client().update(&new, |_| {}).expect("without a cut it succeeds");
     let operations = whole.power.operations();
-    assert!(operations >= new.len() / 1024, "each chunk is an operation");
+    assert!(operations >= new.file().len() / 1024, "each chunk is an operation");
 
     let mut seen = [false; 3];
     for operation in 0..operations {

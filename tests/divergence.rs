@@ -56,6 +56,7 @@ fn a_thousand_runs_end_alike_at_every_level_whether_they_diverge_or_not() {
 }
 
 /// Settings with which backends ended apart when it was the loss that decided.
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn runs_on_real_digits_that_once_ended_apart_end_alike() {
     let Some(folder) = mnist_dir() else { return };

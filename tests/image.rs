@@ -289,6 +289,7 @@ fn ink_of_another_colour_is_found_where_it_is_as_bright_as_the_paper() {
     }
 }
 
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn digits_of_mnist_come_back_from_a_large_picture_in_dark_ink() {
     let Some(folder) = mnist_dir() else { return };

@@ -29,6 +29,7 @@
 //! | [`image`] | pixels to network input; a person's own digit prepared as MNIST's were |
 //! | [`model`] | the model file, read in place |
 //! | [`protocol`] | what a host and a board say to each other |
+//! | [`text`] | what a name in either may hold |
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -43,4 +44,5 @@ pub mod network;
 pub mod protocol;
 pub mod range;
 pub mod sgd;
+pub mod text;
 pub mod train;

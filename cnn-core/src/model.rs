@@ -19,6 +19,7 @@ use crate::image::{Pixels, normalize};
 use crate::network::{Activations, FlatParameters, Logits, Parameters, TENSORS, forward};
 use crate::range::first_out_of_range;
 use crate::sgd::Sgd;
+use crate::text::is_one_line;
 
 /// The first four bytes of a model file.
 pub const MAGIC: [u8; 4] = *b"CNNM";
@@ -26,8 +27,11 @@ pub const MAGIC: [u8; 4] = *b"CNNM";
 pub const VERSION: u32 = 1;
 /// The parameters start at a multiple of this many bytes from the start of the file.
 pub const ALIGNMENT: usize = 16;
-/// No model file is longer: header, metadata with the longest name, padding and parameters, in bytes.
-pub const MAX_LEN: usize = HEADER_LEN + 2048 + PARAMETER_BYTES;
+/// What stands between header and parameters - metadata with the longest name, padding, the parameters' length - takes
+/// no more bytes than this.
+pub const MAX_START: usize = 2048;
+/// No model file is longer: header, start and parameters, in bytes.
+pub const MAX_LEN: usize = HEADER_LEN + MAX_START + PARAMETER_BYTES;
 /// The longest name of a data set, in bytes.
 pub const MAX_DATASET_NAME: usize = 255;
 
@@ -52,30 +56,54 @@ pub struct Metadata<'a> {
     pub golden: Golden<'a>,
 }
 
+impl Metadata<'_> {
+    /// Whether a model of this network can have them.
+    fn check(&self) -> Result<(), ModelError> {
+        if self.shapes != SHAPES {
+            return Err(ModelError::Shapes);
+        }
+        if self.golden.pixels.len() != size_of::<Pixels>()
+            || self.training.is_some_and(|training| training.dataset.len() > MAX_DATASET_NAME)
+        {
+            return Err(ModelError::Malformed);
+        }
+        self.check_values()
+    }
+
+    /// Whether the values are such as a model can have.
+    fn check_values(&self) -> Result<(), ModelError> {
+        // A network in range gives no other logits.
+        if !self.golden.logits.iter().all(|logit| logit.is_finite()) {
+            return Err(Impossible::GoldenLogit.into());
+        }
+        Ok(self.training.map_or(Ok(()), |training| training.check())?)
+    }
+}
+
 /// The run that trained the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Training<'a> {
-    /// The data set's name, at most [`MAX_DATASET_NAME`] bytes.
+    /// The data set's name, [one line](crate::text) of at most [`MAX_DATASET_NAME`] bytes.
     pub dataset: &'a str,
     /// The data set's hash, as the run record has it.
     pub dataset_hash: [u8; 32],
     /// The seed of the initial parameters and of the shuffles.
     pub seed: u64,
-    /// Epochs that were trained.
+    /// Epochs that were trained, at least 1.
     pub epochs: u32,
-    /// Images of a step.
+    /// Images of a step, at least 1.
     pub batch_length: u32,
     /// Whether each epoch had an order of its own.
     pub shuffle: bool,
-    /// Learning rate.
+    /// Learning rate; like momentum and weight decay finite and not negative.
     pub learning_rate: f32,
     /// Momentum.
     pub momentum: f32,
     /// Weight decay.
     pub weight_decay: f32,
-    /// Images of the test split that these parameters classify correctly.
+    /// Images of the test split that these parameters classify correctly, at most all of them.
     pub test_correct: u32,
-    /// Images of the test split.
+    /// Images of the test split, at least 1.
     pub test_count: u32,
 }
 
@@ -83,6 +111,30 @@ impl Training<'_> {
     /// The optimiser's settings.
     pub fn sgd(&self) -> Sgd {
         Sgd { learning_rate: self.learning_rate, momentum: self.momentum, weight_decay: self.weight_decay }
+    }
+
+    /// Whether a run can have been so.
+    fn check(&self) -> Result<(), Impossible> {
+        let is_rate = |rate: f32| rate.is_finite() && rate >= 0.0;
+        if !is_one_line(self.dataset) {
+            Err(Impossible::DatasetName)
+        } else if self.epochs == 0 {
+            Err(Impossible::Epochs)
+        } else if self.batch_length == 0 {
+            Err(Impossible::BatchLength)
+        } else if !is_rate(self.learning_rate) {
+            Err(Impossible::LearningRate)
+        } else if !is_rate(self.momentum) {
+            Err(Impossible::Momentum)
+        } else if !is_rate(self.weight_decay) {
+            Err(Impossible::WeightDecay)
+        } else if self.test_count == 0 {
+            Err(Impossible::TestCount)
+        } else if self.test_correct > self.test_count {
+            Err(Impossible::TestCorrect)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -93,13 +145,6 @@ pub struct Golden<'a> {
     pub pixels: &'a [u8],
     /// Their logits.
     pub logits: Logits,
-}
-
-impl Golden<'_> {
-    /// Whether there are 784 pixels, and logits that a network in range can give.
-    fn is_well_formed(&self) -> bool {
-        self.pixels.len() == size_of::<Pixels>() && self.logits.iter().all(|logit| logit.is_finite())
-    }
 }
 
 /// The shapes of this network's tensors as a model file has them.
@@ -173,6 +218,41 @@ pub enum ModelError {
     /// Metadata too long for the format, or room for the file too small.
     #[error("the model's metadata does not fit")]
     NoRoom,
+    /// Metadata that no model has.
+    #[error("the model file is not consistent: {0}")]
+    Impossible(#[from] Impossible),
+}
+
+/// Metadata that no model has; the order of the variants is part of [`crate::protocol`] too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Impossible {
+    /// A logit of the golden image is NaN or infinite.
+    #[error("a logit of its golden image is not a finite number")]
+    GoldenLogit,
+    /// Control characters, or others that break or reorder the line.
+    #[error("the name of its data set is not one line of plain text")]
+    DatasetName,
+    /// None.
+    #[error("it was trained for 0 epochs")]
+    Epochs,
+    /// No images in a step.
+    #[error("it was trained in batches of 0 images")]
+    BatchLength,
+    /// NaN, infinite or negative.
+    #[error("its learning rate is negative or not a finite number")]
+    LearningRate,
+    /// NaN, infinite or negative.
+    #[error("its momentum is negative or not a finite number")]
+    Momentum,
+    /// NaN, infinite or negative.
+    #[error("its weight decay is negative or not a finite number")]
+    WeightDecay,
+    /// None.
+    #[error("it was tested on 0 images")]
+    TestCount,
+    /// More correct ones than there are.
+    #[error("it classifies more test images correctly than there are")]
+    TestCorrect,
 }
 
 /// A float known by its bits, shown as number and bits.
@@ -217,22 +297,9 @@ impl<'a> Model<'a> {
     /// As [`Model::parse`].
     pub fn parse_prefix(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), ModelError> {
         let (file, rest) = frame(bytes)?;
-        let (metadata, message) =
-            postcard::take_from_bytes::<Metadata<'a>>(&file[HEADER_LEN..]).map_err(|_| ModelError::Malformed)?;
-        let (_padding, message) = postcard::take_from_bytes::<&[u8]>(message).map_err(|_| ModelError::Malformed)?;
-        let (parameters, message) = postcard::take_from_bytes::<&[u8]>(message).map_err(|_| ModelError::Malformed)?;
-        if metadata.shapes != SHAPES {
-            return Err(ModelError::Shapes);
-        }
-        let start = file.len() - message.len() - parameters.len();
-        let well_formed = message.is_empty()
-            && start.is_multiple_of(ALIGNMENT)
-            && parameters.len() == PARAMETER_BYTES
-            && metadata.golden.is_well_formed()
-            && metadata.training.is_none_or(|training| training.dataset.len() <= MAX_DATASET_NAME);
-        if !well_formed {
-            return Err(ModelError::Malformed);
-        }
+        let start = read_start(file.len(), &file[HEADER_LEN..])?;
+        let Start { metadata, parameters_at } = start.ok_or(ModelError::Malformed)?;
+        let parameters = file.get(parameters_at..).ok_or(ModelError::Malformed)?;
         let model = Model { metadata, parameters };
         first_out_of_range(model.values()).map_or(Ok((model, rest)), |index| Err(ModelError::OutOfRange(index)))
     }
@@ -322,6 +389,49 @@ pub fn check_contents(header: &FileHeader, contents: &[u8]) -> Result<(), ModelE
     if checksum_of(header, contents) == checksum { Ok(()) } else { Err(ModelError::Checksum) }
 }
 
+/// Checks the start of a file of `len` bytes while it arrives: `contents` is what there is of it behind the header.
+/// Whether it reaches to the parameters; if so, all that stands in front of them was checked.
+///
+/// # Errors
+/// What [`Model::parse`] would say of the whole file, if the start tells already.
+pub fn check_start(len: usize, contents: &[u8]) -> Result<bool, ModelError> {
+    match read_start(len, contents)? {
+        Some(_) => Ok(true),
+        None if contents.len() < MAX_START => Ok(false),
+        None => Err(ModelError::Malformed),
+    }
+}
+
+/// What stands between header and parameters.
+struct Start<'a> {
+    metadata: Metadata<'a>,
+    /// Where in the file the parameters begin; they end it.
+    parameters_at: usize,
+}
+
+/// Reads and checks the start of a file of `len` bytes; nothing if `contents` ends before it does.
+fn read_start(len: usize, contents: &[u8]) -> Result<Option<Start<'_>>, ModelError> {
+    let Some((metadata, message)) = take::<Metadata<'_>>(contents)? else { return Ok(None) };
+    metadata.check()?;
+    let Some((_padding, message)) = take::<&[u8]>(message)? else { return Ok(None) };
+    // A byte slice is its length and the bytes.
+    let Some((parameter_bytes, message)) = take::<usize>(message)? else { return Ok(None) };
+    let parameters_at = HEADER_LEN + contents.len() - message.len();
+    let well_formed = parameters_at.is_multiple_of(ALIGNMENT)
+        && parameter_bytes == PARAMETER_BYTES
+        && parameters_at.checked_add(PARAMETER_BYTES) == Some(len);
+    if well_formed { Ok(Some(Start { metadata, parameters_at })) } else { Err(ModelError::Malformed) }
+}
+
+/// A value at the start of `message`, and what follows; nothing if the message ends within it.
+fn take<'a, T: Deserialize<'a>>(message: &'a [u8]) -> Result<Option<(T, &'a [u8])>, ModelError> {
+    match postcard::take_from_bytes(message) {
+        Ok(taken) => Ok(Some(taken)),
+        Err(postcard::Error::DeserializeUnexpectedEnd) => Ok(None),
+        Err(_) => Err(ModelError::Malformed),
+    }
+}
+
 fn header_words(header: &FileHeader) -> [u32; 4] {
     core::array::from_fn(|i| u32::from_le_bytes(core::array::from_fn(|byte| header[4 * i + byte])))
 }
@@ -355,18 +465,20 @@ fn checksum_of(header: &FileHeader, contents: &[u8]) -> u32 {
 /// Writes a model file to the start of `file` and returns its length, at most [`MAX_LEN`].
 ///
 /// # Errors
-/// [`ModelError::OutOfRange`] for a parameter that is, [`ModelError::Malformed`] if the golden image does not
-/// have 784 pixels or its logits are not finite, [`ModelError::NoRoom`] if `file` is too short or a name too long.
+/// [`ModelError::OutOfRange`] for a parameter that is, [`ModelError::Malformed`] if the golden image does not have 784
+/// pixels, [`ModelError::NoRoom`] if `file` is too short or a name too long, [`ModelError::Impossible`] for values that no
+/// model has.
 pub fn encode(metadata: &Metadata<'_>, parameters: &FlatParameters, file: &mut [u8]) -> Result<usize, ModelError> {
     if let Some(index) = first_out_of_range(parameters.iter().copied()) {
         return Err(ModelError::OutOfRange(index));
     }
-    if !metadata.golden.is_well_formed() {
+    if metadata.golden.pixels.len() != size_of::<Pixels>() {
         return Err(ModelError::Malformed);
     }
     if metadata.training.is_some_and(|training| training.dataset.len() > MAX_DATASET_NAME) {
         return Err(ModelError::NoRoom);
     }
+    metadata.check_values()?;
     let mut end = HEADER_LEN;
     end += write_message(metadata, file, end)?;
     // The padding's own length takes one byte, the length of the parameters as a varint three.
@@ -570,6 +682,22 @@ mod tests {
         assert_eq!(parse(placed.bytes()), ModelError::Malformed);
     }
 
+    /// A file as `encode` writes it, but for its checks.
+    fn forged(metadata: &Metadata<'_>, parameters: &FlatParameters) -> Vec<u8> {
+        let mut file = vec![0; HEADER_LEN];
+        let mut room = [0; 2 * MAX_START];
+        file.extend_from_slice(postcard::to_slice(metadata, &mut room).expect("room"));
+        let padding = (file.len() + 4).next_multiple_of(ALIGNMENT) - (file.len() + 4);
+        file.push(padding as u8);
+        file.extend(vec![0; padding]);
+        file.extend_from_slice(postcard::to_slice(&PARAMETER_BYTES, &mut room).expect("room"));
+        file.extend(parameters.iter().flat_map(|value| value.to_le_bytes()));
+        let header = [&MAGIC[..], &VERSION.to_le_bytes(), &(file.len() as u32).to_le_bytes()].concat();
+        file[..CRC_RANGE.start].copy_from_slice(&header);
+        seal(&mut file);
+        file
+    }
+
     #[test]
     fn a_longer_name_than_any_is_refused_even_behind_a_right_checksum() {
         let parameters = parameters();
@@ -577,22 +705,80 @@ mod tests {
         for len in [MAX_DATASET_NAME, MAX_DATASET_NAME + 1] {
             let name = "x".repeat(len);
             let training = Training { dataset: &name, ..good.training.expect("it is there") };
-            let metadata = Metadata { training: Some(training), ..good.clone() };
-            // As `encode` does, but for its checks.
-            let mut file = vec![0; HEADER_LEN];
-            let mut room = [0; 2048];
-            file.extend_from_slice(postcard::to_slice(&metadata, &mut room).expect("room"));
-            let padding = (file.len() + 4).next_multiple_of(ALIGNMENT) - (file.len() + 4);
-            file.push(padding as u8);
-            file.extend(vec![0; padding]);
-            file.extend_from_slice(postcard::to_slice(&PARAMETER_BYTES, &mut room).expect("room"));
-            file.extend(parameters.iter().flat_map(|value| value.to_le_bytes()));
-            let header = [&MAGIC[..], &VERSION.to_le_bytes(), &(file.len() as u32).to_le_bytes()].concat();
-            file[..CRC_RANGE.start].copy_from_slice(&header);
-            seal(&mut file);
+            let file = forged(&Metadata { training: Some(training), ..good.clone() }, &parameters);
             let refused = Model::parse(&file).map(|_| ()).err();
             assert_eq!(refused, (len > MAX_DATASET_NAME).then_some(ModelError::Malformed), "{len}");
         }
+    }
+
+    #[test]
+    fn metadata_that_no_model_has_are_neither_read_nor_written() {
+        let parameters = parameters();
+        let good = metadata(&parameters);
+        type Change = fn(&mut Training<'_>);
+        let cases: [(Change, Impossible); 17] = [
+            (|it| it.dataset = "MNIST\ntest         10000 of 10000 correct", Impossible::DatasetName),
+            (|it| it.dataset = "\u{202e}TSINM", Impossible::DatasetName),
+            (|it| it.dataset = "\x1b[2J", Impossible::DatasetName),
+            (|it| it.epochs = 0, Impossible::Epochs),
+            (|it| it.batch_length = 0, Impossible::BatchLength),
+            (|it| it.learning_rate = f32::NAN, Impossible::LearningRate),
+            (|it| it.learning_rate = -f32::from_bits(1), Impossible::LearningRate),
+            (|it| it.momentum = f32::INFINITY, Impossible::Momentum),
+            (|it| it.momentum = -0.9, Impossible::Momentum),
+            (|it| it.weight_decay = f32::NEG_INFINITY, Impossible::WeightDecay),
+            (|it| it.weight_decay = -f32::NAN, Impossible::WeightDecay),
+            (|it| (it.test_correct, it.test_count) = (0, 0), Impossible::TestCount),
+            (|it| (it.test_correct, it.test_count) = (u32::MAX, 1), Impossible::TestCorrect),
+            (|it| it.test_correct = 10_001, Impossible::TestCorrect),
+            // Among several faults the first counts, as the fields stand in the file.
+            (|it| (it.epochs, it.test_count) = (0, 0), Impossible::Epochs),
+            (|it| (it.batch_length, it.momentum) = (0, -1.0), Impossible::BatchLength),
+            (|it| (it.dataset, it.epochs) = ("\u{2028}", 0), Impossible::DatasetName),
+        ];
+        let mut file = vec![0; MAX_LEN];
+        let mut refused = |metadata: &Metadata<'_>, expected: Impossible| {
+            let expected = ModelError::Impossible(expected);
+            assert_eq!(encode(metadata, &parameters, &mut file), Err(expected));
+            let forged = forged(metadata, &parameters);
+            assert_eq!(Model::parse(&forged).map(|_| ()), Err(expected));
+            assert_eq!(check_start(forged.len(), &forged[HEADER_LEN..][..MAX_START]), Err(expected));
+        };
+        for (change, expected) in cases {
+            let mut training = good.training.expect("it is there");
+            change(&mut training);
+            refused(&Metadata { training: Some(training), ..good.clone() }, expected);
+        }
+        for logit in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut metadata = good.clone();
+            metadata.golden.logits[3] = logit;
+            refused(&metadata, Impossible::GoldenLogit);
+        }
+        let mut limits = good.training.expect("it is there");
+        (limits.epochs, limits.batch_length, limits.test_correct, limits.test_count) = (1, 1, u32::MAX, u32::MAX);
+        (limits.learning_rate, limits.momentum, limits.weight_decay) = (f32::MAX, 0.0, f32::from_bits(1));
+        let limits = Metadata { training: Some(limits), ..good.clone() };
+        assert_eq!(Model::parse(Placed::new(&limits, &parameters).bytes()).expect("possible").metadata(), &limits);
+    }
+
+    #[test]
+    fn the_start_of_a_file_is_checked_as_soon_as_it_is_there() {
+        let parameters = parameters();
+        let placed = Placed::new(&metadata(&parameters), &parameters);
+        let contents = &placed.bytes()[HEADER_LEN..];
+        let start = contents.len() - PARAMETER_BYTES;
+        for len in 0..start {
+            assert_eq!(check_start(placed.len, &contents[..len]), Ok(false), "{len}");
+        }
+        for len in start..=MAX_START {
+            assert_eq!(check_start(placed.len, &contents[..len]), Ok(true), "{len}");
+        }
+        // A start that never ends, and one of a file of another length.
+        let mut endless = contents[..MAX_START].to_vec();
+        endless[start - 4..][..3].fill(0xff);
+        assert_eq!(check_start(placed.len, &endless), Err(ModelError::Malformed));
+        assert_eq!(check_start(placed.len + 16, &contents[..start]), Err(ModelError::Malformed));
+        assert_eq!(check_start(placed.len, &[0xff; MAX_START]), Err(ModelError::Malformed));
     }
 
     #[test]
@@ -610,7 +796,7 @@ mod tests {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut unsound = good.clone();
             unsound.golden.logits[7] = value;
-            assert_eq!(encode(&unsound, &parameters, &mut file), Err(ModelError::Malformed), "{value}");
+            assert_eq!(encode(&unsound, &parameters, &mut file), Err(Impossible::GoldenLogit.into()), "{value}");
         }
         for value in [f32::NAN, f32::INFINITY, PARAMETER_LIMIT, -1.0e30] {
             parameters[5] = value;

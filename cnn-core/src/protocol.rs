@@ -55,7 +55,8 @@ pub enum Request<'a> {
         pixels: &'a [u8],
     },
     /// Receive the model file that starts with `header`; goes on where an interrupted update of the same file stopped.
-    /// From here to the commit the board has no model. Replied with [`Reply::UpdateAt`].
+    /// The board keeps the model that it has until all in front of the new one's parameters is there and was checked
+    /// ([`crate::model::check_start`]); from then to the commit it has none. Replied with [`Reply::UpdateAt`].
     UpdateBegin {
         /// The file's first bytes.
         header: FileHeader,
@@ -106,11 +107,11 @@ pub enum Reply<'a> {
 /// What a board says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info<'a> {
-    /// The firmware's version, at most [`MAX_NAME`] bytes.
+    /// The firmware's version, [one line](crate::text) of at most [`MAX_NAME`] bytes.
     pub firmware: &'a str,
-    /// The board's name, at most [`MAX_NAME`] bytes.
+    /// The board's name, one line of at most [`MAX_NAME`] bytes.
     pub board: &'a str,
-    /// Cycles of the core's clock in a second.
+    /// Cycles of the core's clock in a second, at least 1.
     pub clock_hz: u32,
     /// SHA-256 of the running model's parameters, or why there is none.
     pub model: Result<[u8; 32], ModelError>,
@@ -149,7 +150,7 @@ pub struct LineCounters {
 /// What a board computed of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Classified {
-    /// The ten logits.
+    /// The ten logits, all finite.
     pub logits: Logits,
     /// The first class with the largest logit.
     pub class: u8,

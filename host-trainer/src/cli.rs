@@ -1,14 +1,16 @@
 //! Commands and flags.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-
+use clap_complete::Shell;
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::{BackendChoice, CpuOptions, SimdLevel};
+use host_trainer::backend::{BackendChoice, CpuOptions, MachineOptions, SimdLevel};
 use host_trainer::dataset::{Source, Split};
 use host_trainer::trainer::Settings;
 
@@ -40,7 +42,12 @@ impl Cli {
     pub fn read() -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches()?;
         refuse_flags_before_the_command(&matches)?;
-        Self::from_arg_matches(&matches)
+        let cli = Self::from_arg_matches(&matches)?;
+        if cli.names_a_gpu_in_vain() {
+            let message = "--device names a GPU; it needs --backend cuda, cuda-graph or auto";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(cli)
     }
 
     /// How much it prints.
@@ -50,6 +57,7 @@ impl Cli {
             Some(Command::Predict(args)) => args.json,
             Some(Command::Doctor(args)) => args.json,
             Some(Command::Summary(args)) => args.json,
+            Some(Command::Verify(args)) => args.json,
             _ => false,
         };
         match (json, self.quiet) {
@@ -72,6 +80,20 @@ fn refuse_flags_before_the_command(matches: &ArgMatches) -> Result<(), clap::Err
     let Some(flag) = given.map(ToString::to_string) else { return Ok(()) };
     let told = format!("'{flag}' stands before '{command}': the flags of a command come after it");
     Err(cli.error(ErrorKind::ArgumentConflict, told))
+}
+
+impl Cli {
+    /// Whether a GPU is named although no backend may be one.
+    fn names_a_gpu_in_vain(&self) -> bool {
+        let (args, against) = match &self.command {
+            None => (&self.train.backend, None),
+            Some(Command::Train(args)) => (&args.backend, None),
+            Some(Command::Evaluate(args)) => (&args.backend, None),
+            Some(Command::Verify(args)) => (&args.backend, args.record.is_none().then_some(args.against)),
+            Some(_) => return false,
+        };
+        args.gpu.device.is_some() && !args.backend.may_be_gpu() && !against.is_some_and(BackendChoice::may_be_gpu)
+    }
 }
 
 const TRAIN_EXAMPLES: &str = "\
@@ -117,7 +139,13 @@ Examples:
     #[command(after_help = "\
 Example:
   host-trainer export out/weights.postcard net.safetensors
-  python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))")]
+  python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))
+
+The network expects 28×28 pixels, white ink on black, each of them as
+  (pixel / 255 - 0.5) / 0.5
+which in torchvision is ToTensor() and then
+  Normalize((0.5,), (0.5,))
+With anything else the accuracy is lower, and nothing says why.")]
     Export(ExportArgs),
     /// Make a model file of parameters from PyTorch
     #[command(after_help = "\
@@ -125,6 +153,13 @@ Example:
   python: safetensors.torch.save_file(model.state_dict(), \"net.safetensors\")
   host-trainer import net.safetensors imported.postcard")]
     Import(ImportArgs),
+    /// Write a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  host-trainer completions bash > ~/.local/share/bash-completion/completions/host-trainer
+  host-trainer completions zsh > ~/.zfunc/_host-trainer
+  host-trainer completions fish > ~/.config/fish/completions/host-trainer.fish")]
+    Completions(CompletionsArgs),
     /// Talk to a microcontroller that runs the firmware, or to the same firmware in an emulator
     #[command(after_help = "\
 Examples:
@@ -155,18 +190,30 @@ pub struct BackendArgs {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto, help_heading = "Backend")]
     pub backend: BackendChoice,
     /// Threads of the CPU backend [default: the physical cores]
-    #[arg(long, value_name = "N", value_parser = positive_usize, help_heading = "Backend")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(1), allow_negative_numbers = true,
+          help_heading = "Backend")]
     pub threads: Option<usize>,
     /// Vector instructions of the CPU backend [default: the widest of this machine]
     #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Backend")]
     pub simd: Option<SimdLevel>,
+    /// Which GPU.
+    #[command(flatten)]
+    pub gpu: GpuArgs,
 }
 
 impl BackendArgs {
-    /// What the flags ask of the CPU backend.
-    pub fn cpu(&self) -> CpuOptions {
-        CpuOptions { threads: self.threads, simd: self.simd }
+    /// What the flags ask of the machine.
+    pub fn machine(&self) -> MachineOptions {
+        MachineOptions { cpu: CpuOptions { threads: self.threads, simd: self.simd }, device: self.gpu.device }
     }
+}
+
+/// Which GPU.
+#[derive(Debug, Clone, Args)]
+pub struct GpuArgs {
+    /// The GPU of this number, as `doctor` lists them; cuda:N means the same [default: the first that can be used]
+    #[arg(long, value_name = "N", value_parser = device, allow_negative_numbers = true, help_heading = "Backend")]
+    pub device: Option<u32>,
 }
 
 /// What decides a run besides its data and its epochs.
@@ -174,7 +221,7 @@ impl BackendArgs {
 pub struct RecipeArgs {
     /// Images of a step
     #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.batch_length,
-          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+          value_parser = whole::<u32>(1), allow_negative_numbers = true, help_heading = "Recipe")]
     pub batch_size: u32,
     /// Learning rate; 0 leaves the initial parameters
     #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.learning_rate,
@@ -189,7 +236,8 @@ pub struct RecipeArgs {
           value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
     pub weight_decay: f32,
     /// Seed of the initial parameters and of the shuffles
-    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.seed, help_heading = "Recipe")]
+    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.seed,
+          value_parser = whole::<u64>(0), allow_negative_numbers = true, help_heading = "Recipe")]
     pub seed: u64,
     /// Train every epoch in the data set's own order
     #[arg(long, help_heading = "Recipe")]
@@ -214,7 +262,7 @@ impl RecipeArgs {
 pub struct TrainArgs {
     /// Epochs to train
     #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.epochs,
-          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Recipe")]
+          value_parser = whole::<u32>(1), allow_negative_numbers = true, help_heading = "Recipe")]
     pub epochs: u32,
     /// The rest of the recipe.
     #[command(flatten)]
@@ -226,7 +274,8 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Checkpoints")]
     pub resume: bool,
     /// Write a checkpoint after every N epochs and after the last one; 0 writes none
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Checkpoints")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>(0),
+          allow_negative_numbers = true, help_heading = "Checkpoints")]
     pub checkpoint_every: u32,
     /// Keep all checkpoints, 0.8 MB each, instead of the newest two: `verify --epochs` starts from any of them
     #[arg(long, help_heading = "Checkpoints")]
@@ -271,9 +320,13 @@ pub struct VerifyArgs {
     /// Repeat the run of this run.json, with its recipe, instead of comparing two backends
     #[arg(conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle"])]
     pub record: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
     /// Epochs to train and compare: the first N, or of a record those from A to B, both included [default: 3, or all of
     /// the record]
-    #[arg(long, value_name = "N|A..B", value_parser = EpochsArg::parse, help_heading = "Recipe")]
+    #[arg(long, value_name = "N|A..B", value_parser = EpochsArg::parse, allow_negative_numbers = true,
+          help_heading = "Recipe")]
     pub epochs: Option<EpochsArg>,
     /// Folder of the record's checkpoints, from which --epochs A..B starts [default: checkpoints beside the record]
     #[arg(long, value_name = "DIR", requires = "record")]
@@ -306,7 +359,7 @@ impl EpochsArg {
         let epoch = |text: &str| match text.parse() {
             Ok(0) => Err("epochs count from 1".to_owned()),
             Ok(epoch) => Ok(epoch),
-            Err(_) => Err("expected N or A..B, for example 3 or 41..42".to_owned()),
+            Err(_) => Err("expected N or A..B, counted from 1, for example 3 or 41..42".to_owned()),
         };
         match text.split_once("..") {
             None => epoch(text).map(Self::First),
@@ -324,6 +377,9 @@ pub struct DoctorArgs {
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
+    /// Which GPU.
+    #[command(flatten)]
+    pub gpu: GpuArgs,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -336,7 +392,7 @@ pub struct PredictArgs {
     pub model: PathBuf,
     /// Pictures of one digit each, or folders of them; - is standard input. JPEG, PNG, WebP, GIF, BMP, TIFF, PGM, PPM or PBM,
     /// any size, dark on light or light on dark
-    #[arg(value_name = "PICTURE", required_unless_present = "index", conflicts_with = "index")]
+    #[arg(value_name = "PICTURE", conflicts_with = "index")]
     pub pictures: Vec<PathBuf>,
     /// Write what was seen to this PNG file: the picture, the ink that was taken, the network's input
     #[arg(long, value_name = "FILE.png", requires = "pictures", conflicts_with = "as_is")]
@@ -348,7 +404,7 @@ pub struct PredictArgs {
     #[arg(long)]
     pub json: bool,
     /// Classify this image of the data set, counted from 0
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>(0), allow_negative_numbers = true)]
     pub index: Option<usize>,
     /// The split of --index
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
@@ -386,6 +442,14 @@ pub struct ImportArgs {
     pub model: PathBuf,
 }
 
+/// The flags of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
 /// A split, as a flag names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SplitArg {
@@ -417,12 +481,40 @@ fn rate(text: &str) -> Result<f32, String> {
     }
 }
 
-fn positive_usize(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1 is needed".into()),
-        Ok(value) => Ok(value),
-        Err(_) => Err("not a whole number".into()),
+/// A GPU's number, by itself or as PyTorch writes it.
+fn device(text: &str) -> Result<u32, String> {
+    text.strip_prefix("cuda:")
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "expected a GPU's number, for example 0 or cuda:0; the processor is --backend cpu".into())
+}
+
+/// A parser of whole numbers from `least` up, which says what there may be.
+fn whole<T>(least: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Bounded + Copy,
+{
+    move |text| match text.parse() {
+        Ok(value) if value >= least => Ok(value),
+        _ => Err(format!("expected a whole number from {least} to {}", T::MAX)),
     }
+}
+
+/// A type of whole numbers and its largest.
+trait Bounded {
+    const MAX: Self;
+}
+
+impl Bounded for u32 {
+    const MAX: Self = u32::MAX;
+}
+
+impl Bounded for u64 {
+    const MAX: Self = u64::MAX;
+}
+
+impl Bounded for usize {
+    const MAX: Self = usize::MAX;
 }
 
 #[cfg(test)]
@@ -442,12 +534,36 @@ mod tests {
     }
 
     #[test]
+    fn a_device_needs_a_backend_that_may_be_a_gpu() {
+        let in_vain = |args: &str| {
+            let args = format!("host-trainer {args} --device 1");
+            Cli::parse_from(args.split_whitespace()).names_a_gpu_in_vain()
+        };
+        for args in ["", "train", "--backend cuda", "evaluate m --backend cuda-graph", "verify", "doctor"] {
+            assert!(!in_vain(args), "{args}");
+        }
+        for args in ["--backend cpu", "train --backend reference", "evaluate m --backend cpu", "verify --backend cpu"] {
+            assert!(in_vain(args), "{args}");
+        }
+        assert!(!in_vain("verify --backend cpu --against cuda"));
+        assert!(in_vain("verify run.json --backend cpu"));
+    }
+
+    #[test]
     fn epochs_are_a_count_or_a_range_with_both_ends() {
         assert_eq!(EpochsArg::parse("3"), Ok(EpochsArg::First(3)));
         assert_eq!(EpochsArg::parse("2..5"), Ok(EpochsArg::Range(2..=5)));
         assert_eq!(EpochsArg::parse("7..7"), Ok(EpochsArg::Range(7..=7)));
         for text in ["0", "-1", "", "..", "1..", "..2", "3..2", "0..2", "1..=2", "1...2", "x"] {
             assert!(EpochsArg::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_a_number_or_what_pytorch_calls_it() {
+        assert_eq!((device("0"), device("cuda:0"), device("cuda:12")), (Ok(0), Ok(0), Ok(12)));
+        for text in ["", "cuda", "cuda:", "-1", "cuda:-1", "cpu", "CUDA:0", "1.0", "0x1", "4294967296", "cuda:cuda:1"] {
+            assert!(device(text).is_err(), "{text}");
         }
     }
 
@@ -460,14 +576,40 @@ mod tests {
         assert_eq!(rate("-0").map(f32::to_bits), Ok(0));
         assert_eq!(rate("0.0001"), Ok(1e-4));
     }
+
+    #[test]
+    fn whole_numbers_say_their_range() {
+        assert_eq!(whole::<u32>(1)("1"), Ok(1));
+        assert_eq!(whole::<u64>(0)("18446744073709551615"), Ok(u64::MAX));
+        for text in ["-5", "0", "4294967296", "", "1.5", "x"] {
+            assert_eq!(whole::<u32>(1)(text), Err("expected a whole number from 1 to 4294967295".into()));
+        }
+    }
+
+    #[test]
+    fn every_flag_that_takes_a_number_takes_a_negative_one_to_its_parser() {
+        for args in [
+            &["train", "--seed", "-5"][..],
+            &["train", "--epochs", "-5"],
+            &["train", "--batch-size", "-5"],
+            &["train", "--threads", "-5"],
+            &["train", "--checkpoint-every", "-5"],
+            &["verify", "--epochs", "-5"],
+            &["predict", "m", "--index", "-5"],
+            &["board", "--port", "p", "verify", "m", "--count", "-5"],
+        ] {
+            let error = Cli::try_parse_from([&["host-trainer"], args].concat()).expect_err("refused").to_string();
+            assert!(error.contains("invalid value '-5' for") && error.contains("expected "), "{error}");
+        }
+    }
 }
 
 /// The flags of `board`.
 #[derive(Debug, Clone, Args)]
 pub struct BoardArgs {
-    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH
-    #[arg(long)]
-    pub port: String,
+    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH; before or after the subcommand
+    #[arg(long, global = true)]
+    pub port: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: BoardCommand,
@@ -491,7 +633,8 @@ pub enum BoardCommand {
         /// The model file that the board runs
         model: PathBuf,
         /// How many test images
-        #[arg(long, value_name = "N", default_value_t = 500)]
+        #[arg(long, value_name = "N", default_value_t = 500, value_parser = whole::<usize>(1),
+              allow_negative_numbers = true)]
         count: usize,
         /// Where the data set comes from.
         #[command(flatten)]

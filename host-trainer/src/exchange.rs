@@ -4,8 +4,6 @@
 //! `safetensors.torch.save_file(network.state_dict(), "FILE")` is what [`import`] reads. The format is described at
 //! <https://github.com/huggingface/safetensors#format>; its values are little-endian on every host.
 
-use std::collections::HashMap;
-
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT, TENSORS, Tensor};
 use cnn_core::range::{PARAMETER_LIMIT, in_range};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
@@ -14,6 +12,9 @@ use crate::backend::boxed_zeros;
 
 /// The longest file that is read, in bytes: the parameters and far more header than they need.
 pub const MAX_FILE_BYTES: u64 = (PARAMETER_COUNT * size_of::<f32>() + (1 << 20)) as u64;
+
+/// What a pixel must become before the network sees it; it stands in every exported file.
+pub const INPUT: &str = "(pixel / 255 - 0.5) / 0.5";
 
 /// Why a safetensors file does not hold this network's parameters.
 #[derive(Debug, thiserror::Error)]
@@ -77,29 +78,60 @@ pub fn export(parameters: &FlatParameters) -> Vec<u8> {
         let bytes = &data[offset * size_of::<f32>()..][..len * size_of::<f32>()];
         (name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect(VALID))
     });
-    // By convention this tells PyTorch's tensors from those of other frameworks.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(views, Some(metadata)).expect(VALID)
+    with_metadata(&safetensors::serialize(views, None).expect(VALID))
 }
 
-/// The parameters in a safetensors file: exactly this network's tensors, in any order, each f32 and finite.
+/// The file with metadata at the head of its header. The library takes them as a map, whose order changes from file to
+/// file.
+fn with_metadata(file: &[u8]) -> Vec<u8> {
+    const LENGTH: usize = size_of::<u64>();
+    let (length, rest) = file.split_first_chunk::<LENGTH>().expect("a file begins with its header's length");
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    // By convention the format tells PyTorch's tensors from those of other frameworks.
+    let metadata = format!(r#"{{"__metadata__":{{"format":"pt","input":"{INPUT}, 28x28 pixels, white on black"}},"#);
+    let mut header = [metadata.as_bytes(), &header[1..]].concat();
+    header.resize(header.len().next_multiple_of(LENGTH), b' ');
+    [&(header.len() as u64).to_le_bytes(), &header[..], data].concat()
+}
+
+/// The parameters in a safetensors file: exactly this network's tensors, in any order, each f32 and finite. Their names
+/// may have a prefix in common, as wrappers of PyTorch's such as `DataParallel` and `compile` give them.
 ///
 /// # Errors
 /// If the bytes are not a whole safetensors file, if a tensor is missing, unknown, or of another shape or type, or if a
 /// value is NaN or infinite.
 pub fn import(bytes: &[u8]) -> Result<Box<FlatParameters>, ExchangeError> {
+    Ok(import_prefixed(bytes)?.0)
+}
+
+/// [`import`], and the prefix that all names have; empty as a rule.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_prefixed(bytes: &[u8]) -> Result<(Box<FlatParameters>, String), ExchangeError> {
     let file = SafeTensors::deserialize(bytes).map_err(ExchangeError::Format)?;
     let mut names = file.names();
     names.sort_unstable();
-    if let Some(name) = names.into_iter().find(|&name| TENSORS.iter().all(|tensor| tensor.name != name)) {
+    let prefix = names.iter().find_map(|name| prefix(name)).unwrap_or_default();
+    let is_known =
+        |name: &str| name.strip_prefix(prefix).is_some_and(|name| TENSORS.iter().any(|tensor| tensor.name == name));
+    if let Some(&name) = names.iter().find(|&&name| !is_known(name)) {
         return Err(ExchangeError::Unknown { name: name.into() });
     }
     let mut parameters = boxed_zeros();
     for tensor in &TENSORS {
-        let view = file.tensor(tensor.name).map_err(|_| ExchangeError::Missing { name: tensor.name })?;
+        let view = file
+            .tensor(&format!("{prefix}{}", tensor.name))
+            .map_err(|_| ExchangeError::Missing { name: tensor.name })?;
         read_tensor(tensor, &view, &mut parameters[tensor.range()])?;
     }
-    Ok(parameters)
+    Ok((parameters, prefix.to_owned()))
+}
+
+/// What stands before a tensor's name, a point at its end.
+fn prefix(name: &str) -> Option<&str> {
+    let prefix = TENSORS.iter().find_map(|tensor| name.strip_suffix(tensor.name))?;
+    (prefix.is_empty() || prefix.ends_with('.')).then_some(prefix)
 }
 
 fn read_tensor(tensor: &Tensor, view: &TensorView<'_>, values: &mut [f32]) -> Result<(), ExchangeError> {
@@ -190,6 +222,32 @@ mod tests {
         let mut more = tensors();
         more.push(("fc3.weight", Dtype::F32, &[1]));
         assert!(message(&file(&more)).starts_with("the tensor \"fc3.weight\" is not one of this network"));
+    }
+
+    #[test]
+    fn a_prefix_in_common_is_taken_off_and_told() {
+        for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "net."] {
+            let names = tensors().iter().map(|(name, ..)| format!("{prefix}{name}")).collect::<Vec<_>>();
+            let prefixed: Vec<_> =
+                names.iter().zip(tensors()).map(|(name, (_, dtype, shape))| (&**name, dtype, shape)).collect();
+            assert_eq!(import_prefixed(&file(&prefixed)).unwrap(), (boxed_zeros(), prefix.to_owned()));
+            // Only part of the names, another prefix, or no point at its end.
+            let mut mixed = prefixed.clone();
+            mixed[3].0 = tensors()[3].0;
+            assert!(message(&file(&mixed)).contains("is not one of this network"));
+        }
+        let mut other = tensors();
+        other[0].0 = "myconv1.weight";
+        assert!(message(&file(&other)).contains("\"myconv1.weight\" is not one of this network"));
+    }
+
+    #[test]
+    fn a_file_says_what_becomes_of_a_pixel() {
+        let bytes = export(&initial_parameters(5));
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = metadata.metadata().clone().unwrap();
+        assert_eq!(metadata["format"], "pt");
+        assert_eq!(metadata["input"], "(pixel / 255 - 0.5) / 0.5, 28x28 pixels, white on black");
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Summary(args)) => commands::summary::run(&args),
         Some(Command::Export(args)) => commands::exchange::export(&args),
         Some(Command::Import(args)) => commands::exchange::import(&args),
+        Some(Command::Completions(args)) => commands::completions(&args),
         Some(Command::Board(args)) => commands::board::run(&args),
     }
 }

@@ -85,6 +85,11 @@ impl LoadedModel {
         model.metadata().training
     }
 
+    /// The file's contents.
+    pub fn file(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -95,7 +100,7 @@ impl LoadedModel {
 /// [`MAX_DATASET_NAME`] bytes.
 ///
 /// # Errors
-/// If a parameter is not finite or the file cannot be written.
+/// If a parameter is not finite, `training` is what no run is, or the file cannot be written.
 pub fn write(
     path: &Path,
     training: Option<Training<'_>>,

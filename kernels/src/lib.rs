@@ -49,7 +49,7 @@ pub const CLASSIFIER_SAMPLES: u32 = 32;
 pub const EVALUATION_BLOCKS: u32 = 2;
 
 /// The CUDA version (1000 · major + 10 · minor) whose drivers accept the PTX, and the first such driver.
-pub const DRIVER_NEEDED: (i32, &str) = (12_000, "525");
+pub const DRIVER_NEEDED: (i32, &str) = (12_000, if cfg!(windows) { "527" } else { "525" });
 /// The first compute capability that the PTX runs on: Volta.
 pub const COMPUTE_CAPABILITY_NEEDED: (i32, i32) = (7, 0);
 

@@ -11,6 +11,7 @@ fn count() -> u32 {
     std::env::var("DIVERGENCE_SETTINGS").map_or(60, |count| count.parse().expect("DIVERGENCE_SETTINGS is a number"))
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn runs_end_as_the_references_whether_they_diverge_or_not() {
     let Some(_gpu) = gpu() else { return };

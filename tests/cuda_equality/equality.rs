@@ -42,24 +42,28 @@ fn assert_an_epoch_equals_the_reference(gpu: &Gpu, case: &Case, batch_length: us
     }
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn an_epoch_of_noise_equals_the_reference() {
     let Some(gpu) = gpu() else { return };
     assert_an_epoch_equals_the_reference(&gpu, &noise(SIZES), 100);
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn an_epoch_of_ties_equals_the_reference() {
     let Some(gpu) = gpu() else { return };
     assert_an_epoch_equals_the_reference(&gpu, &ties(SIZES), 100);
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn an_epoch_of_extremes_equals_the_reference() {
     let Some(gpu) = gpu() else { return };
     assert_an_epoch_equals_the_reference(&gpu, &extremes(SIZES), 100);
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn the_batch_length_and_the_number_of_multiprocessors_change_no_bit_of_the_equality() {
     let Some(gpu) = gpu() else { return };
@@ -72,12 +76,14 @@ fn the_batch_length_and_the_number_of_multiprocessors_change_no_bit_of_the_equal
     }
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn batches_longer_than_a_tile_of_the_update_equal_the_reference() {
     let Some(gpu) = gpu() else { return };
     assert_an_epoch_equals_the_reference(&gpu, &noise(SIZES), 215);
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn the_cuda_backend_gives_the_golden_fingerprints() {
     let Some(gpu) = gpu() else { return };
@@ -87,6 +93,7 @@ fn the_cuda_backend_gives_the_golden_fingerprints() {
     assert_eq!(golden::fingerprints(&mut cuda, &dataset), golden::FINGERPRINTS);
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn every_single_step_equals_the_reference() {
     let Some(gpu) = gpu() else { return };
@@ -117,6 +124,7 @@ fn assert_same_state(what: &str, found: &TrainingState, expected: &TrainingState
     assert_same_parameters(&format!("{what}: momentum"), &found.momentum, &expected.momentum);
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn epochs_of_several_launches_and_changing_settings_equal_the_reference() {
     let Some(_gpu) = gpu() else { return };
@@ -144,6 +152,7 @@ fn epochs_of_several_launches_and_changing_settings_equal_the_reference() {
     }
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn the_cuda_backend_stops_when_it_is_asked_to_and_goes_on_afterwards() {
     let Some(_gpu) = gpu() else { return };

@@ -29,9 +29,23 @@ impl Gpu {
             cuda_sim::set(setting, value);
         }
     }
+
+    /// Changes a setting of one device of a simulated GPU.
+    pub fn set_for(&self, device: u32, setting: Setting, value: u32) {
+        if self.simulated {
+            cuda_sim::set_for(device, setting, value);
+        }
+    }
+
+    /// Gives every setting of a simulated GPU its first value again.
+    pub fn reset(&self) {
+        if self.simulated {
+            cuda_sim::reset();
+        }
+    }
 }
 
-/// The machine's GPU, or the simulated one; none, said on the standard error, where neither is to be had.
+/// The machine's GPU, or the simulated one; none, which counts as skipped, where neither is to be had.
 pub fn gpu() -> Option<Gpu> {
     // The NVIDIA driver's control device; under WSL 2 there is another one.
     let real = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists());
@@ -49,7 +63,7 @@ pub fn gpu() -> Option<Gpu> {
 pub fn simulated_gpu() -> Option<Gpu> {
     let gpu = gpu()?;
     if !gpu.simulated {
-        eprintln!("skipped: this machine has a real GPU, whose faults cannot be ordered");
+        skipped::skip("this machine has a real GPU, whose faults cannot be ordered");
         return None;
     }
     Some(gpu)

@@ -40,6 +40,7 @@ fn floats(from: f32, to: f32, stride: usize) -> impl Iterator<Item = f32> {
     (from.to_bits()..=to.to_bits()).step_by(stride).map(f32::from_bits)
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn exp_of_the_kernels_is_that_of_the_core() {
     let Some(_gpu) = gpu() else { return };
@@ -52,6 +53,7 @@ fn exp_of_the_kernels_is_that_of_the_core() {
     }
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn ln_of_the_kernels_is_that_of_the_core() {
     let Some(_gpu) = gpu() else { return };
@@ -62,6 +64,7 @@ fn ln_of_the_kernels_is_that_of_the_core() {
     }
 }
 
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn what_is_not_a_number_stays_so() {
     let Some(_gpu) = gpu() else { return };

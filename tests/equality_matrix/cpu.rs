@@ -46,21 +46,27 @@ macro_rules! at_every_level {
             mod $operation {
                 use host_trainer::backend::SimdLevel;
 
+                #[cfg_attr(not(target_arch = "x86_64"), ignore = "a level of x86-64")]
+                #[cfg_attr(no_avx512, ignore = "this processor has no avx512")]
                 #[test]
                 fn avx512() {
                     super::check_at(SimdLevel::Avx512, super::$operation);
                 }
 
+                #[cfg_attr(not(target_arch = "x86_64"), ignore = "a level of x86-64")]
+                #[cfg_attr(no_avx2, ignore = "this processor has no avx2")]
                 #[test]
                 fn avx2() {
                     super::check_at(SimdLevel::Avx2, super::$operation);
                 }
 
+                #[cfg_attr(not(target_arch = "x86_64"), ignore = "a level of x86-64")]
                 #[test]
                 fn sse2() {
                     super::check_at(SimdLevel::Sse2, super::$operation);
                 }
 
+                #[cfg_attr(not(target_arch = "aarch64"), ignore = "a level of 64-bit Arm")]
                 #[test]
                 fn neon() {
                     super::check_at(SimdLevel::Neon, super::$operation);
@@ -105,7 +111,7 @@ fn check_at(level: SimdLevel, check: fn(SimdLevel)) {
     if SimdLevel::available().any(|available| available == level) {
         check(level);
     } else {
-        eprintln!("skipped: this processor has no {level}");
+        skipped::skip(format_args!("this processor has no {level}"));
     }
 }
 

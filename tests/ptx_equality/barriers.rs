@@ -59,6 +59,7 @@ fn evaluate(kernel: &str) -> Vec<usize> {
 /// lists what it wrote itself; the barrier is for whoever changes one of the two.
 const BEFORE_FC1_BACKWARD: usize = 11;
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn training_by_cooperative_launches_needs_its_barriers() {
     let Some(_gpu) = gpu_with(3) else { return };
@@ -68,6 +69,7 @@ fn training_by_cooperative_launches_needs_its_barriers() {
     assert_eq!(train(Schedule::Cooperative, kernels::STEPS, kernels::TRAIN_STEPS), not_needed);
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn training_by_graphs_needs_its_barriers() {
     let Some(_gpu) = gpu_with(3) else { return };
@@ -76,6 +78,7 @@ fn training_by_graphs_needs_its_barriers() {
     assert_eq!(train(Schedule::Graph, kernels::PHASES, kernels::TRAIN_UPDATE), [0; 0]);
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn evaluation_needs_its_barriers() {
     let Some(_gpu) = gpu_with(1) else { return };

@@ -6,6 +6,7 @@ use tests::divergence::{datasets, ending, settings};
 
 use crate::gpu::gpu;
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn runs_that_diverge_end_as_the_references() {
     let Some(_gpu) = gpu() else { return };

@@ -22,31 +22,37 @@ fn assert_equals_the_reference(case: &Case, batch_length: usize, multiprocessors
     }
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn noise_gives_the_references_bits() {
     assert_equals_the_reference(&noise(SIZES), 100, 4);
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn ties_give_the_references_bits() {
     assert_equals_the_reference(&ties(SIZES), 100, 3);
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn extremes_give_the_references_bits() {
     assert_equals_the_reference(&extremes(SIZES), 100, 2);
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn digits_give_the_references_bits() {
     assert_equals_the_reference(&digits(FEW), 7, 1);
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn batches_longer_than_a_tile_of_the_update_give_the_references_bits() {
     assert_equals_the_reference(&noise(SIZES), 107, 4);
 }
 
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
 #[test]
 fn more_blocks_than_samples_or_tiles_give_the_references_bits() {
     assert_equals_the_reference(&noise(FEW), 23, 132);

@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 
 use cuda_sim::{Setting, ptx};
 
-/// The simulated GPU, held by one test at a time; none, said on the standard error, where no C++ compiler was found.
+/// The simulated GPU, held by one test at a time; none, which counts as skipped, where no C++ compiler was found.
 pub fn gpu() -> Option<MutexGuard<'static, ()>> {
     gpu_with(4)
 }

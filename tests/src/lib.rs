@@ -14,11 +14,11 @@ pub mod vectors;
 use std::env;
 use std::path::PathBuf;
 
-/// The folder of real MNIST, or none, which is said.
+/// The folder of real MNIST, or none, which counts as skipped.
 pub fn mnist_dir() -> Option<PathBuf> {
     let folder = env::var_os("MNIST_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     if folder.is_none() {
-        eprintln!("skipped: MNIST_DIR is not set");
+        skipped::skip("MNIST_DIR is not set");
     }
     folder
 }

@@ -1,10 +1,11 @@
 //! The area of flash that holds the model: checked at boot, read in place, replaced by an update.
 //!
-//! There is room for one model, so an update gives up the old one when it begins. What is erased first and written last
-//! is the file's header: whenever power fails, the next boot finds the old file whole, the new file whole, or a file
-//! that does not pass [`Model::parse_prefix`]; it then waits for a model.
+//! There is room for one model, so an update gives up the old one, but not before all that stands in front of the new
+//! one's parameters is here and was checked; until then it waits in RAM. What is erased first and written last is the
+//! file's header: whenever power fails, the next boot finds the old file whole, the new file whole, or a file that does
+//! not pass [`Model::parse_prefix`]; it then waits for a model.
 
-use cnn_core::model::{self, FileHeader, HEADER_LEN, Model, ModelError};
+use cnn_core::model::{self, FileHeader, HEADER_LEN, MAX_START, Model, ModelError};
 use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{CHUNK_ALIGNMENT, MAX_CHUNK, Refusal};
 use embedded_storage::nor_flash::NorFlash;
@@ -19,10 +20,30 @@ pub trait ModelFlash: NorFlash {
     fn contents(&self) -> &[u8];
 }
 
+/// Memory for the start of a file.
+pub type StartBuffer = [u8; MAX_START];
+
 /// The model area.
-pub struct ModelArea<F> {
+pub struct ModelArea<'a, F> {
     flash: F,
     state: State,
+    /// The update that has begun, as long as flash is as it was.
+    arriving: Option<Arriving>,
+    start: &'a mut StartBuffer,
+}
+
+/// A file of `len` bytes whose start is not whole yet: `received` bytes of it lie in RAM.
+#[derive(Debug, Clone, Copy)]
+struct Arriving {
+    header: FileHeader,
+    len: usize,
+    received: usize,
+}
+
+impl Arriving {
+    fn next(&self) -> usize {
+        HEADER_LEN + self.received
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +56,7 @@ enum State {
     Updating { header: FileHeader, len: usize, next: usize },
 }
 
-impl<F: ModelFlash> ModelArea<F> {
+impl<'a, F: ModelFlash> ModelArea<'a, F> {
     const WHOLE_WORDS: () = assert!(
         CHUNK_ALIGNMENT.is_multiple_of(F::WRITE_SIZE)
             && HEADER_LEN.is_multiple_of(F::WRITE_SIZE)
@@ -43,10 +64,10 @@ impl<F: ModelFlash> ModelArea<F> {
         "header and chunks are whole words of the flash"
     );
 
-    /// Checks the file in flash, its golden image included.
-    pub fn boot(flash: F, engine: &mut Engine<'_>) -> Self {
+    /// Checks the file in flash, its golden image included. `start` is memory for updates.
+    pub fn boot(flash: F, start: &'a mut StartBuffer, engine: &mut Engine<'_>) -> Self {
         let () = Self::WHOLE_WORDS;
-        let mut area = Self { flash, state: State::Refused(ModelError::Magic) };
+        let mut area = Self { flash, state: State::Refused(ModelError::Magic), arriving: None, start };
         area.check(engine);
         area
     }
@@ -78,32 +99,30 @@ impl<F: ModelFlash> ModelArea<F> {
     /// Prepares for the file that starts with `header`; returns the offset from which its bytes are wanted.
     ///
     /// That is the end of the file if it is running already, and the place where it stopped if this very update broke
-    /// off before. Otherwise the model in flash is given up, unless the header tells already that the new one cannot run.
-    pub fn begin(&mut self, header: &FileHeader, engine: &mut Engine<'_>) -> Result<u32, Refusal> {
-        let new_len = model::file_len(header).map_err(Refusal::Model)?;
-        if new_len > self.flash.contents().len() {
-            return Err(Refusal::Model(ModelError::Length(new_len as u32)));
+    /// off before. Flash stays as it is.
+    pub fn begin(&mut self, header: &FileHeader) -> Result<u32, Refusal> {
+        let len = model::file_len(header).map_err(Refusal::Model)?;
+        if len > self.flash.contents().len() {
+            return Err(Refusal::Model(ModelError::Length(len as u32)));
         }
-        match self.state {
-            State::Running { header: running, .. } if running == *header => return Ok(new_len as u32),
-            State::Updating { header: arriving, next, .. } if arriving == *header => return Ok(next as u32),
-            _ => {}
-        }
-        if self.erase_block_at(0).is_err() {
-            // Whatever flash holds now decides: an area that cannot be erased at all still holds the old model.
-            self.check(engine);
-            return Err(Refusal::Flash);
-        }
-        self.state = State::Updating { header: *header, len: new_len, next: HEADER_LEN };
-        Ok(HEADER_LEN as u32)
+        let known = match (self.state, self.arriving) {
+            (_, Some(arriving)) if arriving.header == *header => return Ok(arriving.next() as u32),
+            (State::Running { header: running, .. }, _) if running == *header => Some(len),
+            (State::Updating { header: written, next, .. }, _) if written == *header => Some(next),
+            _ => None,
+        };
+        self.arriving = known.is_none().then_some(Arriving { header: *header, len, received: 0 });
+        Ok(known.unwrap_or(HEADER_LEN) as u32)
     }
 
-    /// Writes the file's bytes from `offset` on; returns the offset from which bytes are wanted next.
+    /// Takes the file's bytes from `offset` on; returns the offset from which bytes are wanted next.
     ///
-    /// A chunk that flash holds already is accepted again without a write: its reply may have been lost.
-    pub fn take_chunk(&mut self, offset: u32, data: &[u8]) -> Result<u32, Refusal> {
-        let State::Updating { header, len, next } = self.state else {
-            return Err(Refusal::NoUpdate);
+    /// A chunk that is here already is accepted again without a write: its reply may have been lost.
+    pub fn take_chunk(&mut self, offset: u32, data: &[u8], engine: &mut Engine<'_>) -> Result<u32, Refusal> {
+        let (header, len, next) = match (self.arriving, self.state) {
+            (Some(arriving), _) => (arriving.header, arriving.len, arriving.next()),
+            (None, State::Updating { header, len, next }) => (header, len, next),
+            _ => return Err(Refusal::NoUpdate),
         };
         let offset = offset as usize;
         let end = offset.checked_add(data.len()).filter(|&end| end <= len).ok_or(Refusal::ChunkLength)?;
@@ -111,26 +130,70 @@ impl<F: ModelFlash> ModelArea<F> {
         if data.is_empty() || data.len() > MAX_CHUNK || !whole_words {
             return Err(Refusal::ChunkLength);
         }
-        let again = offset >= HEADER_LEN && end <= next && self.flash.contents().get(offset..end) == Some(data);
-        if again {
+        if offset >= HEADER_LEN && end <= next && self.held(offset, end) == Some(data) {
             return Ok(next as u32);
         }
         if offset != next {
             return Err(Refusal::Offset { next: next as u32 });
         }
-        if self.append(offset, data).is_err() {
-            self.state = State::Refused(ModelError::Truncated { expected: len, found: next });
+        match self.arriving {
+            Some(arriving) => self.hold_back(arriving, data, engine)?,
+            None => self.write_on(header, len, offset, data)?,
+        }
+        Ok(end as u32)
+    }
+
+    /// Bytes of the file that is being received, if they are here.
+    fn held(&self, offset: usize, end: usize) -> Option<&[u8]> {
+        match self.arriving {
+            Some(_) => self.start.get(offset.checked_sub(HEADER_LEN)?..end.checked_sub(HEADER_LEN)?),
+            None => self.flash.contents().get(offset..end),
+        }
+    }
+
+    /// Keeps bytes of a file's start in RAM. Once it is whole and passed every check that it allows, the model in flash
+    /// is given up for it; a start that fails leaves everything as it was, so that the same chunk fails again.
+    fn hold_back(&mut self, arriving: Arriving, data: &[u8], engine: &mut Engine<'_>) -> Result<(), Refusal> {
+        let Arriving { header, len, received } = arriving;
+        let room = self.start.get_mut(received..).unwrap_or_default();
+        let kept = data.len().min(room.len());
+        room[..kept].copy_from_slice(&data[..kept]);
+        let start = self.start.get(..received + kept).unwrap_or_default();
+        if !model::check_start(len, start).map_err(Refusal::Model)? {
+            // A start that is not whole yet left room for more.
+            self.arriving = Some(Arriving { received: received + kept, ..arriving });
+            return Ok(());
+        }
+        if erase_block_at(&mut self.flash, 0).is_err() {
+            // Whatever flash holds now decides: an area that cannot be erased at all still holds the old model.
+            self.check(engine);
             return Err(Refusal::Flash);
         }
-        self.state = State::Updating { header, len, next: end };
-        Ok(end as u32)
+        self.arriving = None;
+        let earlier = self.start.get(..received).unwrap_or_default();
+        if append(&mut self.flash, HEADER_LEN, earlier).is_err() {
+            self.state = State::Refused(ModelError::Truncated { expected: len, found: HEADER_LEN });
+            return Err(Refusal::Flash);
+        }
+        self.write_on(header, len, arriving.next(), data)
+    }
+
+    /// Writes the next bytes of a file for which the model in flash was given up.
+    fn write_on(&mut self, header: FileHeader, len: usize, offset: usize, data: &[u8]) -> Result<(), Refusal> {
+        if append(&mut self.flash, offset, data).is_err() {
+            self.state = State::Refused(ModelError::Truncated { expected: len, found: offset });
+            return Err(Refusal::Flash);
+        }
+        self.state = State::Updating { header, len, next: offset + data.len() };
+        Ok(())
     }
 
     /// Checks the file that has arrived and runs it; returns its fingerprint. A file that fails is given up.
     pub fn commit(&mut self, header: &FileHeader, engine: &mut Engine<'_>) -> Result<[u8; 32], Refusal> {
-        let (len, next) = match self.state {
-            State::Running { header: running, fingerprint, .. } if running == *header => return Ok(fingerprint),
-            State::Updating { header: arriving, len, next } if arriving == *header => (len, next),
+        let (len, next) = match (self.arriving, self.state) {
+            (Some(arriving), _) if arriving.header == *header => (arriving.len, arriving.next()),
+            (_, State::Running { header: running, fingerprint, .. }) if running == *header => return Ok(fingerprint),
+            (_, State::Updating { header: written, len, next }) if written == *header => (len, next),
             _ => return Err(Refusal::NoUpdate),
         };
         if next < len {
@@ -141,7 +204,7 @@ impl<F: ModelFlash> ModelArea<F> {
             self.state = State::Refused(error);
             return Err(Refusal::Model(error));
         }
-        if self.write(0, header).is_err() {
+        if write(&mut self.flash, 0, header).is_err() {
             self.check(engine);
             return Err(Refusal::Flash);
         }
@@ -156,38 +219,38 @@ impl<F: ModelFlash> ModelArea<F> {
             Err(error) => State::Refused(error),
         };
     }
+}
 
-    /// Writes at `offset`, erasing each block first that begins there or within the data.
-    fn append(&mut self, offset: usize, data: &[u8]) -> Result<(), NotTaken> {
-        let mut block = offset.next_multiple_of(F::ERASE_SIZE);
-        while block < offset + data.len() {
-            self.erase_block_at(block)?;
-            block += F::ERASE_SIZE;
-        }
-        let (words, rest) = data.split_at(data.len() - data.len() % CHUNK_ALIGNMENT);
-        self.write(offset, words)?;
-        if !rest.is_empty() {
-            let mut word = [0xff; CHUNK_ALIGNMENT];
-            word[..rest.len()].copy_from_slice(rest);
-            self.write(offset + words.len(), &word)?;
-        }
-        Ok(())
+/// Writes at `offset`, erasing each block first that begins there or within the data.
+fn append<F: ModelFlash>(flash: &mut F, offset: usize, data: &[u8]) -> Result<(), NotTaken> {
+    let mut block = offset.next_multiple_of(F::ERASE_SIZE);
+    while block < offset + data.len() {
+        erase_block_at(flash, block)?;
+        block += F::ERASE_SIZE;
     }
+    let (words, rest) = data.split_at(data.len() - data.len() % CHUNK_ALIGNMENT);
+    write(flash, offset, words)?;
+    if !rest.is_empty() {
+        let mut word = [0xff; CHUNK_ALIGNMENT];
+        word[..rest.len()].copy_from_slice(rest);
+        write(flash, offset + words.len(), &word)?;
+    }
+    Ok(())
+}
 
-    /// Erases the block that begins at `offset` and looks whether it is blank.
-    fn erase_block_at(&mut self, offset: usize) -> Result<(), NotTaken> {
-        let end = offset + F::ERASE_SIZE;
-        self.flash.erase(offset as u32, end as u32).map_err(|_| NotTaken)?;
-        let block = self.flash.contents().get(offset..end).ok_or(NotTaken)?;
-        if block.iter().all(|&byte| byte == 0xff) { Ok(()) } else { Err(NotTaken) }
-    }
+/// Erases the block that begins at `offset` and looks whether it is blank.
+fn erase_block_at<F: ModelFlash>(flash: &mut F, offset: usize) -> Result<(), NotTaken> {
+    let end = offset + F::ERASE_SIZE;
+    flash.erase(offset as u32, end as u32).map_err(|_| NotTaken)?;
+    let block = flash.contents().get(offset..end).ok_or(NotTaken)?;
+    if block.iter().all(|&byte| byte == 0xff) { Ok(()) } else { Err(NotTaken) }
+}
 
-    /// Writes whole words and looks whether they are there.
-    fn write(&mut self, offset: usize, words: &[u8]) -> Result<(), NotTaken> {
-        self.flash.write(offset as u32, words).map_err(|_| NotTaken)?;
-        let written = self.flash.contents().get(offset..offset + words.len());
-        if written == Some(words) { Ok(()) } else { Err(NotTaken) }
-    }
+/// Writes whole words and looks whether they are there.
+fn write<F: ModelFlash>(flash: &mut F, offset: usize, words: &[u8]) -> Result<(), NotTaken> {
+    flash.write(offset as u32, words).map_err(|_| NotTaken)?;
+    let written = flash.contents().get(offset..offset + words.len());
+    if written == Some(words) { Ok(()) } else { Err(NotTaken) }
 }
 
 /// Flash reported an error, or does not hold what it should.

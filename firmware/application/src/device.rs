@@ -4,7 +4,7 @@ use cnn_core::network::{Activations, predict};
 use cnn_core::protocol::{Classified, Info, LineCounters, Refusal, Reply, Request};
 use embedded_hal::digital::OutputPin;
 
-use crate::area::{ModelArea, ModelFlash};
+use crate::area::{ModelArea, ModelFlash, StartBuffer};
 use crate::confidence::permille;
 use crate::engine::Engine;
 use crate::light::Pattern;
@@ -12,7 +12,7 @@ use crate::{Event, Next, System, VERSION};
 
 /// Model, light and the rest of the board.
 pub struct Device<'a, F, P, S> {
-    area: ModelArea<F>,
+    area: ModelArea<'a, F>,
     light: P,
     pattern: Pattern,
     /// When the pattern began, in cycles.
@@ -23,9 +23,15 @@ pub struct Device<'a, F, P, S> {
 
 impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
     /// Checks the model in flash.
-    pub fn boot(flash: F, light: P, mut system: S, activations: &'a mut Activations) -> Self {
+    pub fn boot(
+        flash: F,
+        light: P,
+        mut system: S,
+        start: &'a mut StartBuffer,
+        activations: &'a mut Activations,
+    ) -> Self {
         let mut engine = Engine { forward: S::FORWARD, activations };
-        let area = ModelArea::boot(flash, &mut engine);
+        let area = ModelArea::boot(flash, start, &mut engine);
         let (event, pattern) = match area.model() {
             Ok(fingerprint) => (Event::ModelRuns { fingerprint }, Pattern::Dark),
             Err(error) => (Event::ModelMissing(error), Pattern::NoModel),
@@ -53,12 +59,10 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
             Ok(Request::Reset) => return (Reply::Resetting, Next::Reset),
             Ok(Request::Info) => Ok(Reply::Info(self.info(line))),
             Ok(Request::Classify { pixels }) => self.classify(pixels).map(Reply::Classified),
-            Ok(Request::UpdateBegin { header }) => {
-                let begun = self.area.begin(&header, &mut self.engine);
-                begun.map(|next| Reply::UpdateAt { next })
-            }
+            Ok(Request::UpdateBegin { header }) => self.area.begin(&header).map(|next| Reply::UpdateAt { next }),
             Ok(Request::UpdateChunk { offset, data }) => {
-                self.area.take_chunk(offset, data).map(|next| Reply::UpdateAt { next })
+                let taken = self.area.take_chunk(offset, data, &mut self.engine);
+                taken.map(|next| Reply::UpdateAt { next })
             }
             Ok(Request::UpdateCommit { header }) => {
                 let committed = self.area.commit(&header, &mut self.engine);
@@ -87,7 +91,8 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
                     self.start(Pattern::NoModel);
                 }
             }
-            Reply::UpdateAt { next } if self.pattern != Pattern::NoModel => {
+            // Until the model in flash is given up, it goes on showing its digits.
+            Reply::UpdateAt { next } if self.pattern != Pattern::NoModel && self.area.model().is_err() => {
                 self.system.log(Event::UpdateFrom(next));
                 self.start(Pattern::NoModel);
             }

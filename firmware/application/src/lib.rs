@@ -15,7 +15,7 @@ mod device;
 mod engine;
 mod light;
 
-use cnn_core::model::ModelError;
+use cnn_core::model::{MAX_START, ModelError};
 use cnn_core::network::{Activations, Logits, Parameters};
 use cnn_core::protocol::{self, Deframer, FrameError, LineCounters, MAX_FRAME, Memory, Refusal, SILENCE_MS};
 use embedded_hal::digital::OutputPin;
@@ -100,13 +100,19 @@ pub enum Next {
 pub struct Buffers {
     received: Deframer,
     reply: [u8; MAX_FRAME],
+    start: area::StartBuffer,
     activations: Activations,
 }
 
 impl Buffers {
     /// All zeros.
     pub const fn new() -> Self {
-        Self { received: Deframer::new(), reply: [0; MAX_FRAME], activations: Activations::new() }
+        Self {
+            received: Deframer::new(),
+            reply: [0; MAX_FRAME],
+            start: [0; MAX_START],
+            activations: Activations::new(),
+        }
     }
 }
 
@@ -136,9 +142,9 @@ where
 {
     /// Checks the model in flash and says in the log whether it runs.
     pub fn boot(line: L, flash: F, light: P, system: S, buffers: &'a mut Buffers) -> Self {
-        let Buffers { received, reply, activations } = buffers;
+        let Buffers { received, reply, start, activations } = buffers;
         received.discard();
-        let device = Device::boot(flash, light, system, activations);
+        let device = Device::boot(flash, light, system, start, activations);
         Self { line, received, reply, counters: LineCounters::default(), last_byte: 0, device }
     }
 

@@ -3,7 +3,7 @@
 //! The words stay on the host, as `defmt` has it; `Display` would bring the formatting of floats into flash.
 
 use application::Event;
-use cnn_core::model::ModelError;
+use cnn_core::model::{Impossible, ModelError};
 use cnn_core::protocol::{FrameError, Refusal};
 use defmt::{Format, Formatter, info, warn, write};
 
@@ -63,6 +63,8 @@ impl Format for Reason {
                 write!(f, "self-test: logit {=usize} is {=u32:08x}, not {=u32:08x}", class, found.0, expected.0);
             }
             ModelError::NoRoom => write!(f, "too long"),
+            ModelError::Impossible(Impossible::GoldenLogit) => write!(f, "a golden logit is not finite"),
+            ModelError::Impossible(fault) => write!(f, "impossible metadata, case {=u8}", fault as u8),
         }
     }
 }

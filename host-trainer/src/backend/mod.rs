@@ -137,6 +137,16 @@ pub enum BackendChoice {
     Reference,
 }
 
+impl BackendChoice {
+    /// Whether the choice may be a GPU.
+    pub fn may_be_gpu(self) -> bool {
+        match self {
+            Self::Auto | Self::Cuda | Self::CudaGraph => true,
+            Self::Cpu | Self::Reference => false,
+        }
+    }
+}
+
 /// A backend that was made.
 pub struct Opened {
     /// The backend.
@@ -156,22 +166,46 @@ pub enum OpenError {
     Cuda(#[from] CudaError),
 }
 
+/// What a backend is to compute on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MachineOptions {
+    /// For the processor.
+    pub cpu: CpuOptions,
+    /// The GPU of this number; the first that can be used if none is given.
+    pub device: Option<u32>,
+}
+
+impl From<CpuOptions> for MachineOptions {
+    fn from(cpu: CpuOptions) -> Self {
+        Self { cpu, device: None }
+    }
+}
+
 /// Makes a backend over `dataset`, its parameters all 0 until [`Backend::load`].
+///
+/// [`BackendChoice::Auto`] takes the processor where no GPU can be used, unless a device is named. The device's number
+/// says nothing to the processor's backends.
 ///
 /// # Errors
 /// If the choice or the options ask for what the machine does not have.
-pub fn open(choice: BackendChoice, dataset: Arc<Dataset>, cpu: CpuOptions) -> Result<Opened, OpenError> {
+pub fn open(
+    choice: BackendChoice,
+    dataset: Arc<Dataset>,
+    options: impl Into<MachineOptions>,
+) -> Result<Opened, OpenError> {
+    let MachineOptions { cpu, device } = options.into();
     let mut no_gpu = None;
     let backend: Box<dyn Backend> = match choice {
-        BackendChoice::Auto => match Cuda::new(Arc::clone(&dataset)) {
+        BackendChoice::Auto => match Cuda::on_device(Arc::clone(&dataset), Schedule::Cooperative, device) {
             Ok(cuda) => Box::new(cuda),
+            Err(reason) if device.is_some() => return Err(reason.into()),
             Err(reason) => {
                 no_gpu = Some(reason);
                 Box::new(Cpu::new(dataset, cpu)?)
             }
         },
-        BackendChoice::Cuda => Box::new(Cuda::with_schedule(dataset, Schedule::Cooperative)?),
-        BackendChoice::CudaGraph => Box::new(Cuda::with_schedule(dataset, Schedule::Graph)?),
+        BackendChoice::Cuda => Box::new(Cuda::on_device(dataset, Schedule::Cooperative, device)?),
+        BackendChoice::CudaGraph => Box::new(Cuda::on_device(dataset, Schedule::Graph, device)?),
         BackendChoice::Cpu => Box::new(Cpu::new(dataset, cpu)?),
         BackendChoice::Reference => Box::new(Reference::new(dataset)),
     };

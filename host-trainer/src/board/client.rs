@@ -1,17 +1,25 @@
 //! The host's side of the protocol: asks, waits, asks again.
 
+//!
+//! Here replies enter the host, so here they are checked: what a board says of images and models must agree with itself
+//! and with what it was asked. What cannot be checked - cycles, memory, counters, names - is the board's own word, and
+//! whoever shows it says so.
+
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cnn_core::image::Pixels;
-use cnn_core::model::{FileHeader, ModelError};
+use cnn_core::model::{Bits, FileHeader, HEADER_LEN, MAX_START, ModelError};
+use cnn_core::network::predict;
 use cnn_core::protocol::{
-    self, CHUNK_ALIGNMENT, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal,
-    Reply, Request,
+    self, CHUNK_ALIGNMENT, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, MAX_NAME, Memory,
+    Refusal, Reply, Request,
 };
+use cnn_core::text::is_one_line;
 
-use super::link::Link;
+use super::link::{Link, is_timeout};
 use crate::fingerprint::Fingerprint;
+use crate::model_file::LoadedModel;
 
 /// How often a request is sent before the board counts as silent.
 const ATTEMPTS: u32 = 5;
@@ -28,25 +36,92 @@ pub enum BoardError {
     /// No reply.
     #[error("the board does not answer: is the firmware running, and is this its port?")]
     Silent,
+    /// Bytes, but no reply among them.
+    #[error(
+        "what comes from the port is no reply of this firmware: is this the board's port, and has no other program \
+         opened it?"
+    )]
+    Noise,
+    /// What was sent came back, and nothing else.
+    #[error(
+        "the port gives back what is sent to it: it is looped back, or a terminal echoes; is this the board's port, and \
+         is the firmware running?"
+    )]
+    Echo,
+    /// The other end does not read.
+    #[error("the board no longer takes what is sent to it: reset it, and try again")]
+    Stuck,
+    /// An update that takes longer than any.
+    #[error("the update is not through after {} minutes: reset the board, and try again", .0.as_secs() / 60)]
+    Slow(Duration),
     /// The board said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// A reply of another kind than the request's.
     #[error("the board gave a reply that does not belong to the request: use the firmware of the same release")]
     Unexpected,
-    /// A file too short to be a model.
-    #[error("this is not a model file: {0}")]
-    NotAModel(ModelError),
-    /// The board runs another model than the one it is compared with.
+    /// A reply that cannot be right.
+    #[error("the board's reply is wrong: {0}; it is not to be trusted, flash the firmware of this release anew")]
+    Wrong(#[from] Wrong),
+    /// The board runs another model than the one it was sent.
     #[error(
-        "the board runs the model {board:?}, not {expected:?}: send it with 'board update', or name the board's model"
+        "the board says that it runs the model {found}, but {sent} was sent: send it again, or flash the firmware anew"
     )]
+    OtherActivated {
+        /// The model that the board says it runs.
+        found: Fingerprint,
+        /// The one that was sent.
+        sent: Fingerprint,
+    },
+    /// The board runs another model than the one it is compared with.
+    #[error("the board runs the model {board}, not {expected}: send it with 'board update', or name the board's model")]
     OtherModel {
         /// The board's model.
         board: Fingerprint,
         /// The one expected.
         expected: Fingerprint,
     },
+    /// A comparison of nothing.
+    #[error("no image was compared, so nothing is known of the board")]
+    NoImages,
+}
+
+/// What is wrong with a reply whose checksum is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// NaN or infinity.
+    #[error("the logit of class {class} is {logit}")]
+    Logit {
+        /// The class.
+        class: usize,
+        /// What the board says.
+        logit: Bits,
+    },
+    /// Another class than the first with the largest logit.
+    #[error("it names class {found} for logits of which that of class {expected} is the largest")]
+    Class {
+        /// What the board says.
+        found: u8,
+        /// What its logits say.
+        expected: u8,
+    },
+    /// A place in the file from which no board of this protocol wants it.
+    #[error("it wants the file of {len} bytes from offset {next} on")]
+    Offset {
+        /// What the board says.
+        next: u32,
+        /// The file's length.
+        len: usize,
+    },
+    /// A name too long or not of one line.
+    #[error("its name, or that of its firmware, is not one line of at most {MAX_NAME} bytes")]
+    Name,
+    /// A clock that stands.
+    #[error("its clock has 0 Hz")]
+    Clock,
+    /// A contradiction.
+    #[error("it refuses version {0} of the protocol and says that it speaks it")]
+    Version(u8),
 }
 
 /// [`Info`] as a host keeps it.
@@ -79,18 +154,20 @@ impl From<Info<'_>> for BoardInfo {
     }
 }
 
-/// How long to wait for a reply before asking again.
+/// How long to wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For replies that the board gives at once.
+    /// For replies that the board gives at once, before asking again; and for a board to take what is sent.
     pub quick: Duration,
-    /// For those before which it erases flash: a sector of the STM32F4 takes up to 4 s (ST DS10693, table 47).
+    /// For replies before which it erases flash: a sector of the STM32F4 takes up to 4 s (ST DS10693, table 47).
     pub erase: Duration,
+    /// For a whole update, which takes some 30 s, half of it erasing.
+    pub update: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { quick: Duration::from_secs(2), erase: Duration::from_secs(20) }
+        Self { quick: Duration::from_secs(2), erase: Duration::from_secs(20), update: Duration::from_secs(600) }
     }
 }
 
@@ -115,26 +192,39 @@ impl<L: Link> Client<L> {
         Self { link, patience, received: Deframer::new(), sequence }
     }
 
-    /// Asks the board who it is.
+    /// Asks the board who it is. All of it is the board's own word; names are one line each.
     ///
     /// # Errors
     /// If the board does not answer or the line breaks.
     pub fn info(&mut self) -> Result<BoardInfo, BoardError> {
-        self.ask(&Request::Info, self.patience.quick, |reply| match reply {
-            Reply::Info(info) => Some(info.into()),
+        let info = self.ask(&Request::Info, self.patience.quick, |reply| match reply {
+            Reply::Info(info) => Some(BoardInfo::from(info)),
             _ => None,
-        })
+        })?;
+        if [&info.board, &info.firmware].iter().any(|name| name.len() > MAX_NAME || !is_one_line(name)) {
+            return Err(Wrong::Name.into());
+        }
+        if info.clock_hz == 0 {
+            return Err(Wrong::Clock.into());
+        }
+        Ok(info)
     }
 
-    /// Has an image classified.
+    /// Has an image classified. The logits are finite and the class is theirs; the cycles are the board's own word.
     ///
     /// # Errors
-    /// If the board has no model or does not answer, or the line breaks.
+    /// If the board has no model, does not answer or contradicts itself, or the line breaks.
     pub fn classify(&mut self, pixels: &Pixels) -> Result<Classified, BoardError> {
-        self.ask(&Request::Classify { pixels }, self.patience.quick, |reply| match reply {
+        let classified = self.ask(&Request::Classify { pixels }, self.patience.quick, |reply| match reply {
             Reply::Classified(classified) => Some(classified),
             _ => None,
-        })
+        })?;
+        let Classified { logits, class: found, .. } = classified;
+        if let Some(class) = logits.iter().position(|logit| !logit.is_finite()) {
+            return Err(Wrong::Logit { class, logit: Bits(logits[class].to_bits()) }.into());
+        }
+        let expected = predict(&logits) as u8;
+        if found == expected { Ok(classified) } else { Err(Wrong::Class { found, expected }.into()) }
     }
 
     /// Resets the board; the line may break by that.
@@ -145,46 +235,71 @@ impl<L: Link> Client<L> {
         self.ask(&Request::Reset, self.patience.quick, |reply| (reply == Reply::Resetting).then_some(()))
     }
 
-    /// Sends a model file, going on where an interrupted update of the same file stopped; `progress` hears how many of
-    /// its bytes the board has. Returns the fingerprint of the model that then runs.
+    /// Sends a model, going on where an interrupted update of the same file stopped, and makes sure that the board says
+    /// it runs it; `progress` hears how many of the file's bytes the board has.
     ///
     /// # Errors
-    /// If the file is no model or the board refuses it, does not answer, or keeps being reset; if the line breaks.
-    pub fn update(&mut self, file: &[u8], mut progress: impl FnMut(usize)) -> Result<Fingerprint, BoardError> {
-        let header: &FileHeader = file.first_chunk().ok_or(BoardError::NotAModel(ModelError::Magic))?;
+    /// If the board refuses the model, does not answer, says what cannot be, runs another model afterwards, or keeps being
+    /// reset; if the line breaks.
+    pub fn update(&mut self, model: &LoadedModel, progress: impl FnMut(usize)) -> Result<(), BoardError> {
+        self.update_with(model.file(), model.fingerprint, progress)
+    }
+
+    /// [`Client::update`] with a file that nobody looked into: whether it holds a model is left to the board.
+    ///
+    /// # Errors
+    /// As [`Client::update`]; also if the file is shorter than a model's header.
+    pub fn update_with(
+        &mut self,
+        file: &[u8],
+        sent: Fingerprint,
+        mut progress: impl FnMut(usize),
+    ) -> Result<(), BoardError> {
+        let header: &FileHeader = file.first_chunk().ok_or(Refusal::Model(ModelError::Magic))?;
+        let deadline = Instant::now() + self.patience.update;
         let mut attempt = 1;
-        loop {
-            match self.send_file(header, file, &mut progress) {
+        let found = loop {
+            match self.send_file(header, file, deadline, &mut progress) {
                 Err(BoardError::Refused(Refusal::NoUpdate)) if attempt < UPDATE_ATTEMPTS => attempt += 1,
-                result => return result,
+                result => break result?,
             }
-        }
+        };
+        if found == sent { Ok(()) } else { Err(BoardError::OtherActivated { found, sent }) }
     }
 
     fn send_file(
         &mut self,
         header: &FileHeader,
         file: &[u8],
+        deadline: Instant,
         progress: &mut impl FnMut(usize),
     ) -> Result<Fingerprint, BoardError> {
         let position = |reply: Reply<'_>| match reply {
-            Reply::UpdateAt { next } => Some(next as usize),
+            Reply::UpdateAt { next } => Some(next),
             _ => None,
         };
-        let mut next = self.ask(&Request::UpdateBegin { header: *header }, self.patience.erase, position)?;
+        let begin = Request::UpdateBegin { header: *header };
+        let mut next = wanted(self.ask(&begin, self.patience.quick, position)?, file.len())?;
         let mut jumps = 0;
         while next < file.len() {
+            if Instant::now() > deadline {
+                return Err(BoardError::Slow(self.patience.update));
+            }
             progress(next);
             let data = chunk_at(file, next);
             let request = Request::UpdateChunk { offset: next as u32, data };
-            next = match self.ask(&request, self.patience.quick, position) {
+            // Once it has the file's start, a board erases all that the model needs, or a page with some chunks.
+            let patience = if next < HEADER_LEN + MAX_START { self.patience.erase } else { self.patience.quick };
+            next = match self.ask(&request, patience, position) {
                 Err(BoardError::Refused(Refusal::Offset { next })) if jumps < UPDATE_ATTEMPTS => {
                     jumps += 1;
-                    next as usize
+                    wanted(next, file.len())?
                 }
                 // A board that took the chunk wants what follows it: one that went back might do so for ever.
-                Ok(taken) if taken < next + data.len() => return Err(BoardError::Unexpected),
-                result => result?,
+                Ok(taken) if (taken as usize) < next + data.len() => {
+                    return Err(Wrong::Offset { next: taken, len: file.len() }.into());
+                }
+                result => wanted(result?, file.len())?,
             };
         }
         progress(file.len());
@@ -204,27 +319,53 @@ impl<L: Link> Client<L> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut frame = [0; MAX_FRAME];
         let len = protocol::encode(self.sequence, request, &mut frame).map_err(|_| BoardError::Unexpected)?;
+        let frame = &frame[..len];
+        let mut heard = Heard::Nothing;
         for _ in 0..ATTEMPTS {
             // A delimiter in front ends whatever the board has of a frame that was cut off.
-            self.link.write_all(&[DELIMITER])?;
-            self.link.write_all(&frame[..len])?;
-            self.link.flush()?;
+            self.send(&[DELIMITER])?;
+            self.send(frame)?;
             let deadline = Instant::now() + patience;
             loop {
-                if let Some(result) = self.receive(&read)? {
+                if let Some(result) = self.receive(frame, &mut heard, &read)? {
                     return Ok(result);
                 }
                 if Instant::now() >= deadline {
                     break;
                 }
             }
+            if heard == Heard::Echo {
+                return Err(BoardError::Echo);
+            }
         }
-        Err(BoardError::Silent)
+        Err(if heard == Heard::Nothing { BoardError::Silent } else { BoardError::Noise })
     }
 
-    /// Takes what the line has; the result of the reply if it was among it. Damaged frames and replies to other
-    /// requests are passed over.
-    fn receive<T>(&mut self, read: &impl Fn(Reply<'_>) -> Option<T>) -> Result<Option<T>, BoardError> {
+    /// Writes all of `bytes`, unless the other end takes too long to make room for them.
+    fn send(&mut self, mut bytes: &[u8]) -> Result<(), BoardError> {
+        let deadline = Instant::now() + self.patience.quick;
+        loop {
+            let result =
+                if bytes.is_empty() { self.link.flush().map(|()| None) } else { self.link.write(bytes).map(Some) };
+            match result {
+                Ok(None) => return Ok(()),
+                Ok(Some(0)) => return Err(io::Error::from(ErrorKind::WriteZero).into()),
+                Ok(Some(written)) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if !is_timeout(&error) => return Err(error.into()),
+                Err(_) if Instant::now() >= deadline => return Err(BoardError::Stuck),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Takes what the line has; the result of the reply to the request in `sent` if it was among it. Damaged frames,
+    /// replies to other requests and the request itself are passed over.
+    fn receive<T>(
+        &mut self,
+        sent: &[u8],
+        heard: &mut Heard,
+        read: &impl Fn(Reply<'_>) -> Option<T>,
+    ) -> Result<Option<T>, BoardError> {
         let mut bytes = [0; 256];
         let count = match self.link.read(&mut bytes) {
             Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
@@ -232,8 +373,15 @@ impl<L: Link> Client<L> {
             Err(error) if is_timeout(&error) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        if *heard == Heard::Nothing {
+            *heard = Heard::Bytes;
+        }
         for &byte in &bytes[..count] {
             let Ok(Some(frame)) = self.received.push(byte) else { continue };
+            if sent.strip_suffix(&[DELIMITER]) == Some(&*frame) {
+                *heard = Heard::Echo;
+                continue;
+            }
             let Ok(message) = protocol::open(frame) else { continue };
             if message.sequence != self.sequence {
                 continue;
@@ -242,6 +390,9 @@ impl<L: Link> Client<L> {
                 return Err(Refusal::Version { supported: message.version }.into());
             }
             return match message.reply() {
+                Some(Reply::Refused(Refusal::Version { supported: protocol::VERSION })) => {
+                    Err(Wrong::Version(protocol::VERSION).into())
+                }
                 Some(Reply::Refused(refusal)) => Err(refusal.into()),
                 Some(reply) => read(reply).map(Some).ok_or(BoardError::Unexpected),
                 None => Err(BoardError::Unexpected),
@@ -251,8 +402,22 @@ impl<L: Link> Client<L> {
     }
 }
 
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted)
+/// What came over the line while a reply was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// Something.
+    Bytes,
+    /// Among it the request itself.
+    Echo,
+}
+
+/// The offset from which a board wants a file of `len` bytes, if it can be one: behind the header, on the border of a
+/// chunk or at the end.
+fn wanted(next: u32, len: usize) -> Result<usize, Wrong> {
+    let offset = next as usize;
+    let possible = (HEADER_LEN..=len).contains(&offset) && (offset.is_multiple_of(CHUNK_ALIGNMENT) || offset == len);
+    if possible { Ok(offset) } else { Err(Wrong::Offset { next, len }) }
 }
 
 /// The chunk that starts at `offset`: as long as may be, in whole words unless it ends the file.

@@ -29,7 +29,7 @@ pub struct Verification {
     pub differences: Vec<Difference>,
     /// Images that the board classified as their label says.
     pub correct: usize,
-    /// Cycles that the board took from pixels to logits, over all images.
+    /// Cycles from pixels to logits, over all images, as the board counts them.
     pub cycles: u64,
     /// Time for all images, the line included.
     pub elapsed: Duration,
@@ -39,7 +39,8 @@ pub struct Verification {
 /// `progress` hears how many images are done.
 ///
 /// # Errors
-/// If the board runs another model or none, refuses, or does not answer; if the line breaks.
+/// If the board runs another model or none, refuses, contradicts itself or does not answer; if the line breaks; if there
+/// are no images.
 pub fn verify<'a, L: Link>(
     client: &mut Client<L>,
     parameters: &FlatParameters,
@@ -67,6 +68,9 @@ pub fn verify<'a, L: Link>(
         verification.correct += usize::from(board.class == label);
         verification.cycles += u64::from(board.cycles);
         progress(verification.images);
+    }
+    if verification.images == 0 {
+        return Err(BoardError::NoImages);
     }
     verification.elapsed = start.elapsed();
     Ok(verification)

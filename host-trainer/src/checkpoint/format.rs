@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn values_that_no_run_has_are_refused_and_named() {
         type Change = fn(&mut Checkpoint);
-        let cases: [(Change, &str); 13] = [
+        let cases: [(Change, &str); 17] = [
             (|it| it.settings.epochs = 1, "the number of epochs is 2, but must be at most 1"),
             (|it| it.settings.batch_size = 0, "settings.batch_size is 0"),
             (|it| it.settings.momentum = f32::NAN, "settings.momentum is NaN"),
@@ -295,6 +295,10 @@ mod tests {
             (|it| it.epochs[0].metrics.test.correct = 6, "the number of correct test images of epoch 1 is 6"),
             (|it| it.epochs[1].training_seconds = -1.0, "the training time of epoch 2 is -1"),
             (|it| it.epochs[1].evaluation_seconds = f64::NAN, "the evaluation time of epoch 2 is NaN"),
+            (|it| it.epochs[1].metrics.train.loss = -0.5, "the training loss of epoch 2 is -0.5"),
+            (|it| it.dataset.name = "ten\nepoch 3".into(), r#"dataset.name is "ten\nepoch 3""#),
+            (|it| it.dataset.name = "\u{2066}".into(), r#"dataset.name is "\u{2066}""#),
+            (|it| it.backends[0] = "\u{1b}[2J".into(), "a backend's description is"),
             (|it| it.backends.clear(), "the number of backends is 0"),
             (|it| it.state.momentum[7] = f32::INFINITY, "momentum 7 of the checkpoint is not a finite number"),
         ];

@@ -15,7 +15,7 @@ use cnn_core::range::first_out_of_range;
 
 use crate::backend::TrainingState;
 use crate::fingerprint::Fingerprint;
-use crate::report::record::{DatasetRecord, Inconsistent, Settings, not_negative, require};
+use crate::report::record::{DatasetRecord, Inconsistent, Settings, as_line, not_negative, one_line, require};
 use crate::trainer::{EpochReport, Run};
 
 /// The most descriptions of backends that a checkpoint keeps.
@@ -25,9 +25,10 @@ const MAX_BACKEND_LEN: usize = 1000;
 
 /// Adds a backend that trains from here on to those that trained so far, if it is not among them.
 pub fn add_backend(backends: &mut Vec<String>, description: &str) {
-    let description = &description[..description.floor_char_boundary(MAX_BACKEND_LEN)];
-    if backends.len() < MAX_BACKENDS && !backends.iter().any(|backend| backend == description) {
-        backends.push(description.into());
+    let mut description = as_line(description);
+    description.truncate(description.floor_char_boundary(MAX_BACKEND_LEN));
+    if backends.len() < MAX_BACKENDS && !backends.contains(&description) {
+        backends.push(description);
     }
 }
 
@@ -84,6 +85,7 @@ impl Checkpoint {
         require(trained >= 1, "the number of epochs", trained, "at least 1")?;
         require(trained as u64 <= u64::from(planned), "the number of epochs", trained, format!("at most {planned}"))?;
         require(!self.backends.is_empty(), "the number of backends", 0, "at least 1")?;
+        self.backends.iter().try_for_each(|backend| one_line("a backend's description", backend))?;
         (1..).zip(&self.epochs).try_for_each(|(expected, epoch)| self.check_epoch(expected, epoch))
     }
 
@@ -94,7 +96,7 @@ impl Checkpoint {
         let splits =
             [("training", &metrics.train, self.dataset.train_count), ("test", &metrics.test, self.dataset.test_count)];
         for (name, split, count) in splits {
-            require(split.loss.is_finite(), &field(&format!("the {name} loss")), split.loss, "finite")?;
+            not_negative(&field(&format!("the {name} loss")), split.loss)?;
             require(split.count == count, &field(&format!("the {name} count")), split.count, count)?;
             let correct = field(&format!("the number of correct {name} images"));
             require(split.correct <= count, &correct, split.correct, format!("at most {count}"))?;
@@ -151,6 +153,8 @@ mod tests {
         }
         assert_eq!(backends[..2], ["cpu", "reference"]);
         assert_eq!((backends.len(), backends[2].len()), (3, MAX_BACKEND_LEN));
+        add_backend(&mut backends, "cuda (a\nb\u{202e})");
+        assert_eq!(backends.pop().as_deref(), Some("cuda (a\u{fffd}b\u{fffd})"));
         (0..100).for_each(|number| add_backend(&mut backends, &number.to_string()));
         assert_eq!(backends.len(), MAX_BACKENDS);
     }

@@ -3,25 +3,27 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use cnn_core::loss::softmax;
-use cnn_core::model::{MAX_LEN, Model};
 use host_trainer::board::{self, Client, Link, Verification};
 use host_trainer::dataset::Split;
-use host_trainer::files::read_limited;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::picture::probability_bars;
 
 use super::data;
 use super::output::{self, in_colour, progress, result, say};
 use super::predict::from_picture;
-use crate::cli::{BoardArgs, BoardCommand, DataArgs};
+use crate::cli::{BoardArgs, BoardCommand, Cli, DataArgs};
 
 type Board = Client<Box<dyn Link>>;
 
 /// Does what the board is asked for. A verification with a difference ends with exit code 1.
 pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
-    let mut board = Client::new(board::open(&args.port)?);
+    let Some(port) = &args.port else {
+        return Err(no_port().into());
+    };
+    let mut board = Client::new(board::open(port)?);
     match &args.command {
         BoardCommand::Info => info(&mut board)?,
         BoardCommand::Classify { picture, as_is } => classify(&mut board, picture, *as_is)?,
@@ -32,8 +34,17 @@ pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// clap cannot ask for a flag that may stand before and after the subcommand.
+fn no_port() -> clap::Error {
+    Cli::command().error(
+        ErrorKind::MissingRequiredArgument,
+        "which board? Name its port with --port: a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH",
+    )
+}
+
 fn info(board: &mut Board) -> anyhow::Result<()> {
     let info = board.info()?;
+    result!("The board says of itself, which nothing here can check:");
     result!("board     {}, {} MHz", info.board, info.clock_hz / 1_000_000);
     result!("firmware  {}", info.firmware);
     match info.model {
@@ -57,7 +68,7 @@ fn info(board: &mut Board) -> anyhow::Result<()> {
 fn classify(board: &mut Board, picture: &Path, as_is: bool) -> anyhow::Result<()> {
     let classified = board.classify(&from_picture(picture, as_is)?)?;
     output::block(&probability_bars(&softmax(&classified.logits), in_colour()));
-    result!("prediction {}, {} cycles", classified.class, classified.cycles);
+    result!("prediction {} ({} cycles by the board's own count)", classified.class, classified.cycles);
     Ok(())
 }
 
@@ -66,8 +77,9 @@ fn verify(board: &mut Board, model: &Path, count: usize, data: &DataArgs) -> any
     let (name, samples) = data::open_split(data, Split::Test)?;
     let images = samples.images().iter().zip(samples.labels().iter().copied()).take(count);
     let bar = progress(images.len() as u64, "{wide_bar} {pos}/{len} images, {per_sec}");
-    let verification = board::verify(board, &model.parameters, images, |done| bar.set_position(done as u64))?;
+    let verification = board::verify(board, &model.parameters, images, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
+    let verification = verification?;
     say!("data      {name}, test split");
     report(&verification);
     Ok(if verification.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -75,26 +87,26 @@ fn verify(board: &mut Board, model: &Path, count: usize, data: &DataArgs) -> any
 
 fn report(verification: &Verification) {
     let Verification { images, differences, correct, cycles, elapsed } = verification;
-    let share = |part: f64| part / (*images).max(1) as f64;
+    let share = |part: f64| part / *images as f64;
     result!("equal     {} of {images} images, every logit bit for bit", images - differences.len());
     for difference in differences.iter().take(5) {
         result!("  image {}: board {:?}, host {:?}", difference.image, difference.board, difference.host);
     }
     result!("accuracy  {:.5} ({correct} of {images})", share(*correct as f64));
     result!(
-        "speed     {:.0} cycles an image, {:.1} images/s over the line",
+        "speed     {:.0} cycles an image by the board's own count, {:.1} images/s over the line",
         share(*cycles as f64),
         *images as f64 / elapsed.as_secs_f64()
     );
 }
 
 fn update(board: &mut Board, path: &Path) -> anyhow::Result<()> {
-    let file = read_limited(path, MAX_LEN as u64)?;
-    // What the board would refuse after a minute is refused here at once.
-    Model::parse(&file).with_context(|| path.display().to_string())?;
-    let bar = progress(file.len() as u64, "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}");
-    let fingerprint = board.update(&file, |bytes| bar.set_position(bytes as u64))?;
+    // What the board would refuse after a minute, and without its old model, is refused here at once.
+    let model = LoadedModel::read(path)?;
+    let bar = progress(model.file().len() as u64, "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}");
+    let updated = board.update(&model, |bytes| bar.set_position(bytes as u64));
     bar.finish_and_clear();
-    result!("the board runs {fingerprint}");
+    updated?;
+    result!("the board runs {}, the model that was sent, as it reports", model.fingerprint);
     Ok(())
 }

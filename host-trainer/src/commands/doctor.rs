@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use host_trainer::backend::cuda::{Probe, probe};
-use host_trainer::backend::{BackendChoice, CpuOptions, Opened, SimdLevel, open};
+use host_trainer::backend::cuda::{Probe, ProbedDevice, probe};
+use host_trainer::backend::{BackendChoice, CpuOptions, MachineOptions, Opened, SimdLevel, open};
 use host_trainer::dataset::{DOWNLOAD_FOLDER, Dataset, Source, Split, mnist, synthetic};
 use serde::{Serialize, Serializer};
 
@@ -62,14 +62,17 @@ struct Driver {
     devices: Vec<Gpu>,
 }
 
-/// A device of a [`Probe`] as JSON.
+/// A device of a [`Probe`] as JSON. What the driver does not tell of it is null.
 #[derive(Serialize)]
 struct Gpu {
-    name: String,
-    compute_capability: (i32, i32),
-    multiprocessors: u32,
-    memory_bytes: usize,
-    cooperative_launch: bool,
+    device: u32,
+    name: Option<String>,
+    compute_capability: Option<(i32, i32)>,
+    multiprocessors: Option<u32>,
+    memory_bytes: Option<usize>,
+    cooperative_launch: Option<bool>,
+    usable: bool,
+    not_usable_because: Option<String>,
 }
 
 impl Machine {
@@ -81,7 +84,7 @@ impl Machine {
             memory: memory(),
             gpu: probe().map(Driver::from).map_err(|reason| reason.to_string()),
             data: data_found(args),
-            auto: choice(),
+            auto: choice(args),
         }
     }
 }
@@ -99,14 +102,39 @@ fn gpu_or_reason<S: Serializer>(gpu: &Result<Driver, String>, serializer: S) -> 
 
 impl From<Probe> for Driver {
     fn from(probe: Probe) -> Self {
-        let devices = probe.devices.into_iter().map(|device| Gpu {
-            name: device.name,
-            compute_capability: device.compute_capability,
-            multiprocessors: device.multiprocessors,
-            memory_bytes: device.memory,
-            cooperative_launch: device.cooperative_launch,
+        Self { cuda_version: probe.cuda_version, devices: probe.devices.into_iter().map(Gpu::from).collect() }
+    }
+}
+
+impl From<ProbedDevice> for Gpu {
+    fn from(ProbedDevice { ordinal, info, fault }: ProbedDevice) -> Self {
+        Self {
+            device: ordinal,
+            compute_capability: info.as_ref().map(|info| info.compute_capability),
+            multiprocessors: info.as_ref().map(|info| info.multiprocessors),
+            memory_bytes: info.as_ref().map(|info| info.memory),
+            cooperative_launch: info.as_ref().map(|info| info.cooperative_launch),
+            name: info.map(|info| info.name),
+            usable: fault.is_none(),
+            not_usable_because: fault.map(|fault| fault.to_string()),
+        }
+    }
+}
+
+impl Gpu {
+    /// What it is, and whether it can be used.
+    fn line(&self) -> String {
+        let Self { name, compute_capability, multiprocessors, memory_bytes, .. } = self;
+        let mut parts = Vec::from_iter(name.clone());
+        parts.extend(compute_capability.map(|(major, minor)| format!("compute capability {major}.{minor}")));
+        parts.extend(multiprocessors.map(|count| format!("{count} multiprocessors")));
+        parts.extend(memory_bytes.map(|bytes| format!("{:.1} GB", bytes as f64 / 1e9)));
+        parts.extend((self.cooperative_launch == Some(false)).then(|| "no cooperative launches".into()));
+        parts.push(match &self.not_usable_because {
+            None => "usable".into(),
+            Some(reason) => format!("not usable: {reason}"),
         });
-        Self { cuda_version: probe.cuda_version, devices: devices.collect() }
+        parts.join(", ")
     }
 }
 
@@ -124,14 +152,11 @@ fn memory() -> Option<Memory> {
 fn print_gpus(driver: &Driver) {
     let (major, minor) = driver.cuda_version;
     result!("driver     NVIDIA, CUDA {major}.{minor}");
-    for Gpu { name, compute_capability: (major, minor), multiprocessors, memory_bytes, cooperative_launch } in
-        &driver.devices
-    {
-        result!(
-            "GPU        {name}, compute capability {major}.{minor}, {multiprocessors} multiprocessors, {:.1} GB{}",
-            *memory_bytes as f64 / 1e9,
-            if *cooperative_launch { "" } else { ", no cooperative launches" }
-        );
+    for gpu in &driver.devices {
+        result!("GPU {:<7}{}", gpu.device, gpu.line());
+    }
+    if let Some(devices) = std::env::var_os("CUDA_VISIBLE_DEVICES") {
+        result!("           CUDA_VISIBLE_DEVICES, which chooses among them, is {devices:?}");
     }
 }
 
@@ -152,9 +177,10 @@ fn data_found(args: &DoctorArgs) -> String {
 }
 
 /// The backend that is taken if none is named. It is made, so that what it needs is known to be there.
-fn choice() -> String {
+fn choice(args: &DoctorArgs) -> String {
     let dataset = Arc::new(synthetic::synthetic(0, 1, 1));
-    match open(BackendChoice::Auto, dataset, CpuOptions::default()) {
+    let options = MachineOptions { cpu: CpuOptions::default(), device: args.gpu.device };
+    match open(BackendChoice::Auto, dataset, options) {
         Ok(Opened { backend, no_gpu }) => described(&*backend, no_gpu.as_ref()),
         Err(error) => format!("nothing: {error}"),
     }

@@ -89,17 +89,17 @@ fn confusion(outcomes: &[Outcome], labels: &[u8]) -> Confusion {
 /// Rows are labels, columns predictions; the last column is the share of a label's images that were recognised. Where
 /// so many columns have no room, a line for each label names what it was taken for.
 fn confusion_table(counts: &Confusion, columns: Option<usize>) -> String {
-    const WIDTH: usize = 15 + 6 * CLASSES + 9;
+    const WIDTH: usize = 6 + 6 * CLASSES + 9;
     if columns.is_some_and(|columns| columns < WIDTH) {
         return counts.iter().enumerate().map(|(label, row)| confusions(label, row)).collect();
     }
-    let mut table = String::from("label\\predicted");
-    for class in 0..CLASSES {
+    let mut table = String::from("label   as 0");
+    for class in 1..CLASSES {
         table += &format!("{class:>6}");
     }
     table += "   recall\n";
     for (label, row) in counts.iter().enumerate() {
-        table += &format!("{label:>15}");
+        table += &format!("{label:<6}");
         for count in row {
             table += &format!("{count:>6}");
         }
@@ -138,9 +138,9 @@ mod tests {
         counts[3] = [0; CLASSES];
         counts[4] = [0, 0, 0, 0, 10, 0, 2, 0, 0, 7];
         let wide = confusion_table(&counts, None);
-        assert!(wide.lines().all(|line| line.chars().count() == 84), "{wide}");
-        assert_eq!(wide, confusion_table(&counts, Some(84)));
-        let narrow = confusion_table(&counts, Some(83));
+        assert!(wide.lines().all(|line| line.chars().count() == 75), "{wide}");
+        assert_eq!(wide, confusion_table(&counts, Some(75)));
+        let narrow = confusion_table(&counts, Some(74));
         assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
         assert!(narrow.contains("label 4: 52.63% recognised\n  as 9 ×7, 6 ×2\n"), "{narrow}");
         assert!(narrow.contains("label 3: – recognised\n"), "{narrow}");

@@ -10,7 +10,7 @@ use host_trainer::files::{read_limited, write_whole};
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::{self, LoadedModel};
 
-use super::output::say;
+use super::output::{self, say};
 use crate::cli::{ExportArgs, ImportArgs};
 
 /// Model file to safetensors.
@@ -24,7 +24,11 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
 /// Safetensors to model file.
 pub fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let bytes = read_limited(&args.safetensors, MAX_FILE_BYTES)?;
-    let parameters = exchange::import(&bytes).with_context(|| args.safetensors.display().to_string())?;
+    let (parameters, prefix) =
+        exchange::import_prefixed(&bytes).with_context(|| args.safetensors.display().to_string())?;
+    if !prefix.is_empty() {
+        output::note(format_args!("the names' prefix '{prefix}' is left out"));
+    }
     model_file::write(&args.model, None, &parameters, &golden())?;
     say!("{} written ({})", args.model.display(), Fingerprint::of(&parameters));
     Ok(ExitCode::SUCCESS)

@@ -15,18 +15,30 @@ pub mod output;
 mod start;
 mod table;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::CommandFactory;
 use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
 use host_trainer::checkpoint::Unfit;
 use host_trainer::dataset::Dataset;
 
-use crate::cli::BackendArgs;
+use crate::cli::{BackendArgs, Cli, CompletionsArgs};
+
+/// Prints a shell's completion script.
+pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    let mut cli = Cli::command();
+    let name = cli.get_name().to_owned();
+    clap_complete::generate(args.shell, &mut cli, name, &mut script);
+    output::file(&script);
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.
 fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), OpenError> {
-    let Opened { backend, no_gpu } = open(args.backend, Arc::clone(dataset), args.cpu())?;
+    let Opened { backend, no_gpu } = open(args.backend, Arc::clone(dataset), args.machine())?;
     let title = described(&*backend, no_gpu.as_ref());
     Ok((backend, title))
 }

@@ -98,6 +98,12 @@ pub fn json(object: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A file for standard output, whatever the mode.
+pub fn file(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    keep(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+}
+
 /// A line on standard error.
 pub fn note(text: impl Display) {
     to_stderr(&format!("{}\n", one_line(text)));
@@ -147,7 +153,11 @@ pub fn usage(mut error: clap::Error) -> ExitCode {
 
 fn to_stdout(text: &str) {
     let mut stdout = AutoStream::auto(io::stdout()).lock();
-    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    keep(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+}
+
+fn keep(written: io::Result<()>) {
+    if let Err(error) = written {
         LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use cnn_core::image::{self, Doubts, Pixels, Place};
 use cnn_core::network::{Activations, CLASSES, Parameters};
 use host_trainer::dataset::Split;
@@ -18,10 +20,13 @@ use serde::Serialize;
 
 use super::data;
 use super::output::{self, in_colour, result, say};
-use crate::cli::PredictArgs;
+use crate::cli::{Cli, PredictArgs};
 
 /// Classifies an image of the data set or pictures.
 pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
+    if args.pictures.is_empty() && args.index.is_none() {
+        return Err(no_digit().into());
+    }
     let model = LoadedModel::read(&args.model)?;
     let parameters = Parameters::of(&model.parameters);
     let mut activations = Box::new(Activations::new());
@@ -143,6 +148,11 @@ fn listed(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         pictures.append(&mut inside);
     }
     Ok(pictures)
+}
+
+fn no_digit() -> clap::Error {
+    let told = "which digit? Give a PICTURE after the model, or --index N for an image of the data set";
+    Cli::command().error(ErrorKind::MissingRequiredArgument, told)
 }
 
 /// The answer of `--json`.

@@ -3,16 +3,15 @@
 use std::process::ExitCode;
 
 use cnn_core::model::Training;
+use host_trainer::exchange::INPUT;
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 use serde::Serialize;
 
 use super::output::{self, result};
 use super::table::{self, Network};
+use super::train::epochs;
 use crate::cli::SummaryArgs;
-
-/// What becomes of a pixel before the first layer, for those who run a model elsewhere.
-pub const INPUT: &str = "(pixel / 255 - 0.5) / 0.5";
 
 /// Prints the network's table and, if a model is given, its metadata.
 pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {
@@ -45,8 +44,9 @@ fn print_claims(training: &Training<'_>) {
     result!("the file says of its training, which nothing here can check:");
     result!("  data       {} ({})", training.dataset, Fingerprint::from(training.dataset_hash));
     result!(
-        "  training   {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
+        "  training   {} {}, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
         training.epochs,
+        epochs(training.epochs as usize),
         training.batch_length,
         if training.shuffle { ", shuffled" } else { ", not shuffled" },
         training.learning_rate,
@@ -55,11 +55,7 @@ fn print_claims(training: &Training<'_>) {
         training.seed
     );
     let (correct, count) = (training.test_correct, training.test_count);
-    if correct <= count && count > 0 {
-        result!("  test       {correct} of {count} correct ({:.2} %)", 100.0 * f64::from(correct) / f64::from(count));
-    } else {
-        result!("  test       {correct} of {count} images, which cannot be");
-    }
+    result!("  test       {correct} of {count} correct ({:.2} %)", 100.0 * f64::from(correct) / f64::from(count));
 }
 
 /// The answer of `--json`.

@@ -91,8 +91,9 @@ fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Opti
     );
     say!("backend  {backend}");
     say!(
-        "recipe   {} epochs, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
+        "recipe   {} {}, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
         settings.epochs,
+        epochs(settings.epochs as usize),
         settings.batch_length,
         if settings.shuffle { ", shuffled" } else { ", not shuffled" },
         sgd.learning_rate,
@@ -126,7 +127,7 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
     let saved = match run.epochs.last() {
         Some(last) => {
             say!("fingerprint {}", last.fingerprint);
-            format!("the {complete} complete {} are saved in {}", epochs(complete), args.out.display())
+            format!("the {} saved in {}", complete_epochs(complete), args.out.display())
         }
         None => "no epoch was completed, nothing is saved".into(),
     };
@@ -141,17 +142,15 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
         let saved = match (reported, kept) {
             (Ok(()), _) => format!(" ({saved})"),
             (Err(_), Ok(())) if args.checkpoint_every > 0 => {
-                format!(
-                    " (the {complete} complete {} are saved in a checkpoint: --resume writes the files again)",
-                    epochs(complete)
-                )
+                format!(" (the {} saved in a checkpoint: --resume writes the files again)", complete_epochs(complete))
             }
             (Err(_), _) => String::new(),
         };
         anyhow::bail!("{}{saved}", failures.join("; "));
     }
     if let Some(Stop::Interrupted { epoch }) = run.stopped {
-        output::note(format_args!("interrupted in epoch {epoch}: {saved}"));
+        let next = if complete > 0 && args.checkpoint_every > 0 { "; --resume goes on from there" } else { "" };
+        output::note(format_args!("interrupted in epoch {epoch}: {saved}{next}"));
         return Ok(interruption.exit_code());
     }
     let now = if *resumed > 0 { format!(", {} of them now,", complete - resumed) } else { String::new() };
@@ -164,7 +163,11 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn epochs(count: usize) -> &'static str {
+fn complete_epochs(count: usize) -> String {
+    format!("{count} complete {} {}", epochs(count), if count == 1 { "is" } else { "are" })
+}
+
+pub fn epochs(count: usize) -> &'static str {
     if count == 1 { "epoch" } else { "epochs" }
 }
 
@@ -233,5 +236,16 @@ impl Terminal {
             lines()
         }
         self.show_epoch(metrics.epoch + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_epoch_is_and_two_are() {
+        assert_eq!(complete_epochs(1), "1 complete epoch is");
+        assert_eq!(complete_epochs(2), "2 complete epochs are");
     }
 }

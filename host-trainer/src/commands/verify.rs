@@ -12,13 +12,16 @@ use clap::error::ErrorKind;
 use host_trainer::checkpoint::{self, Checkpoint};
 use host_trainer::dataset::Dataset;
 use host_trainer::files::read_limited;
+use host_trainer::fingerprint::Fingerprint;
 use host_trainer::report::RunRecord;
 use host_trainer::report::record::MAX_RECORD_BYTES;
 use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
+use serde::Serialize;
 
 use super::interrupt;
 use super::output::{self, result, say};
+use super::train::epochs as epochs_of;
 use super::{data, open_backend, warn_of_skipped};
 use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
 
@@ -28,8 +31,8 @@ const EPOCHS: u32 = 3;
 /// Compares, epoch by epoch.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let compared = match &args.record {
-        Some(path) => Compared::Record(path, read_record(path)?),
-        None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref()) },
+        Some(path) => Compared::Record(path, Box::new(read_record(path)?)),
+        None => Compared::Backends { epochs: first_epochs(args.epochs.as_ref())? },
     };
     let dataset = Arc::new(match &compared {
         Compared::Record(_, record) => data::open_recorded(&args.data, record)?,
@@ -37,10 +40,16 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     });
     say!("data     {}", dataset.name);
     let interruption = interrupt::listen()?;
+    let mut answer = Answer { dataset: dataset.name.clone(), ..Answer::default() };
     let result = match compared {
-        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag)?,
-        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag)?,
+        Compared::Record(path, record) => with_record(args, path, &record, &dataset, &interruption.flag, &mut answer)?,
+        Compared::Backends { epochs } => with_backend(args, epochs, &dataset, &interruption.flag, &mut answer)?,
     };
+    answer.equal = result.is_ok();
+    answer.difference = result.as_ref().err().map(ToString::to_string);
+    if !matches!(result, Err(VerifyError::Stopped(_))) {
+        output::json(&answer)?;
+    }
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(VerifyError::Stopped(Stop::Interrupted { epoch })) => {
@@ -51,21 +60,42 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// The answer of `--json`.
+#[derive(Default, Serialize)]
+struct Answer {
+    dataset: String,
+    /// What trained, one or two.
+    backends: Vec<String>,
+    /// The record that was repeated.
+    record: Option<String>,
+    /// The epochs that were trained, the last of them the one with the difference if there is one.
+    epochs: Vec<TrainedEpoch>,
+    equal: bool,
+    difference: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TrainedEpoch {
+    epoch: u32,
+    fingerprint: Fingerprint,
+}
+
 /// What is compared with the first backend.
 enum Compared<'a> {
-    Record(&'a Path, RunRecord),
+    Record(&'a Path, Box<RunRecord>),
     Backends { epochs: u32 },
 }
 
 /// The epochs of a comparison of two backends; they start from the beginning.
-fn first_epochs(epochs: Option<&EpochsArg>) -> u32 {
-    match epochs {
+fn first_epochs(epochs: Option<&EpochsArg>) -> Result<u32, clap::Error> {
+    Ok(match epochs {
         None => EPOCHS,
         Some(EpochsArg::First(count)) => *count,
-        Some(EpochsArg::Range(_)) => Cli::command()
-            .error(ErrorKind::ArgumentConflict, "--epochs A..B needs a record; two backends start from the beginning")
-            .exit(),
-    }
+        Some(EpochsArg::Range(_)) => {
+            let told = "--epochs A..B needs a record; two backends start from the beginning";
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, told));
+        }
+    })
 }
 
 fn with_backend(
@@ -73,17 +103,21 @@ fn with_backend(
     epochs: u32,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
+    answer: &mut Answer,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let (mut first, title) = open_backend(&args.backend, dataset)?;
     say!("first    {title}");
+    answer.backends.push(title);
     let against = BackendArgs { backend: args.against, ..args.backend.clone() };
     let (mut second, title) = open_backend(&against, dataset)?;
     say!("second   {title}");
+    answer.backends.push(title);
     say!();
     let settings = args.recipe.settings(epochs);
     let mut progress = |_| proceed(interrupted);
     let result = compare([&mut *first, &mut *second], dataset, &settings, &mut progress, &mut |verified| {
         let [first, second] = verified.training_seconds;
+        answer.epochs.push(TrainedEpoch { epoch: verified.epoch, fingerprint: verified.fingerprint });
         say!(
             "epoch {:>3}  the same  {}  trained in {first:.2} s and {second:.2} s",
             verified.epoch,
@@ -103,19 +137,23 @@ fn with_record(
     record: &RunRecord,
     dataset: &Arc<Dataset>,
     interrupted: &AtomicBool,
+    answer: &mut Answer,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let epochs = recorded_epochs(args.epochs.as_ref(), path, record)?;
     let start = find_start(args, path, record, *epochs.start())?;
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
     say!("backend  {title}");
-    say!("record   {}, {} epochs on {}", path.display(), record.epochs.len(), record.backend);
+    let count = record.epochs.len();
+    say!("record   {}, {count} {} on {}", path.display(), epochs_of(count), record.backend);
     match &start {
         Some((path, checkpoint)) => say!("start    after epoch {} of {}", checkpoint.epoch(), path.display()),
         None => say!("start    from the beginning"),
     }
     say!();
     let start = start.map(|(_, checkpoint)| checkpoint);
-    let mut repeated = Repeated { interrupted };
+    answer.record = Some(path.to_string_lossy().into_owned());
+    answer.backends.push(title);
+    let mut repeated = Repeated { interrupted, answer };
     let result = compare_with_record(&mut *backend, dataset, record, start, *epochs.end(), &mut repeated);
     if result.is_ok() {
         say!();
@@ -167,6 +205,7 @@ fn proceed(interrupted: &AtomicBool) -> ControlFlow<()> {
 /// Shows the epochs of a repeated run.
 struct Repeated<'a> {
     interrupted: &'a AtomicBool,
+    answer: &'a mut Answer,
 }
 
 impl Observer for Repeated<'_> {
@@ -175,6 +214,8 @@ impl Observer for Repeated<'_> {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        say!("epoch {:>3}  {}", report.metrics.epoch, report.fingerprint.short());
+        let EpochReport { metrics, fingerprint, .. } = report;
+        say!("epoch {:>3}  {}", metrics.epoch, fingerprint.short());
+        self.answer.epochs.push(TrainedEpoch { epoch: metrics.epoch, fingerprint: *fingerprint });
     }
 }

@@ -16,7 +16,7 @@ use crate::dataset::Dataset;
 use crate::files::{FileError, create_folder, remove, write_whole};
 use crate::model_file::{self, ModelFileError};
 use crate::trainer::{Run, Settings};
-use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions};
+use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions, as_line};
 
 /// The model file's name.
 pub const MODEL: &str = "weights.postcard";
@@ -71,23 +71,26 @@ pub enum ReportError {
 pub fn write(folder: &Path, run: &Run, context: &RunContext<'_>) -> Result<(), ReportError> {
     let metrics: Vec<EpochMetrics> = run.epochs.iter().map(|report| report.metrics).collect();
     let last = metrics.last().expect("a run that is reported has a complete epoch");
+    let named = plot::named(&context.dataset.name, context.settings.seed, &context.backend);
     let golden = &context.dataset.test.images()[0];
+    let name = as_line(&context.dataset.name);
     create_folder(folder)?;
-    let model = model_file::stage(&folder.join(MODEL), Some(training(context, last)), &run.state.parameters, golden)?;
+    let model =
+        model_file::stage(&folder.join(MODEL), Some(training(context, &name, last)), &run.state.parameters, golden)?;
     remove(&folder.join(RECORD))?;
     model.publish()?;
-    write_whole(&folder.join(LOSS_PLOT), &plot::loss_image(&metrics)?)?;
-    write_whole(&folder.join(ACCURACY_PLOT), &plot::accuracy_image(&metrics)?)?;
+    write_whole(&folder.join(LOSS_PLOT), &plot::loss_image(&metrics, &named)?)?;
+    write_whole(&folder.join(ACCURACY_PLOT), &plot::accuracy_image(&metrics, &named)?)?;
     write_whole(&folder.join(METRICS), metrics::to_csv(&metrics).as_bytes())?;
     write_whole(&folder.join(RECORD), run_record(run, context).to_json()?.as_bytes())?;
     Ok(())
 }
 
 /// What the model file says of the run.
-fn training<'a>(context: &RunContext<'a>, last: &EpochMetrics) -> Training<'a> {
+fn training<'a>(context: &RunContext<'_>, dataset: &'a str, last: &EpochMetrics) -> Training<'a> {
     let Settings { batch_length, sgd, seed, shuffle, .. } = *context.settings;
     Training {
-        dataset: &context.dataset.name,
+        dataset,
         dataset_hash: context.dataset.hash,
         seed,
         epochs: last.epoch,

@@ -1,5 +1,9 @@
 //! The two plots of a run: loss and accuracy of both splits over the epochs, as PNG files in memory.
 //!
+//! Each has two panels: the axis of the tutorial, the same for every run, and beside it the later epochs at a scale that
+//! shows how the curves differ. The curves are told apart without colours: training is a broad line, test a narrow one
+//! of dashes over it, so that both are seen where they are equal.
+//!
 //! The font comes with the program (`assets/README.md`), so that the plots need nothing of the system they are made on.
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -17,25 +21,38 @@ use plotters::style::{
 use super::metrics::{EpochMetrics, Metrics};
 
 /// Pixels of a plot across.
-const WIDTH: u32 = 1600;
+const WIDTH: u32 = 1900;
 /// Pixels of a plot from top to bottom.
 const HEIGHT: u32 = 1000;
 /// Every pixel is the mean of this many drawn ones along each side: the drawing library does not smooth lines.
 const OVERSAMPLING: u32 = 3;
 
-/// Blue and vermillion of Okabe and Ito's palette, told apart with any colour vision
+/// Sky blue and vermillion of Okabe and Ito's palette, told apart with any colour vision
 /// (<https://jfly.uni-koeln.de/color/>).
-const TRAIN_COLOUR: RGBColor = RGBColor(0, 114, 178);
-const TEST_COLOUR: RGBColor = RGBColor(213, 94, 0);
+const TRAIN: Stroke = Stroke { colour: RGBColor(86, 180, 233), width: 10, dashes: None, marker: 11 };
+const TEST: Stroke = Stroke { colour: RGBColor(213, 94, 0), width: 4, dashes: Some((16.0, 10.0)), marker: 6 };
 const TEXT_COLOUR: RGBColor = RGBColor(34, 34, 34);
 const FAINT_TEXT_COLOUR: RGBColor = RGBColor(100, 100, 100);
 const AXIS_COLOUR: RGBColor = RGBColor(120, 120, 120);
 const GRID_COLOUR: RGBColor = RGBColor(228, 228, 228);
 
-/// Width of a curve in pixels of the finished plot.
-const CURVE_WIDTH: u32 = 4;
+/// How a curve is drawn, in pixels of the finished plot.
+#[derive(Clone, Copy)]
+struct Stroke {
+    colour: RGBColor,
+    width: u32,
+    /// Lengths of a dash and of the gap after it.
+    dashes: Option<(f64, f64)>,
+    /// Radius of the markers of single epochs.
+    marker: i32,
+}
+
 /// Up to this many epochs, every one has a marker.
 const MOST_MARKED_EPOCHS: usize = 20;
+/// The detail shows the epochs after this share of the run.
+const DETAIL_FROM: f64 = 0.2;
+/// So many characters of the text under the title have room.
+const MOST_CHARACTERS: usize = 105;
 
 const FONT: &str = "DejaVu Sans";
 static FONT_FILE: &[u8] = include_bytes!("../../assets/DejaVuSans-Latin1.ttf");
@@ -52,35 +69,36 @@ impl PlotError {
 }
 
 /// `loss_image.png`: the mean loss of both splits over the epochs, the loss axis from 0 to 2.5. Every loss is finite.
+/// `run` says which run it was: data, seed, backend.
 ///
 /// # Errors
 /// If the drawing library fails.
-pub fn loss_image(epochs: &[EpochMetrics]) -> Result<Vec<u8>, PlotError> {
+pub fn loss_image(epochs: &[EpochMetrics], run: &str) -> Result<Vec<u8>, PlotError> {
     Plot {
         title: "Mean loss",
         value_label: "mean cross-entropy loss",
         top: 2.5,
-        ticks: 5,
+        step: 0.5,
         value: |metrics| metrics.loss,
         shown: |loss| if loss < 1000.0 { format!("{loss:.4}") } else { format!("{loss:.1e}") },
     }
-    .png(epochs)
+    .png(epochs, run)
 }
 
-/// `accuracy_image.png`: the accuracy of both splits over the epochs, the accuracy axis from 0 to 1.
+/// `accuracy_image.png`: the accuracy of both splits over the epochs, the accuracy axis from 0 to 1. `run` as above.
 ///
 /// # Errors
 /// If the drawing library fails.
-pub fn accuracy_image(epochs: &[EpochMetrics]) -> Result<Vec<u8>, PlotError> {
+pub fn accuracy_image(epochs: &[EpochMetrics], run: &str) -> Result<Vec<u8>, PlotError> {
     Plot {
         title: "Accuracy",
         value_label: "accuracy (share of correct predictions)",
         top: 1.0,
-        ticks: 10,
+        step: 0.1,
         value: Metrics::accuracy,
         shown: |accuracy| format!("{:.2} %", 100.0 * accuracy),
     }
-    .png(epochs)
+    .png(epochs, run)
 }
 
 /// One quantity over the epochs.
@@ -89,8 +107,8 @@ struct Plot {
     value_label: &'static str,
     /// The upper end of the value axis, which starts at 0.
     top: f64,
-    /// Steps of the value axis.
-    ticks: u32,
+    /// Between two numbers of the value axis.
+    step: f64,
     value: fn(&Metrics) -> f64,
     shown: fn(f64) -> String,
 }
@@ -98,39 +116,66 @@ struct Plot {
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 impl Plot {
-    fn png(&self, epochs: &[EpochMetrics]) -> Result<Vec<u8>, PlotError> {
+    fn png(&self, epochs: &[EpochMetrics], run: &str) -> Result<Vec<u8>, PlotError> {
         let size = (WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING);
         let mut canvas = RgbImage::new(size.0, size.1);
         {
             let area = BitMapBackend::with_buffer(&mut canvas, size).into_drawing_area();
-            self.draw(epochs, &area)?;
+            self.draw(epochs, run, &area)?;
             area.present().map_err(PlotError::new)?;
         }
         encode(&thumbnail(&canvas, WIDTH, HEIGHT))
     }
 
-    fn draw(&self, epochs: &[EpochMetrics], area: &Area<'_>) -> Result<(), PlotError> {
+    fn draw(&self, epochs: &[EpochMetrics], run: &str, area: &Area<'_>) -> Result<(), PlotError> {
         register_font(FONT, FontStyle::Normal, FONT_FILE).map_err(|_| PlotError::new("its font is damaged"))?;
         area.fill(&WHITE).map_err(PlotError::new)?;
         let caption = |text: &str, style: TextStyle<'_>, y| {
             area.draw(&Text::new(text.to_owned(), (scaled(150), scaled(y)), style)).map_err(PlotError::new)
         };
-        caption(self.title, text(44, TEXT_COLOUR), 36)?;
-        caption(&self.summary(epochs), text(26, FAINT_TEXT_COLOUR), 96)?;
-
-        let frame = Frame { last: epochs.last().map_or(1, |epoch| epoch.epoch), top: self.top };
-        self.draw_axes(&frame, area)?;
-        for (points, colour) in self.curves(epochs) {
-            for piece in below(&points, self.top) {
-                let path: Vec<_> = piece.into_iter().map(|point| frame.place(point)).collect();
-                draw_curve(&path, colour, area)?;
-            }
-            let marked = if points.len() <= MOST_MARKED_EPOCHS { &points[..] } else { &[] };
-            for &point in marked.iter().filter(|point| point.1 <= self.top) {
-                area.draw(&Circle::new(frame.place(point), scaled(8), colour.filled())).map_err(PlotError::new)?;
+        caption(self.title, text(44, TEXT_COLOUR), 30)?;
+        caption(&shortened(run), text(26, FAINT_TEXT_COLOUR), 88)?;
+        caption(&self.summary(epochs), text(26, FAINT_TEXT_COLOUR), 124)?;
+        let frames = [self.whole(epochs), self.detail(epochs)];
+        for frame in &frames {
+            self.draw_axes(frame, area)?;
+            for (points, stroke) in self.curves(epochs) {
+                for piece in frame.within(&points) {
+                    let path: Vec<_> = piece.into_iter().map(|point| frame.exactly(point)).collect();
+                    draw_curve(&path, stroke, area)?;
+                }
+                let marked = if points.len() <= MOST_MARKED_EPOCHS { &points[..] } else { &[] };
+                for &point in marked.iter().filter(|point| frame.holds(point.1)) {
+                    let marker = Circle::new(frame.place(point), scaled(stroke.marker), stroke.colour.filled());
+                    area.draw(&marker).map_err(PlotError::new)?;
+                }
             }
         }
         legend(area)
+    }
+
+    /// The axis that is the same for every run.
+    fn whole(&self, epochs: &[EpochMetrics]) -> Frame {
+        Frame { left: 150.0, right: 930.0, last: last(epochs), bottom: 0.0, top: self.top, step: self.step }
+    }
+
+    /// The least axis between round numbers that has all values of the later epochs.
+    fn detail(&self, epochs: &[EpochMetrics]) -> Frame {
+        let last = last(epochs);
+        let later = epochs.iter().filter(|epoch| f64::from(epoch.epoch) > DETAIL_FROM * f64::from(last));
+        let values = later.flat_map(|epoch| [&epoch.train, &epoch.test]).map(self.value);
+        let (mut low, mut high) = (self.top, 0.0_f64);
+        for value in values.filter(|&value| value <= self.top) {
+            (low, high) = (low.min(value), high.max(value));
+        }
+        if low > high {
+            (low, high) = (0.0, self.top);
+        }
+        // The middle of equal values, or of hardly different ones.
+        let step = round_step(((high - low) / 8.0).max(self.top / 10_000.0));
+        let bottom = ((low / step).floor() * step).max(0.0);
+        let top = ((high / step).ceil() * step).clamp(bottom + step, self.top.max(bottom + step));
+        Frame { left: 1080.0, right: 1860.0, last, bottom, top, step }
     }
 
     /// The grid, the numbers at it and what they mean.
@@ -144,34 +189,33 @@ impl Plot {
         };
         let numbers = text(26, TEXT_COLOUR);
         let last = f64::from(frame.last);
-        for tick in 0..=self.ticks {
-            let value = f64::from(tick) * self.top / f64::from(self.ticks);
+        for value in frame.ticks() {
             stroke((0.0, value), (last, value), line(GRID_COLOUR, 2))?;
             let (x, y) = frame.place((0.0, value));
             let right = numbers.pos(Pos::new(HPos::Right, VPos::Center));
-            write(&format!("{value:.1}"), right, (x - scaled(16), y + to_middle(26)))?;
+            write(&frame.number(value), right, (x - scaled(14), y + to_middle(26)))?;
         }
         for epoch in epoch_ticks(frame.last).map(f64::from) {
-            stroke((epoch, 0.0), (epoch, self.top), line(GRID_COLOUR, 2))?;
-            let (x, y) = frame.place((epoch, 0.0));
+            stroke((epoch, frame.bottom), (epoch, frame.top), line(GRID_COLOUR, 2))?;
+            let (x, y) = frame.place((epoch, frame.bottom));
             write(&format!("{epoch}"), numbers.pos(Pos::new(HPos::Center, VPos::Top)), (x, y + scaled(20)))?;
         }
-        stroke((0.0, 0.0), (last, 0.0), line(AXIS_COLOUR, 2))?;
-        stroke((0.0, 0.0), (0.0, self.top), line(AXIS_COLOUR, 2))?;
+        stroke((0.0, frame.bottom), (last, frame.bottom), line(AXIS_COLOUR, 2))?;
+        stroke((0.0, frame.bottom), (0.0, frame.top), line(AXIS_COLOUR, 2))?;
         let names = text(28, TEXT_COLOUR);
-        let (x, _) = frame.place((last / 2.0, 0.0));
+        let (x, _) = frame.place((last / 2.0, frame.bottom));
         write("epoch", names.pos(Pos::new(HPos::Center, VPos::Bottom)), (x, scaled(HEIGHT as i32 - 30)))?;
         let upright = names.transform(FontTransform::Rotate270).pos(Pos::new(HPos::Center, VPos::Top));
-        let (_, y) = frame.place((0.0, self.top / 2.0));
-        write(self.value_label, upright, (scaled(30), y))
+        let (x, y) = frame.place((0.0, f64::midpoint(frame.bottom, frame.top)));
+        write(self.value_label, upright, (x - scaled(120), y))
     }
 
-    /// The curves in the order of drawing: points (epoch, value), and their colour.
-    fn curves(&self, epochs: &[EpochMetrics]) -> [(Vec<Point>, RGBColor); 2] {
+    /// The curves in the order of drawing: points (epoch, value), and how they look.
+    fn curves(&self, epochs: &[EpochMetrics]) -> [(Vec<Point>, Stroke); 2] {
         let points = |split: fn(&EpochMetrics) -> &Metrics| {
             epochs.iter().map(|epoch| (f64::from(epoch.epoch), (self.value)(split(epoch)))).collect()
         };
-        [(points(|epoch| &epoch.train), TRAIN_COLOUR), (points(|epoch| &epoch.test), TEST_COLOUR)]
+        [(points(|epoch| &epoch.train), TRAIN), (points(|epoch| &epoch.test), TEST)]
     }
 
     /// The last values, and whether some do not fit the axis.
@@ -184,26 +228,90 @@ impl Plot {
     }
 }
 
+/// What stands under the title: which run it was.
+pub fn named(dataset: &str, seed: u64, backend: &str) -> String {
+    format!("{dataset}; seed {seed}; {backend}")
+}
+
+/// The last epoch of the axis.
+fn last(epochs: &[EpochMetrics]) -> u32 {
+    epochs.last().map_or(1, |epoch| epoch.epoch)
+}
+
+/// As much of a text as has room, in characters that the font has: Latin-1.
+fn shortened(text: &str) -> String {
+    let known = |character: char| match character {
+        ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => character,
+        _ => '?',
+    };
+    let count = text.chars().count();
+    let kept = if count > MOST_CHARACTERS { MOST_CHARACTERS - 3 } else { count };
+    text.chars().take(kept).map(known).chain("...".chars().filter(|_| kept < count)).collect()
+}
+
 /// Epoch and value.
 type Point = (f64, f64);
 
-/// The plane of the curves: epochs 0 to `last` from left to right, values 0 to `top` upwards.
+/// A plane of the curves: epochs 0 to `last` from left to right, values `bottom` to `top` upwards.
 struct Frame {
+    /// The sides, in pixels of the finished plot.
+    left: f64,
+    right: f64,
     last: u32,
+    bottom: f64,
     top: f64,
+    /// Between two numbers of the value axis.
+    step: f64,
 }
 
 impl Frame {
-    /// Where a point is drawn.
-    fn place(&self, (epoch, value): Point) -> (i32, i32) {
-        const LEFT: f64 = 150.0;
-        const RIGHT: f64 = 1540.0;
-        const TOP: f64 = 160.0;
+    /// Where a point lies, in drawn pixels.
+    fn exactly(&self, (epoch, value): Point) -> Point {
+        const TOP: f64 = 190.0;
         const BOTTOM: f64 = 880.0;
-        let x = LEFT + (RIGHT - LEFT) * epoch / f64::from(self.last);
-        let y = BOTTOM - (BOTTOM - TOP) * value / self.top;
-        ((x * f64::from(OVERSAMPLING)).round() as i32, (y * f64::from(OVERSAMPLING)).round() as i32)
+        let x = self.left + (self.right - self.left) * epoch / f64::from(self.last);
+        let y = BOTTOM - (BOTTOM - TOP) * (value - self.bottom) / (self.top - self.bottom);
+        (x * f64::from(OVERSAMPLING), y * f64::from(OVERSAMPLING))
     }
+
+    /// Where a point is drawn.
+    fn place(&self, point: Point) -> (i32, i32) {
+        rounded(self.exactly(point))
+    }
+
+    fn holds(&self, value: f64) -> bool {
+        (self.bottom..=self.top).contains(&value)
+    }
+
+    /// The pieces of a curve that lie in the plane, cut where the straight lines between its points leave it.
+    fn within(&self, points: &[Point]) -> Vec<Vec<Point>> {
+        // Seen from the bottom's side, what is above it is below.
+        let flipped = |points: &[Point]| points.iter().map(|&(x, y)| (x, -y)).collect::<Vec<_>>();
+        let above = |piece: Vec<Point>| below(&flipped(&piece), -self.bottom);
+        below(points, self.top).into_iter().flat_map(above).map(|piece| flipped(&piece)).collect()
+    }
+
+    /// The numbers of the value axis.
+    fn ticks(&self) -> impl Iterator<Item = f64> {
+        let count = ((self.top - self.bottom) / self.step).round() as u32;
+        (0..=count).map(|tick| self.bottom + f64::from(tick) * self.step)
+    }
+
+    /// A number of the value axis, with as many decimals as tell it from its neighbours.
+    fn number(&self, value: f64) -> String {
+        let decimals = (-self.step.log10()).ceil().max(1.0) as usize;
+        format!("{value:.decimals$}")
+    }
+}
+
+fn rounded((x, y): Point) -> (i32, i32) {
+    (x.round() as i32, y.round() as i32)
+}
+
+/// The least of 1, 2 or 5 times a power of ten that is not below `least`.
+fn round_step(least: f64) -> f64 {
+    let power = 10.0_f64.powf(least.log10().floor());
+    [1.0, 2.0, 5.0, 10.0].map(|digit| digit * power).into_iter().find(|&step| step >= least).unwrap_or(10.0 * power)
 }
 
 /// Multiples of 1, 2 or 5 times a power of ten, at most eleven of them, from 0 up to `last`.
@@ -238,25 +346,63 @@ fn below(points: &[Point], top: f64) -> Vec<Vec<Point>> {
 }
 
 /// Draws a path with round joins; those of the library's own are spikes where a curve turns sharply.
-fn draw_curve(path: &[(i32, i32)], colour: RGBColor, area: &Area<'_>) -> Result<(), PlotError> {
-    for segment in path.array_windows::<2>() {
-        area.draw(&PathElement::new(segment.as_slice(), line(colour, CURVE_WIDTH))).map_err(PlotError::new)?;
-    }
-    for &join in path.iter().skip(1).rev().skip(1) {
-        let radius = scaled(CURVE_WIDTH as i32) / 2;
-        area.draw(&Circle::new(join, radius, colour.filled())).map_err(PlotError::new)?;
+fn draw_curve(path: &[Point], stroke: Stroke, area: &Area<'_>) -> Result<(), PlotError> {
+    let scale = f64::from(OVERSAMPLING);
+    let pieces = match stroke.dashes {
+        None => vec![path.to_vec()],
+        Some((dash, gap)) => dashed(path, dash * scale, gap * scale),
+    };
+    for piece in pieces {
+        let piece: Vec<_> = piece.into_iter().map(rounded).collect();
+        for segment in piece.array_windows::<2>() {
+            let element = PathElement::new(segment.as_slice(), line(stroke.colour, stroke.width));
+            area.draw(&element).map_err(PlotError::new)?;
+        }
+        for &join in piece.iter().skip(1).rev().skip(1) {
+            let radius = scaled(stroke.width as i32) / 2;
+            area.draw(&Circle::new(join, radius, stroke.colour.filled())).map_err(PlotError::new)?;
+        }
     }
     Ok(())
 }
 
-/// Names the colours, right of the title, where no curve can be.
+/// The pieces of a path that dashes of such a length and such gaps between them leave.
+fn dashed(path: &[Point], dash: f64, gap: f64) -> Vec<Vec<Point>> {
+    let mut pieces = Vec::new();
+    let mut piece: Vec<Point> = path.first().copied().into_iter().collect();
+    let (mut drawing, mut left) = (true, dash);
+    for &[(x0, y0), (x1, y1)] in path.array_windows::<2>() {
+        let length = (x1 - x0).hypot(y1 - y0);
+        let mut done = 0.0;
+        while length - done > left {
+            done += left;
+            let at = (x0 + (x1 - x0) * done / length, y0 + (y1 - y0) * done / length);
+            if drawing {
+                piece.push(at);
+                pieces.push(std::mem::take(&mut piece));
+            } else {
+                piece.push(at);
+            }
+            drawing = !drawing;
+            left = if drawing { dash } else { gap };
+        }
+        left -= length - done;
+        if drawing {
+            piece.push((x1, y1));
+        }
+    }
+    pieces.extend(Some(piece).filter(|piece| piece.len() > 1));
+    pieces
+}
+
+/// Names the curves, right of the title, where no curve can be.
 fn legend(area: &Area<'_>) -> Result<(), PlotError> {
-    let middle = scaled(64);
-    for (left, name, colour) in [(1240, "train", TRAIN_COLOUR), (1410, "test", TEST_COLOUR)] {
-        let stroke = [(scaled(left), middle), (scaled(left + 56), middle)];
-        area.draw(&PathElement::new(stroke, line(colour, 6))).map_err(PlotError::new)?;
+    let middle = scaled(58);
+    for (left, name, stroke) in [(1480, "train", TRAIN), (1680, "test", TEST)] {
+        let path = [left, left + 80].map(|x| (f64::from(scaled(x)), f64::from(middle)));
+        draw_curve(&path, stroke, area)?;
         let style = text(30, TEXT_COLOUR).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(name, (scaled(left + 70), middle + to_middle(30)), style)).map_err(PlotError::new)?;
+        area.draw(&Text::new(name, (scaled(left + 96), middle + to_middle(30)), style)).map_err(PlotError::new)?;
     }
     Ok(())
 }
@@ -307,9 +453,17 @@ mod tests {
         image
     }
 
-    /// The colour at a point of the plane of the curves.
+    const TRAIN_COLOUR: RGBColor = TRAIN.colour;
+    const TEST_COLOUR: RGBColor = TEST.colour;
+
+    /// The panel with the whole axis.
+    fn whole(last: u32, top: f64) -> Frame {
+        Frame { left: 150.0, right: 930.0, last, bottom: 0.0, top, step: 1.0 }
+    }
+
+    /// The colour at a point of the whole panel.
     fn colour_at(image: &RgbImage, last: u32, top: f64, point: Point) -> RGBColor {
-        let (x, y) = Frame { last, top }.place(point);
+        let (x, y) = whole(last, top).place(point);
         let [red, green, blue] = image.get_pixel(x as u32 / OVERSAMPLING, y as u32 / OVERSAMPLING).0;
         RGBColor(red, green, blue)
     }
@@ -317,8 +471,8 @@ mod tests {
     #[test]
     fn both_curves_pass_through_their_values() {
         let values = [(0.2, 0.8), (0.3, 0.7), (0.4, 0.6)];
-        let loss = decode(&loss_image(&epochs(&values)).unwrap());
-        let accuracy = decode(&accuracy_image(&epochs(&values)).unwrap());
+        let loss = decode(&loss_image(&epochs(&values), "data, seed 0").unwrap());
+        let accuracy = decode(&accuracy_image(&epochs(&values), "data, seed 0").unwrap());
         for (image, top) in [(loss, 2.5), (accuracy, 1.0)] {
             for (epoch, (train, test)) in (1..).zip(values) {
                 assert_eq!(colour_at(&image, 3, top, (f64::from(epoch), train)), TRAIN_COLOUR);
@@ -329,19 +483,114 @@ mod tests {
         }
     }
 
+    /// The brightness of a colour on a screen without colours (ITU-R BT.601).
+    fn luma(RGBColor(red, green, blue): RGBColor) -> f64 {
+        0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue)
+    }
+
+    #[test]
+    fn equal_curves_are_both_seen_and_told_apart_without_colours() {
+        assert!(luma(TRAIN_COLOUR) - luma(TEST_COLOUR) > 35.0);
+        let image = decode(&loss_image(&epochs(&[(1.0, 1.0); 40]), "").unwrap());
+        // Along the curve the dashes of the one and the other between them, above and below the dashes the other alone.
+        let along: Vec<_> =
+            (100..3900).map(|step| colour_at(&image, 40, 2.5, (f64::from(step) / 100.0, 1.0))).collect();
+        for colour in [TRAIN_COLOUR, TEST_COLOUR] {
+            let share = along.iter().filter(|&&found| found == colour).count() as f64 / along.len() as f64;
+            assert!((0.2..0.7).contains(&share), "{colour:?} {share}");
+        }
+        let (x, y) = whole(40, 2.5).place((20.0, 1.0));
+        let edge = |offset: i32| image.get_pixel(x as u32 / OVERSAMPLING, (y / 3 + offset) as u32).0;
+        assert_eq!([edge(-4), edge(4)], [[86, 180, 233]; 2]);
+    }
+
+    #[test]
+    fn the_detail_shows_what_the_whole_axis_flattens() {
+        let values: Vec<_> = (0..50).map(|epoch| if epoch < 5 { (0.3, 0.3) } else { (0.970, 0.975) }).collect();
+        let run = epochs(&values);
+        let accuracy = Plot {
+            title: "",
+            value_label: "",
+            top: 1.0,
+            step: 0.1,
+            value: Metrics::accuracy,
+            shown: |accuracy| accuracy.to_string(),
+        };
+        let apart = |frame: &Frame| frame.place((50.0, 0.970)).1 - frame.place((50.0, 0.975)).1;
+        let [whole, detail] = [accuracy.whole(&run), accuracy.detail(&run)];
+        assert!(apart(&whole) < scaled(5) && apart(&detail) > scaled(400));
+        assert_eq!((whole.bottom, whole.top), (0.0, 1.0), "the tutorial's axis");
+        let numbers: Vec<_> = detail.ticks().map(|tick| detail.number(tick)).collect();
+        assert!(numbers.contains(&"0.970".into()) && numbers.contains(&"0.975".into()), "{numbers:?}");
+        // A run of one value, of none, and one that left every axis.
+        for run in [&[(0.5, 0.5); 3][..], &[], &[(7.0, 1e30)]] {
+            let frame = accuracy.detail(&epochs(run));
+            assert!(frame.bottom < frame.top && frame.ticks().count() <= 12, "{run:?}");
+        }
+    }
+
+    #[test]
+    fn dashes_go_on_around_corners() {
+        let dashes = dashed(&[(0.0, 0.0), (3.0, 0.0), (3.0, 4.0)], 4.0, 2.0);
+        assert_eq!(dashes, [vec![(0.0, 0.0), (3.0, 0.0), (3.0, 1.0)], vec![(3.0, 3.0), (3.0, 4.0)]]);
+        assert_eq!(dashed(&[], 4.0, 2.0), [] as [Vec<Point>; 0]);
+    }
+
+    #[test]
+    fn the_text_under_the_title_fits_and_has_known_letters() {
+        assert_eq!(shortened("größe; seed 0"), "größe; seed 0");
+        assert_eq!(shortened("数字\n\u{202e}"), "????");
+        assert_eq!(shortened(&"x".repeat(1000)).len(), MOST_CHARACTERS);
+    }
+
+    /// The README's pictures, drawn from the committed record. Where a change of the plots is wanted, the environment
+    /// variable DRAW writes them anew.
+    #[test]
+    fn the_committed_pictures_are_those_of_the_committed_record() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let record =
+            crate::report::RunRecord::parse(&std::fs::read(root.join("firmware/model/run.json")).unwrap()).unwrap();
+        let metrics = |loss: f64, accuracy: f64, count: u64| Metrics {
+            loss,
+            correct: (accuracy * count as f64).round() as u64,
+            count,
+        };
+        let epochs: Vec<_> = record
+            .epochs
+            .iter()
+            .map(|epoch| EpochMetrics {
+                epoch: epoch.epoch,
+                train: metrics(epoch.train_loss, epoch.train_accuracy, record.dataset.train_count),
+                test: metrics(epoch.test_loss, epoch.test_accuracy, record.dataset.test_count),
+            })
+            .collect();
+        let run = named(&record.dataset.name, record.settings.seed, &record.backend);
+        for (name, drawn) in [
+            ("loss_image.png", loss_image(&epochs, &run).unwrap()),
+            ("accuracy_image.png", accuracy_image(&epochs, &run).unwrap()),
+        ] {
+            let path = root.join("docs/images").join(name);
+            if std::env::var_os("DRAW").is_some() {
+                std::fs::write(&path, &drawn).unwrap();
+            }
+            assert!(decode(&std::fs::read(&path).unwrap()) == decode(&drawn), "{name} is of another program");
+        }
+    }
+
     #[test]
     fn one_epoch_shows_as_two_markers() {
-        let image = decode(&loss_image(&epochs(&[(0.5, 1.2)])).unwrap());
+        let image = decode(&loss_image(&epochs(&[(0.5, 1.2)]), "data, seed 0").unwrap());
         assert_eq!(colour_at(&image, 1, 2.5, (1.0, 0.5)), TRAIN_COLOUR);
         assert_eq!(colour_at(&image, 1, 2.5, (1.0, 1.2)), TEST_COLOUR);
     }
 
     #[test]
     fn losses_beyond_the_axis_leave_the_rest_of_the_picture_alone() {
-        let image = decode(&loss_image(&epochs(&[(900.0, 1.0), (2.0, 1e30), (f64::MAX, 0.5)])).unwrap());
-        let (_, top) = Frame { last: 3, top: 2.5 }.place((0.0, 2.5));
-        // Below the legend and above the axis, less half a stroke, there is only grey text.
-        for y in 80..top as u32 / OVERSAMPLING - 4 {
+        let image =
+            decode(&loss_image(&epochs(&[(900.0, 1.0), (2.0, 1e30), (f64::MAX, 0.5)]), "data, seed 0").unwrap());
+        let (_, top) = whole(3, 2.5).place((0.0, 2.5));
+        // Below the legend and above the axis, less what a broad line needs to end, there is only grey text.
+        for y in 80..top as u32 / OVERSAMPLING - 2 * TRAIN.width {
             for x in 0..WIDTH {
                 let [red, green, blue] = image.get_pixel(x, y).0;
                 assert!(red.abs_diff(green) < 3 && green.abs_diff(blue) < 3, "colour at {x}, {y}");
@@ -354,15 +603,15 @@ mod tests {
     fn runs_of_any_length_are_drawn_the_same_way_twice() {
         for length in [0, 2, 1000] {
             let run: Vec<_> = (0..length).map(|i| (2.0 / f64::from(i + 1), 1.0 / f64::from(i + 1))).collect();
-            let png = loss_image(&epochs(&run)).unwrap();
+            let png = loss_image(&epochs(&run), "data, seed 0").unwrap();
             decode(&png);
-            assert_eq!(png, loss_image(&epochs(&run)).unwrap(), "{length}");
+            assert_eq!(png, loss_image(&epochs(&run), "data, seed 0").unwrap(), "{length}");
         }
     }
 
     #[test]
     fn the_embedded_font_writes_the_title() {
-        let image = decode(&loss_image(&[]).unwrap());
+        let image = decode(&loss_image(&[], "data, seed 0").unwrap());
         let dark = (150..350).any(|x| (30..80).any(|y| image.get_pixel(x, y).0[0] < 60));
         assert!(dark);
     }

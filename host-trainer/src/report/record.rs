@@ -4,6 +4,7 @@
 //! fingerprint of the parameters after every epoch, so that anyone can repeat the run and compare every epoch.
 //! Every floating-point number in it reads back as the bits that were written.
 
+use cnn_core::text::{breaks_line, is_one_line};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Dataset;
@@ -115,7 +116,7 @@ impl From<&trainer::Settings> for Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetRecord {
-    /// What people call it.
+    /// What people call it, [one line](cnn_core::text).
     pub name: String,
     /// SHA-256 of its contents (see [`crate::dataset::Dataset`]), 64 hexadecimal digits.
     #[serde(with = "crate::fingerprint::sha256")]
@@ -128,6 +129,7 @@ pub struct DatasetRecord {
 
 impl DatasetRecord {
     pub(crate) fn check(&self) -> Result<(), Inconsistent> {
+        one_line("dataset.name", &self.name)?;
         at_least_one("dataset.train_count", self.train_count)?;
         at_least_one("dataset.test_count", self.test_count)
     }
@@ -136,7 +138,7 @@ impl DatasetRecord {
 impl From<&Dataset> for DatasetRecord {
     fn from(dataset: &Dataset) -> Self {
         Self {
-            name: dataset.name.clone(),
+            name: as_line(&dataset.name),
             sha256: dataset.hash,
             train_count: dataset.train.len() as u64,
             test_count: dataset.test.len() as u64,
@@ -179,11 +181,11 @@ pub struct Seconds {
 pub struct EpochRecord {
     /// The epoch, counted from 1.
     pub epoch: u32,
-    /// Mean loss over the training split.
+    /// Mean loss over the training split, finite and not negative.
     pub train_loss: f64,
     /// Share of the training split predicted correctly, 0 to 1.
     pub train_accuracy: f64,
-    /// Mean loss over the test split.
+    /// Mean loss over the test split, finite and not negative.
     pub test_loss: f64,
     /// Share of the test split predicted correctly, 0 to 1.
     pub test_accuracy: f64,
@@ -267,8 +269,12 @@ impl RunRecord {
     }
 
     fn check(&self) -> Result<(), Inconsistent> {
+        one_line("versions.program", &self.versions.program)?;
         self.settings.check()?;
         self.dataset.check()?;
+        one_line("backend", &self.backend)?;
+        one_line("host.arch", &self.host.arch)?;
+        one_line("host.os", &self.host.os)?;
         not_negative("seconds.training", self.seconds.training)?;
         not_negative("seconds.evaluation", self.seconds.evaluation)?;
         not_negative("seconds.total", self.seconds.total)?;
@@ -280,10 +286,15 @@ impl RunRecord {
             let field = |name: &str| format!("{name} of epoch {expected}");
             require(u64::from(epoch.epoch) == expected, &field("the number"), epoch.epoch, expected)?;
             for (name, loss) in [("train_loss", epoch.train_loss), ("test_loss", epoch.test_loss)] {
-                require(loss.is_finite(), &field(name), loss, "finite")?;
+                not_negative(&field(name), loss)?;
             }
-            for (name, accuracy) in [("train_accuracy", epoch.train_accuracy), ("test_accuracy", epoch.test_accuracy)] {
-                require((0.0..=1.0).contains(&accuracy), &field(name), accuracy, "between 0 and 1")?;
+            let DatasetRecord { train_count, test_count, .. } = self.dataset;
+            for (name, accuracy, count) in [
+                ("train_accuracy", epoch.train_accuracy, train_count),
+                ("test_accuracy", epoch.test_accuracy, test_count),
+            ] {
+                let expected = format_args!("a number of images from 0 to {count} divided by {count}");
+                require(is_share(accuracy, count), &field(name), accuracy, expected)?;
             }
         }
         let (trained, planned) = (self.epochs.len(), self.settings.epochs as usize);
@@ -294,6 +305,17 @@ impl RunRecord {
             }
         }
     }
+}
+
+/// Whether an accuracy is that of a number of correct images among `count`, bit for bit.
+fn is_share(accuracy: f64, count: u64) -> bool {
+    let correct = (accuracy * count as f64).round();
+    (0.0..=1.0).contains(&accuracy) && (correct / count as f64).to_bits() == accuracy.to_bits()
+}
+
+/// A name or a description as the formats take it: � in place of characters that break the line or reorder it.
+pub(crate) fn as_line(name: &str) -> String {
+    name.replace(breaks_line, "\u{fffd}")
 }
 
 /// An error unless what is demanded of a value holds.
@@ -307,6 +329,11 @@ pub(crate) fn require(
         return Ok(());
     }
     Err(Inconsistent { field: field.into(), value: value.to_string(), expected: expected.to_string() })
+}
+
+/// Names and descriptions, which people are shown: one line each.
+pub(crate) fn one_line(field: &str, text: &str) -> Result<(), Inconsistent> {
+    require(is_one_line(text), field, format_args!("{text:?}"), "one line of plain text")
 }
 
 fn at_least_one(field: &str, value: impl Into<u64>) -> Result<(), Inconsistent> {
@@ -407,6 +434,16 @@ mod tests {
             ("/epochs/0/epoch", json!(0), "the number of epoch 1"),
             ("/epochs/1/epoch", json!(3), "the number of epoch 2"),
             ("/epochs/1/test_accuracy", json!(1.5), "test_accuracy of epoch 2"),
+            ("/epochs/0/train_accuracy", json!(0.5000001), "train_accuracy of epoch 1"),
+            ("/epochs/0/train_accuracy", json!((1.0f64 / 3.0).next_up()), "train_accuracy of epoch 1"),
+            ("/epochs/0/train_loss", json!(-1e-300), "train_loss of epoch 1"),
+            ("/dataset/train_count", json!(59_999), "train_accuracy of epoch 1"),
+            ("/dataset/name", json!("MNIST\nepoch   3  the same"), "dataset.name"),
+            ("/dataset/name", json!("\u{202e}TSINM"), "dataset.name"),
+            ("/backend", json!("cpu\u{1b}[2J"), "backend"),
+            ("/versions/program", json!("\u{85}"), "versions.program"),
+            ("/host/arch", json!("\u{2028}"), "host.arch"),
+            ("/host/os", json!("\r"), "host.os"),
             ("/epochs/1", json!([]), "EpochRecord"),
             ("/epochs/0/fingerprint", json!("abcd"), "string length"),
             ("/epochs/0/train_loss", json!(null), "null"),

@@ -29,7 +29,7 @@ impl Bound {
             chown(bound.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
             let works = bound.command(&["--version"]).output().is_ok_and(|output| output.status.success());
             if !works {
-                println!("skipped: root cannot become nobody here");
+                skipped::skip("root cannot become nobody here");
                 return None;
             }
         }

@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 mod checkpoints;
+#[cfg(target_os = "linux")]
+mod devices;
 mod downloads;
 #[cfg(unix)]
 mod folders;
@@ -137,7 +139,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn help_of_every_command_reads_well_and_has_an_example() {
     let folder = TempDir::new().expect("a temporary folder");
-    let commands = ["train", "evaluate", "verify", "doctor", "predict", "summary", "export", "import"];
+    let commands =
+        ["train", "evaluate", "verify", "doctor", "predict", "summary", "export", "import", "board", "completions"];
     let with_command = commands.iter().map(std::slice::from_ref);
     for command in [&[][..]].into_iter().chain(with_command) {
         let help = succeed(folder.path(), &[command, &["--help"]].concat());
@@ -405,7 +408,8 @@ fn ctrl_c_ends_cleanly_after_saving() {
     let rest: Vec<String> = lines.collect();
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(stderr(&output).contains("interrupted in epoch"), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert!(message.contains("interrupted in epoch") && message.contains("--resume goes on from there"), "{message}");
 
     let record = record(&folder.path().join("o"));
     let epochs = fingerprints(&record).len();
@@ -464,7 +468,7 @@ fn without_a_driver_cuda_is_refused_and_auto_takes_the_processor_and_says_why() 
     let folder = folder_with_data();
     let doctor = succeed(folder.path(), &["doctor", "--data", "data"]);
     if !doctor.contains("no NVIDIA driver") {
-        eprintln!("skipped: this machine has an NVIDIA driver");
+        skipped::skip("this machine has an NVIDIA driver");
         return;
     }
     for backend in ["cuda", "cuda-graph"] {

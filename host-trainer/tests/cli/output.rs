@@ -22,7 +22,7 @@ fn folder_with_run() -> TempDir {
 }
 
 /// Every command that prints a result, on the files of [`folder_with_run`].
-const SHORT: [&[&str]; 16] = [
+const SHORT: [&[&str]; 18] = [
     &["evaluate", "o/weights.postcard", "--data", "data"],
     &["evaluate", "o/weights.postcard", "--data", "data", "--json"],
     &["evaluate", "o/weights.postcard", "--data", "data", "--quiet"],
@@ -36,6 +36,8 @@ const SHORT: [&[&str]; 16] = [
     &["export", "o/weights.postcard", "net.safetensors"],
     &["verify", "o/run.json", "--data", "data"],
     &["verify", "--data", "data", "--epochs", "1", "--backend", "cpu"],
+    &["verify", "o/run.json", "--data", "data", "--json"],
+    &["completions", "bash"],
     &["--help"],
     &["help", "train"],
     &["--version"],
@@ -274,6 +276,20 @@ fn json_has_numbers_and_hexadecimal_fingerprints() {
     assert!(machine["cores"].as_u64() >= Some(1), "{machine}");
     assert!(machine["vectors"].as_array().is_some_and(|levels| levels.contains(&"portable".into())), "{machine}");
 
+    let verified = json(at, &["verify", "o/run.json", "--data", "data", "--json"]);
+    assert_eq!((&verified["equal"], &verified["difference"]), (&true.into(), &Value::Null));
+    assert_eq!(verified["epochs"][1], serde_json::json!({"epoch": 2, "fingerprint": last}));
+    let compared = json(at, &["verify", "--data", "data", "--epochs", "1", "--backend", "cpu", "--json"]);
+    assert_eq!((&compared["equal"], compared["backends"].as_array().map(Vec::len)), (&true.into(), Some(2)));
+    let mut changed = record.clone();
+    changed["epochs"][1]["fingerprint"] = changed["epochs"][0]["fingerprint"].clone();
+    fs::write(at.join("changed.json"), changed.to_string()).expect("written");
+    let args = ["verify", "changed.json", "--data", "data", "--json"];
+    fail(at, &args, 1, &["epoch 2: the record has the fingerprint"]);
+    let different: Value = serde_json::from_str(&stdout(&run_in(at, &args))).expect("JSON");
+    assert_eq!(different["equal"], false);
+    assert!(different["difference"].as_str().is_some_and(|told| told.starts_with("epoch 2")), "{different}");
+
     for args in [&["evaluate", "absent", "--json"][..], &["summary", "absent", "--json"]] {
         fail(at, args, 1, &["absent"]);
         assert_eq!(stdout(&run_in(at, args)), "");
@@ -313,4 +329,57 @@ fn without_a_terminal_there_are_no_blocks() {
     let folder = folder_with_run();
     let text = succeed(folder.path(), &["predict", "o/weights.postcard", "--data", "data", "--index", "3"]);
     assert!(text.contains('%') && !text.contains(['█', '▌', '▀', '\x1b']), "{text}");
+}
+
+#[test]
+fn messages_name_the_cause_and_the_next_step() {
+    let folder = folder_with_run();
+    let at = folder.path();
+    fail(at, &["predict", "absent"], 2, &["PICTURE", "--index"]);
+    fail(at, &["--seed", "-5"], 2, &["expected a whole number from 0 to 18446744073709551615"]);
+    fail(at, &["--epochs", "x"], 2, &["expected a whole number from 1 to 4294967295"]);
+    fail(at, &["--simd", "avx"], 2, &["avx512, avx2, sse2, neon, portable"]);
+    fail(at, &["board", "info"], 2, &["--port", "/dev/ttyACM0"]);
+    fail(at, &["board", "--port", "unix:absent", "info"], 1, &["unix:absent"]);
+    fail(at, &["board", "info", "--port", "unix:absent"], 1, &["unix:absent"]);
+    for command in ["train", "evaluate", "verify"] {
+        let help = succeed(at, &[command, "--help"]);
+        assert!(help.contains("avx512, avx2, sse2, neon, portable"), "{help}");
+    }
+    for words in ["/ 255 - 0.5) / 0.5", "Normalize((0.5,), (0.5,))"] {
+        assert!(succeed(at, &["export", "--help"]).contains(words));
+    }
+    assert!(succeed(at, &["summary", "o/weights.postcard"]).contains("(pixel / 255 - 0.5) / 0.5"));
+}
+
+#[test]
+fn a_shell_can_complete_every_command() {
+    let folder = TempDir::new().expect("a temporary folder");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = succeed(folder.path(), &["completions", shell]);
+        for word in ["evaluate", "--checkpoint-every", "completions", "keep-checkpoints"] {
+            assert!(script.contains(word.trim_start_matches("--")), "{shell}: {word}");
+        }
+    }
+    let quiet = succeed(folder.path(), &["--quiet", "completions", "bash"]);
+    assert_eq!(quiet, succeed(folder.path(), &["completions", "bash"]));
+    fail(folder.path(), &["completions", "abacus"], 2, &["bash", "fish", "zsh"]);
+}
+
+#[test]
+fn names_with_a_prefix_are_imported_and_the_prefix_is_told() {
+    use safetensors::SafeTensors;
+
+    let folder = folder_with_run();
+    let at = folder.path();
+    succeed(at, &["export", "o/weights.postcard", "net.safetensors"]);
+    let bytes = fs::read(at.join("net.safetensors")).expect("exported");
+    let tensors = SafeTensors::deserialize(&bytes).expect("valid");
+    let named = tensors.tensors().into_iter().map(|(name, view)| (format!("module._orig_mod.{name}"), view));
+    fs::write(at.join("wrapped.safetensors"), safetensors::serialize(named, None).expect("valid")).expect("written");
+    let output = run_in(at, &["import", "wrapped.safetensors", "back"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("'module._orig_mod.'"), "{}", stderr(&output));
+    let [trained, imported] = ["o/weights.postcard", "back"].map(|model| json(at, &["summary", model, "--json"]));
+    assert_eq!(trained["model"]["fingerprint"], imported["model"]["fingerprint"]);
 }

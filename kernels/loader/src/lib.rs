@@ -1,13 +1,16 @@
 //! The CUDA driver's functions, found when the program runs.
 //!
-//! `cust` calls the functions of `libcuda` by name and expects the linker to find them. This crate defines those names
-//! and forwards every call to `libcuda.so.1`, opened at the first call. Without that library every function returns
-//! CUDA_ERROR_NO_DEVICE, so the same binary runs on machines with and without a GPU.
+//! `cust` calls the functions of the CUDA driver by name and expects the linker to find them. This crate defines those
+//! names and forwards every call to the driver's library, opened at the first call. Without that library every function
+//! returns CUDA_ERROR_NO_DEVICE, so the same binary runs on machines with and without a GPU; a function that the library
+//! lacks returns CUDA_ERROR_NOT_FOUND, and [`missing_function`] names it.
 //!
 //! A crate that uses `cust` needs `use cuda_loader as _;`, or another use of this crate, or the linker drops it.
 //!
 //! Functions and types: NVIDIA's *CUDA Driver API* (<https://docs.nvidia.com/cuda/cuda-driver-api/>).
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments, missing_docs, reason = "NVIDIA documents the API")]
+
+mod library;
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_uchar, c_uint, c_ulonglong, c_ushort, c_void};
@@ -15,66 +18,64 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use cust_raw::*;
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-/// The driver's library, as every NVIDIA driver for Linux installs it.
-const DRIVER: &str = "libcuda.so.1";
-
-static PATH: OnceLock<&'static str> = OnceLock::new();
-
-/// Names another driver library, as tests without a GPU do.
-///
-/// # Panics
-/// If a driver function was called before, or another library was named.
-pub fn use_library(path: &'static str) {
-    let chosen = PATH.get_or_init(|| path);
-    assert_eq!(*chosen, path, "the driver library is already chosen");
-}
-
-/// Opens the driver's library.
-///
-/// # Errors
-/// What the system's loader says if the library is not there or cannot be opened.
-pub fn open() -> Result<(), &'static str> {
-    library().map(drop)
-}
-
-/// The driver library, kept open for the rest of the process.
-fn library() -> Result<&'static Library, &'static str> {
-    static LIBRARY: OnceLock<Result<Library, String>> = OnceLock::new();
-    let path = *PATH.get_or_init(|| DRIVER);
-    LIBRARY
-        // SAFETY: loading the driver runs its initialisers, as linking against it would.
-        .get_or_init(|| unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| error.to_string()))
-        .as_ref()
-        .map_err(String::as_str)
-}
+pub use library::{open, use_library};
 
 /// The address of a driver function; `name` ends in a nul.
 ///
 /// # Safety
 /// `F` must be the function's type.
 unsafe fn symbol<F: Copy>(name: &str) -> Result<F, CUresult> {
-    let library = library().map_err(|_| CUresult::CUDA_ERROR_NO_DEVICE)?;
+    let library = library::get().map_err(|_| CUresult::CUDA_ERROR_NO_DEVICE)?;
     // SAFETY: the caller vouches for the type; the library stays open.
     unsafe { library.get::<F>(name.as_bytes()) }.map(|function| *function).map_err(|_| CUresult::CUDA_ERROR_NOT_FOUND)
 }
 
-thread_local! {
-    /// The code of this thread's last driver call that failed.
-    static LAST_ERROR: Cell<u32> = const { Cell::new(0) };
+/// Why a driver call failed.
+#[derive(Clone, Copy)]
+enum Failure {
+    /// The driver, or this crate in its place, returned this code.
+    Code(u32),
+    /// The driver's library has no such function.
+    Missing(&'static str),
 }
 
-/// What the driver says of this thread's last call that failed: name, number and explanation.
+thread_local! {
+    /// The failure of this thread's last driver call that failed.
+    static LAST_FAILURE: Cell<Failure> = const { Cell::new(Failure::Code(0)) };
+}
+
+/// What is known of this thread's last driver call that failed: in the driver's words name, number and explanation, or
+/// which function the driver lacks.
 ///
 /// `cust` knows the codes of CUDA 11.4 alone; this also tells the newer ones apart.
 pub fn last_error() -> String {
-    let code = LAST_ERROR.get();
+    let code = match LAST_FAILURE.get() {
+        Failure::Code(code) => code,
+        Failure::Missing(function) => return format!("the driver has no function {function}"),
+    };
     let name = describe(c"cuGetErrorName", code).unwrap_or_else(|| "an error unknown to the driver".into());
     match describe(c"cuGetErrorString", code) {
         Some(text) if text != name => format!("{name} ({code}): {text}"),
         _ => format!("{name} ({code})"),
     }
+}
+
+/// The function that this thread's last driver call that failed did not find in the driver's library, if that was why.
+pub fn missing_function() -> Option<&'static str> {
+    match LAST_FAILURE.get() {
+        Failure::Code(_) => None,
+        Failure::Missing(function) => Some(function),
+    }
+}
+
+/// Notes why `function` cannot be called.
+fn not_called(function: &'static str, code: CUresult) -> CUresult {
+    LAST_FAILURE.set(match code {
+        CUresult::CUDA_ERROR_NOT_FOUND => Failure::Missing(function),
+        other => Failure::Code(other as u32),
+    });
+    code
 }
 
 /// Calls `cuGetErrorName` or `cuGetErrorString`.
@@ -96,7 +97,7 @@ fn describe(function: &CStr, code: u32) -> Option<String> {
 /// CUDA_ERROR_UNKNOWN.
 fn checked(code: u32) -> CUresult {
     if code != 0 {
-        LAST_ERROR.set(code);
+        LAST_FAILURE.set(Failure::Code(code));
     }
     match code {
         0..=8
@@ -130,7 +131,7 @@ macro_rules! driver {
             match FUNCTION.get_or_init(|| unsafe { symbol(concat!(stringify!($name), "\0")) }) {
                 // SAFETY: the caller keeps the driver's contract, which NVIDIA documents.
                 Ok(function) => checked(unsafe { function($($arg),*) }),
-                Err(code) => *code,
+                Err(code) => not_called(stringify!($name), *code),
             }
         }
     )*}

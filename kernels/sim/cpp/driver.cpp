@@ -1,7 +1,9 @@
 // A libcuda.so.1 for tests: those functions of the driver that the trainer calls, with the kernels on the CPU: their
 // compiled sources, or their PTX on a machine. Everything happens at once and in order, whatever the stream. Tests choose
-// the device and its faults through cuda_sim_set.
+// the devices and their faults through cuda_sim_set; whoever runs a program on it, by the variable CUDA_SIM, a list such
+// as "devices=2 1.compute_capability=61".
 #include <map>
+#include <sstream>
 #include <string>
 
 #include "cuda_sim.h"
@@ -19,6 +21,7 @@ enum {
     SUCCESS = 0,
     INVALID_VALUE = 1,
     OUT_OF_MEMORY = 2,
+    DEVICE_UNAVAILABLE = 46,
     NO_DEVICE = 100,
     INVALID_DEVICE = 101,
     INVALID_PTX = 218,
@@ -36,11 +39,43 @@ const std::map<std::string, unsigned> defaults = {
     {"compute_capability", 70},
     {"cooperative_launch", 1},
     {"memory_megabytes", 1u << 20},
+    {"device_error", 0},
+    {"describe_error", 0},
+    {"compute_mode", 0},
     {"context_error", 0},
     {"invalid_ptx", 0},
     {"launches_until_lost", ~0u},
 };
 std::map<std::string, unsigned> settings = defaults;
+
+// Sets one of `settings` for all devices, or for one whose number comes before a point. False if there is no such.
+bool set(const std::string &name, unsigned value) {
+    const size_t point = name.find('.');
+    if (!defaults.count(point == std::string::npos ? name : name.substr(point + 1))) return false;
+    settings[name] = value;
+    return true;
+}
+const bool from_environment = [] {
+    const char *list = getenv("CUDA_SIM");
+    std::istringstream words(list ? list : "");
+    for (std::string word; words >> word;) {
+        const size_t equals = word.find('=');
+        if (equals == std::string::npos || !set(word.substr(0, equals), (unsigned)atoi(&word[equals + 1]))) {
+            fprintf(stderr, "cuda-sim: CUDA_SIM has '%s'\n", word.c_str());
+            abort();
+        }
+    }
+    return true;
+}();
+
+// A setting as it holds for one device.
+unsigned of_device(int device, const char *name) {
+    const auto own = settings.find(std::to_string(device) + "." + name);
+    return own == settings.end() ? settings[name] : own->second;
+}
+
+// The device whose primary context is current.
+int current = 0;
 
 std::map<unsigned long long, size_t> allocations;
 size_t allocated = 0;
@@ -95,7 +130,7 @@ int launch(void *function, const SimLaunch &shape, void **arguments) {
     Kernel *kernel = static_cast<Kernel *>(function);
     if (shape.shared_bytes > kernel->shared_limit) return INVALID_VALUE;
     const unsigned blocks = shape.grid.x * shape.grid.y * shape.grid.z;
-    if (shape.cooperative && blocks > settings["multiprocessors"]) return COOPERATIVE_LAUNCH_TOO_LARGE;
+    if (shape.cooperative && blocks > of_device(current, "multiprocessors")) return COOPERATIVE_LAUNCH_TOO_LARGE;
     std::vector<std::vector<char>> copies;  // a captured launch outlives its arguments
     for (size_t i = 0; i < kernel->argument_sizes.size(); i++) {
         const char *argument = static_cast<char *>(arguments[i]);
@@ -135,7 +170,7 @@ const char *error_name(int code) {
         case SUCCESS: return "CUDA_SUCCESS";
         case INVALID_VALUE: return "CUDA_ERROR_INVALID_VALUE";
         case OUT_OF_MEMORY: return "CUDA_ERROR_OUT_OF_MEMORY";
-        case 46: return "CUDA_ERROR_DEVICE_UNAVAILABLE";
+        case DEVICE_UNAVAILABLE: return "CUDA_ERROR_DEVICE_UNAVAILABLE";
         case NO_DEVICE: return "CUDA_ERROR_NO_DEVICE";
         case INVALID_DEVICE: return "CUDA_ERROR_INVALID_DEVICE";
         case INVALID_PTX: return "CUDA_ERROR_INVALID_PTX";
@@ -153,13 +188,8 @@ using Address = unsigned long long;
 
 extern "C" {
 
-// Sets one of `settings`; 1 if there is no such.
-int cuda_sim_set(const char *name, unsigned value) {
-    auto setting = settings.find(name);
-    if (setting == settings.end()) return 1;
-    setting->second = value;
-    return 0;
-}
+// `set`; 1 if there is no such setting.
+int cuda_sim_set(const char *name, unsigned value) { return set(name, value) ? 0 : 1; }
 // Gives every setting its default again; the compiled sources run.
 int cuda_sim_reset() { return settings = defaults, machine = nullptr, 0; }
 // From now on PTX runs, on `other`. All of the device's memory has been given back.
@@ -173,27 +203,36 @@ int cuGetErrorString(int code, const char **text) { return cuGetErrorName(code, 
 int cuDeviceGetCount(int *count) { return *count = (int)settings["devices"], SUCCESS; }
 int cuDeviceGet(int *device, int ordinal) {
     *device = ordinal;
-    return ordinal < (int)settings["devices"] ? SUCCESS : INVALID_DEVICE;
+    return ordinal < (int)settings["devices"] ? (int)of_device(ordinal, "device_error") : INVALID_DEVICE;
 }
-int cuDeviceGetName(char *name, int length, int) { return snprintf(name, (size_t)length, "simulated GPU"), SUCCESS; }
-int cuDeviceGetAttribute(int *value, int attribute, int) {
+int cuDeviceGetName(char *name, int length, int device) {
+    snprintf(name, (size_t)length, "simulated GPU");
+    return (int)of_device(device, "describe_error");
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    const auto tell = [&](unsigned of_this) { return *value = (int)of_this, (int)of_device(device, "describe_error"); };
     switch (attribute) {
-        case 16: return *value = (int)settings["multiprocessors"], SUCCESS;
-        case 75: return *value = (int)settings["compute_capability"] / 10, SUCCESS;
-        case 76: return *value = (int)settings["compute_capability"] % 10, SUCCESS;
-        case 95: return *value = (int)settings["cooperative_launch"], SUCCESS;
+        case 16: return tell(of_device(device, "multiprocessors"));
+        case 20: return tell(of_device(device, "compute_mode"));
+        case 75: return tell(of_device(device, "compute_capability") / 10);
+        case 76: return tell(of_device(device, "compute_capability") % 10);
+        case 95: return tell(of_device(device, "cooperative_launch"));
         default: return INVALID_VALUE;
     }
 }
-int cuDeviceTotalMem_v2(size_t *bytes, int) {
-    return *bytes = (size_t)settings["memory_megabytes"] << 20, SUCCESS;
+int cuDeviceTotalMem_v2(size_t *bytes, int device) {
+    *bytes = (size_t)of_device(device, "memory_megabytes") << 20;
+    return (int)of_device(device, "describe_error");
 }
-int cuDevicePrimaryCtxRetain(void **context, int) {
-    *context = reinterpret_cast<void *>(1);
-    return (int)settings["context_error"];
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+    *context = reinterpret_cast<void *>((intptr_t)device + 1);
+    return (int)of_device(device, "context_error");
 }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
-int cuCtxSetCurrent(void *) { return SUCCESS; }
+int cuCtxSetCurrent(void *context) {
+    current = (int)reinterpret_cast<intptr_t>(context) - 1;
+    return SUCCESS;
+}
 int cuCtxSynchronize() { return synchronize(); }
 
 // The options CU_JIT_ERROR_LOG_BUFFER (5) and its size (6) are understood.
@@ -234,7 +273,7 @@ int cuEventRecord(void *, void *) { return synchronize(); }
 int cuEventSynchronize(void *) { return synchronize(); }
 
 int cuMemAlloc_v2(Address *address, size_t bytes) {
-    if (allocated + bytes > (size_t)settings["memory_megabytes"] << 20) return OUT_OF_MEMORY;
+    if (allocated + bytes > (size_t)of_device(current, "memory_megabytes") << 20) return OUT_OF_MEMORY;
     if (machine) {
         *address = machine->allocate(bytes);
     } else {
@@ -255,7 +294,7 @@ int cuMemFree_v2(Address address) {
 int cuMemAllocHost_v2(void **memory, size_t bytes) { return (*memory = malloc(bytes)) ? SUCCESS : OUT_OF_MEMORY; }
 int cuMemFreeHost(void *memory) { return free(memory), SUCCESS; }
 int cuMemGetInfo_v2(size_t *available, size_t *total) {
-    *total = (size_t)settings["memory_megabytes"] << 20;
+    *total = (size_t)of_device(current, "memory_megabytes") << 20;
     *available = *total - allocated;
     return SUCCESS;
 }

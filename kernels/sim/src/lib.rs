@@ -9,7 +9,7 @@
 
 pub mod ptx;
 
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CString, c_char, c_int, c_uint};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use libloading::{Library, Symbol};
@@ -17,7 +17,8 @@ use libloading::{Library, Symbol};
 /// The path of the library that stands in for `libcuda.so.1`; none where no C++ compiler was found.
 pub const LIBRARY: Option<&str> = option_env!("CUDA_SIM_LIBRARY");
 
-/// What a test can choose about the simulated device and its driver. Settings hold for the whole process.
+/// What a test can choose about the simulated devices and their driver. Settings hold for the whole process. They can
+/// also be given to a program that opens the library, in the variable `CUDA_SIM`: see `cpp/driver.cpp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
     /// Draws the order in which threads take turns; 0 is their own order.
@@ -34,6 +35,12 @@ pub enum Setting {
     CooperativeLaunch,
     /// Memory of a device.
     MemoryMegabytes,
+    /// The `CUresult` of asking for a device by its number; 0 for success.
+    DeviceError,
+    /// The `CUresult` of every question about a device, which is answered nevertheless; 0 for success.
+    DescribeError,
+    /// The device's compute mode: 0 is the usual one, 2 lets no program use it.
+    ComputeMode,
     /// The `CUresult` of creating a context; 0 for success.
     ContextError,
     /// Whether every module fails to load: 0 or 1.
@@ -43,28 +50,31 @@ pub enum Setting {
 }
 
 impl Setting {
-    fn name(self) -> &'static CStr {
+    fn name(self) -> &'static str {
         match self {
-            Setting::Seed => c"seed",
-            Setting::DriverVersion => c"driver_version",
-            Setting::Devices => c"devices",
-            Setting::Multiprocessors => c"multiprocessors",
-            Setting::ComputeCapability => c"compute_capability",
-            Setting::CooperativeLaunch => c"cooperative_launch",
-            Setting::MemoryMegabytes => c"memory_megabytes",
-            Setting::ContextError => c"context_error",
-            Setting::InvalidPtx => c"invalid_ptx",
-            Setting::LaunchesUntilLost => c"launches_until_lost",
+            Setting::Seed => "seed",
+            Setting::DriverVersion => "driver_version",
+            Setting::Devices => "devices",
+            Setting::Multiprocessors => "multiprocessors",
+            Setting::ComputeCapability => "compute_capability",
+            Setting::CooperativeLaunch => "cooperative_launch",
+            Setting::MemoryMegabytes => "memory_megabytes",
+            Setting::DeviceError => "device_error",
+            Setting::DescribeError => "describe_error",
+            Setting::ComputeMode => "compute_mode",
+            Setting::ContextError => "context_error",
+            Setting::InvalidPtx => "invalid_ptx",
+            Setting::LaunchesUntilLost => "launches_until_lost",
         }
     }
 }
 
-/// The simulated device for one test at a time, its settings at their first values; none, said on the standard error,
+/// The simulated device for one test at a time, its settings at their first values; none, which counts as skipped,
 /// where there is no [`LIBRARY`].
 pub fn hold() -> Option<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::new(());
     if LIBRARY.is_none() {
-        eprintln!("skipped: no C++ compiler was found to build the simulated GPU");
+        skipped::skip("no C++ compiler was found to build the simulated GPU");
         return None;
     }
     // A test that failed while it held the device leaves nothing behind that the next one minds.
@@ -73,15 +83,28 @@ pub fn hold() -> Option<MutexGuard<'static, ()>> {
     Some(turn)
 }
 
-/// Changes a setting.
+/// Changes a setting, for all devices where it is one of a device.
 ///
 /// # Panics
 /// If there is no [`LIBRARY`].
 pub fn set(setting: Setting, value: u32) {
+    set_by_name(setting.name().into(), value);
+}
+
+/// Changes a setting of one device.
+///
+/// # Panics
+/// If there is no [`LIBRARY`].
+pub fn set_for(device: u32, setting: Setting, value: u32) {
+    set_by_name(format!("{device}.{}", setting.name()), value);
+}
+
+fn set_by_name(name: String, value: u32) {
+    let name = CString::new(name).expect("names have no nul");
     // SAFETY: cuda_sim_set has the type stated; the name outlives the call.
     let code = unsafe {
         let set: Symbol<'_, unsafe extern "C" fn(*const c_char, c_uint) -> c_int> = symbol(b"cuda_sim_set\0");
-        set(setting.name().as_ptr(), value)
+        set(name.as_ptr(), value)
     };
     assert_eq!(code, 0, "the simulated driver knows every setting");
 }

@@ -22,7 +22,8 @@ const RAM_START: u32 = 0x2000_0000;
 const RAM_LEN: u32 = 128 * 1024;
 
 /// Enough for a busy machine.
-const PATIENCE: Patience = Patience { quick: Duration::from_secs(20), erase: Duration::from_secs(20) };
+const PATIENCE: Patience =
+    Patience { quick: Duration::from_secs(20), erase: Duration::from_secs(20), update: Duration::from_secs(600) };
 
 /// The firmware of the NUCLEO-F446RE as it was built.
 pub struct Firmware {
@@ -46,7 +47,7 @@ impl Firmware {
     /// If the file cannot be read.
     pub fn of_environment() -> Option<Self> {
         let Some(path) = env::var_os("FIRMWARE_ELF").map(PathBuf::from) else {
-            eprintln!("skipped: FIRMWARE_ELF is not set; .ci/firmware.sh builds the firmware and runs this test");
+            skipped::skip("FIRMWARE_ELF is not set; .ci/firmware.sh builds the firmware and runs this test");
             return None;
         };
         let elf = fs::read(&path).unwrap_or_else(|error| panic!("FIRMWARE_ELF={}: {error}", path.display()));

@@ -1,10 +1,13 @@
 //! Model files to test with.
 
+use std::path::Path;
+
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, MAX_LEN, Metadata, SHAPES, encode};
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
 use flate2::Crc;
 use host_trainer::fingerprint::Fingerprint;
+use host_trainer::model_file::LoadedModel;
 use host_trainer::random::initial_parameters;
 
 use crate::values::Values;
@@ -14,6 +17,14 @@ pub fn file(seed: u64) -> Vec<u8> {
     let parameters = initial_parameters(seed);
     let pixels = images(seed, 1)[0];
     write(&metadata(&parameters, &pixels), &parameters)
+}
+
+/// The same, read and checked as the program does it before an update.
+///
+/// # Panics
+/// If it does not pass the checks.
+pub fn loaded(seed: u64) -> LoadedModel {
+    LoadedModel::parse(file(seed), Path::new("model")).expect("a whole model")
 }
 
 /// The metadata that belong to `parameters`, with `pixels` as golden image.

@@ -116,7 +116,7 @@ impl<const BLOCK: usize> Board<BLOCK> {
     /// A client of this board that does not wait long.
     pub fn client(&mut self) -> Client<&mut Self> {
         let patience = Duration::from_millis(2);
-        Client::with_patience(self, Patience { quick: patience, erase: patience })
+        Client::with_patience(self, Patience { quick: patience, erase: patience, ..Patience::default() })
     }
 
     /// Lets the application run until it has nothing to do, and longer than it waits for the rest of a frame.

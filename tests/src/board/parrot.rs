@@ -1,13 +1,14 @@
-//! A board that keeps saying the same.
+//! Boards that know their lines only: each request has its reply, whatever a real board would say.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
 
-use cnn_core::protocol::{self, Deframer, MAX_FRAME, Reply};
-use host_trainer::board::Client;
+use cnn_core::protocol::{self, Deframer, MAX_FRAME, Reply, Request};
+use host_trainer::board::{Client, Patience};
 
-/// A board that gives one reply to everything, and counts.
+/// A board that gives the reply of a closure, and counts.
 pub struct Parrot {
-    reply: Reply<'static>,
+    reply: Box<dyn FnMut(Request<'_>) -> Reply<'static>>,
     request: Deframer,
     said: Vec<u8>,
     requests: usize,
@@ -15,16 +16,22 @@ pub struct Parrot {
 
 /// A client of a board that says nothing but this.
 pub fn saying(reply: Reply<'static>) -> Client<Parrot> {
-    Client::new(Parrot { reply, request: Deframer::new(), said: vec![], requests: 0 })
+    answering(move |_| reply)
+}
+
+/// A client of a board that answers so.
+pub fn answering(reply: impl FnMut(Request<'_>) -> Reply<'static> + 'static) -> Client<Parrot> {
+    Client::new(Parrot { reply: Box::new(reply), request: Deframer::new(), said: vec![], requests: 0 })
 }
 
 impl Write for Parrot {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for &byte in bytes {
             if let Ok(Some(frame)) = self.request.push(byte) {
-                let sequence = protocol::open(frame).expect("a good line").sequence;
+                let message = protocol::open(frame).expect("a good line");
+                let reply = (self.reply)(message.request().expect("the host's own requests make sense"));
                 let mut frame = [0; MAX_FRAME];
-                let len = protocol::encode(sequence, &self.reply, &mut frame).expect("it fits");
+                let len = protocol::encode(message.sequence, &reply, &mut frame).expect("it fits");
                 self.said.extend(&frame[..len]);
                 self.requests += 1;
                 assert!(self.requests < 1000, "this never ends");
@@ -44,5 +51,58 @@ impl Read for Parrot {
         buffer[..len].copy_from_slice(&self.said[..len]);
         self.said.drain(..len);
         Ok(len)
+    }
+}
+
+/// The other end of a line where no board is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoBoard {
+    /// Nobody reads and nobody writes.
+    Wall,
+    /// What is sent comes back.
+    Loop,
+    /// A byte comes with every read, for ever, and never a delimiter.
+    Drip,
+}
+
+/// A client of such a line, with little patience.
+pub fn without_board(kind: NoBoard) -> Client<impl Read + Write> {
+    let patience =
+        Patience { quick: Duration::from_millis(50), erase: Duration::from_millis(50), ..Patience::default() };
+    Client::with_patience(Line { kind, looped: vec![] }, patience)
+}
+
+struct Line {
+    kind: NoBoard,
+    looped: Vec<u8>,
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.kind {
+            NoBoard::Wall => Err(ErrorKind::WouldBlock.into()),
+            NoBoard::Loop => {
+                self.looped.extend(bytes);
+                Ok(bytes.len())
+            }
+            NoBoard::Drip => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.kind == NoBoard::Drip {
+            buffer[0] = b'x';
+            return Ok(1);
+        }
+        let len = self.looped.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&self.looped[..len]);
+        self.looped.drain(..len);
+        if len > 0 { Ok(len) } else { Err(ErrorKind::TimedOut.into()) }
     }
 }

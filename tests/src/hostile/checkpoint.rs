@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use cnn_core::model::HEADER_LEN;
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
+use cnn_core::text::is_one_line;
 use host_trainer::backend::TrainingState;
 use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES, VERSION};
 use host_trainer::fingerprint::Fingerprint;
@@ -91,13 +92,14 @@ fn check(file: &[u8]) {
     assert!((1..=settings.epochs as usize).contains(&epochs.len()) && settings.batch_size >= 1);
     assert!(dataset.train_count >= 1 && dataset.test_count >= 1);
     assert!((1..=MAX_BACKENDS).contains(&backends.len()));
+    assert!(backends.iter().chain([&dataset.name]).all(|text| is_one_line(text)));
     let rates = [settings.learning_rate, settings.momentum, settings.weight_decay];
     assert!(rates.iter().all(|rate| rate.is_finite() && *rate >= 0.0));
     for (number, epoch) in (1..).zip(epochs) {
         let EpochMetrics { epoch, train, test } = &epoch.metrics;
         assert_eq!(*epoch, number);
-        assert!(train.count == dataset.train_count && train.correct <= train.count && train.loss.is_finite());
-        assert!(test.count == dataset.test_count && test.correct <= test.count && test.loss.is_finite());
+        assert!(train.count == dataset.train_count && train.correct <= train.count && train.loss >= 0.0);
+        assert!(test.count == dataset.test_count && test.correct <= test.count && test.loss >= 0.0);
     }
     assert!([&state.parameters, &state.momentum].iter().all(|values| values.iter().all(|value| value.is_finite())));
     assert_eq!(epochs.last().map(|epoch| epoch.fingerprint), Some(Fingerprint::of(&state.parameters)));

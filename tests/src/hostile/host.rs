@@ -9,7 +9,7 @@ use std::time::Duration;
 use cnn_core::model::ModelError;
 use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{
-    self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply,
+    self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, MAX_NAME, Memory, Refusal, Reply,
 };
 use flate2::Crc;
 use host_trainer::board::{BoardError, Client, Patience, verify};
@@ -45,28 +45,41 @@ fn ask(call: u8, steps: &[u8]) {
     let board =
         Board { steps, script: Script::new(steps), request: Deframer::new(), sequence: 0, heard: heard.clone() };
     // Without patience every attempt listens once: the same steps always end the same.
-    let patience = Patience { quick: Duration::ZERO, erase: Duration::ZERO };
+    let patience = Patience { quick: Duration::ZERO, erase: Duration::ZERO, update: Duration::from_secs(600) };
     let mut client = Client::with_patience(board, patience);
     match call % 5 {
-        0 => check(&heard, client.info(), |reply| matches!(reply, Reply::Info(_))),
+        0 => check(&heard, client.info(), |reply| match reply {
+            Reply::Info(info) => info.board.len() <= MAX_NAME && info.firmware.len() <= MAX_NAME && info.clock_hz > 0,
+            _ => false,
+        }),
         1 => {
             let result = client.classify(&[7; 784]);
             let logits = |classified: &Classified| (classified.logits.map(f32::to_bits), classified.class);
             let bits = result.as_ref().ok().map(logits);
-            check(&heard, result, |reply| matches!(reply, Reply::Classified(found) if Some(logits(found)) == bits));
+            check(
+                &heard,
+                result,
+                |reply| matches!(reply, Reply::Classified(found) if Some(logits(found)) == bits && is_consistent(found)),
+            );
         }
         2 => check(&heard, client.reset(), |reply| *reply == Reply::Resetting),
         3 => {
-            let result = client.update(&FILE, |sent| assert!(sent <= FILE_LEN));
-            let activated = result.as_ref().ok().map(|fingerprint| *fingerprint.as_bytes());
-            check(&heard, result, |reply| *reply == Reply::Activated { fingerprint: activated.unwrap_or_default() });
+            let result = client.update_with(&FILE, *FINGERPRINT, |sent| assert!(sent <= FILE_LEN));
+            check(&heard, result, |reply| *reply == Reply::Activated { fingerprint: *FINGERPRINT.as_bytes() });
         }
         _ => {
             let images = [([0; 784], 1), ([255; 784], 2)];
             let result = verify(&mut client, &PARAMETERS, images.iter().map(|(image, label)| (image, *label)), |_| {});
-            check(&heard, result, |reply| matches!(reply, Reply::Classified(_)));
+            check(&heard, result, |reply| matches!(reply, Reply::Classified(found) if is_consistent(found)));
         }
     }
+}
+
+/// Whether the logits are finite and the class is the first with the largest of them.
+fn is_consistent(Classified { logits, class, .. }: &Classified) -> bool {
+    let Some(largest) = logits.get(usize::from(*class)).filter(|largest| largest.is_finite()) else { return false };
+    let place = usize::from(*class);
+    logits.iter().all(|logit| logit.is_finite() && logit <= largest) && logits[..place].iter().all(|l| l < largest)
 }
 
 /// The result is that of the last whole reply to the last request; `fits` says whether a good result comes of a reply.
@@ -82,10 +95,20 @@ fn check<T>(heard: &RefCell<Heard>, result: Result<T, BoardError>, fits: impl Fn
             assert_eq!(opened.version, protocol::VERSION);
             assert!(opened.reply().is_some_and(|reply| fits(&reply)));
         }
-        Err(BoardError::Refused(_) | BoardError::Unexpected | BoardError::OtherModel { .. }) => {
+        Err(
+            BoardError::Refused(_)
+            | BoardError::Unexpected
+            | BoardError::Wrong(_)
+            | BoardError::OtherModel { .. }
+            | BoardError::OtherActivated { .. },
+        ) => {
             assert!(message.is_some(), "what a board refuses, it says in a whole reply to this request");
         }
-        Err(error) => assert!(matches!(error, BoardError::Line(_) | BoardError::Silent), "{error}"),
+        Err(error) => {
+            let nothing =
+                matches!(error, BoardError::Line(_) | BoardError::Silent | BoardError::Noise | BoardError::Echo);
+            assert!(nothing, "{error}");
+        }
     }
 }
 
@@ -277,7 +300,11 @@ fn reply<'a>(script: &mut Script<'_>, name: &'a str) -> Reply<'a> {
         }
         2 => Reply::UpdateAt { next: script.u32() },
         3..=5 => Reply::UpdateAt { next: u32::from(script.u16()) },
-        6 => Reply::Activated { fingerprint: script.array() },
+        6 => {
+            // Of zeros the fingerprint that the host expects.
+            let fingerprint = script.array();
+            Reply::Activated { fingerprint: if fingerprint == [0; 32] { *FINGERPRINT.as_bytes() } else { fingerprint } }
+        }
         7 => Reply::Resetting,
         8 => Reply::Refused(Refusal::Version { supported: script.byte() }),
         9 => Reply::Refused(Refusal::UnknownRequest),
@@ -315,5 +342,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         vec![0, 0, 3, 1, 2, 3],
         vec![0, 6],
         vec![0, 7],
+        // Each call once more, answered well: a clock that ticks, the first class of equal logits, the file's fingerprint.
+        [&[0][..], &[2, 4, 0, 1], &[0; 16]].concat(),
+        [&[1][..], &[2, 0, 1], &[0x3f; 40], &[0, 1, 0, 0, 0]].concat(),
+        [&[3][..], &[2, 0, 3, 16, 0], &[2, 0, 3, 0x88, 0x13], &[2, 0, 6], &[0; 32]].concat(),
+        [&[4][..], &[2, 0, 0, 1], &[0; 16], &[2, 0, 1], &[0; 45]].concat(),
+        // A logit that is NaN, a class that is none, names that are too long.
+        [&[1][..], &[2, 0, 1], &[0; 36], &[0, 0, 0xc0, 0x7f], &[0; 5]].concat(),
+        [&[1][..], &[2, 0, 1], &[0; 40], &[77, 1, 0, 0, 0]].concat(),
+        [&[0][..], &[2, 39, 0, 1], &[0; 16]].concat(),
     ]
 }

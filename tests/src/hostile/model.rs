@@ -64,6 +64,7 @@ fn check(file: Vec<u8>) {
     };
     assert!(file.len() <= MAX_LEN);
     assert!(model.metadata().training.is_none_or(|training| training.dataset.len() <= MAX_DATASET_NAME));
+    assert!(is_possible(model.metadata()));
     let mut parameters = zeros();
     model.copy_parameters(&mut parameters);
     assert!(parameters.iter().all(|value| value.is_finite()));
@@ -80,6 +81,20 @@ fn check(file: Vec<u8>) {
         assert_eq!(loaded.parameters.map(f32::to_bits), parameters.map(f32::to_bits));
         loaded.training();
     }
+}
+
+/// Whether a trained network can have these metadata; written down a second time.
+fn is_possible(metadata: &Metadata<'_>) -> bool {
+    let marks = "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    let is_line = |name: &str| !name.chars().any(|c| c.is_control() || marks.contains(c));
+    let training = |it: Training<'_>| {
+        let rates = [it.learning_rate, it.momentum, it.weight_decay];
+        is_line(it.dataset)
+            && [it.epochs, it.batch_length, it.test_count].iter().all(|&count| count > 0)
+            && rates.iter().all(|rate| (0.0..=f32::MAX).contains(rate))
+            && it.test_correct <= it.test_count
+    };
+    metadata.golden.logits.iter().all(|logit| logit.is_finite()) && metadata.training.is_none_or(training)
 }
 
 /// `file` holds exactly this.
@@ -108,8 +123,8 @@ fn write(metadata: &Metadata<'_>, parameters: &FlatParameters) -> Result<Vec<u8>
     Ok(file)
 }
 
-/// Metadata of any content are written and read, unless the name is too long; a file whose fingerprint and logits are
-/// right is loaded.
+/// Metadata that a network can have are written and read, unless the name is too long; a file whose fingerprint and logits
+/// are right is loaded.
 fn check_writing(mut script: Script<'_>) {
     let parameters = &BASE.parameters;
     let mut pixels: Pixels = [0; 784];
@@ -137,7 +152,7 @@ fn check_writing(mut script: Script<'_>) {
         momentum: f32::from_bits(numbers[5]),
         weight_decay: f32::from_bits(numbers[6]),
         test_correct: numbers[7],
-        test_count: numbers[7] / 2,
+        test_count: numbers[7] ^ numbers[3] & 1,
     };
     let metadata = Metadata {
         shapes: SHAPES,
@@ -148,6 +163,10 @@ fn check_writing(mut script: Script<'_>) {
     let written = write(&metadata, parameters);
     if training_known && name.len() > MAX_DATASET_NAME {
         assert_eq!(written, Err(ModelError::NoRoom));
+        return;
+    }
+    if !is_possible(&metadata) {
+        assert!(matches!(written, Err(ModelError::Impossible(_))), "{written:?}");
         return;
     }
     let file = written.expect("nothing else is refused");
@@ -171,5 +190,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         vec![2, 1, 104, 3, 0, 0, 0xc0, 0x7f],
         [&[3, 2, 9, 9, 9][..], &[255; 400]].concat(),
         [&[3, 255, 9, 9, 9, 9][..], &[255, 1], &[7; 32], b"MNIST"].concat(),
+        // Of rates that are finite, and of more correct images than there are.
+        [&[3, 255, 9, 9, 9, 9][..], &[255, 1], &[1; 32], b"MNIST"].concat(),
+        [&[3, 255, 9, 9, 9, 9][..], &[255, 1], &[1; 12], &[2, 0, 0, 0], &[1; 16], b"MNIST"].concat(),
+        [&[3, 255, 9, 9, 9, 9][..], &[255, 1], &[2; 32], b"MN\nIST \xe2\x80\xae"].concat(),
     ]
 }

@@ -1,5 +1,6 @@
 //! Run records, `run.json`.
 
+use cnn_core::text::is_one_line;
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Settings, Status, Versions};
 
@@ -32,10 +33,12 @@ fn check(text: &[u8]) {
     assert!(epochs >= 1 && batch_size >= 1 && record.dataset.train_count >= 1 && record.dataset.test_count >= 1);
     assert!([learning_rate, momentum, weight_decay].iter().all(|rate| rate.is_finite() && *rate >= 0.0));
     assert!(record.epochs.len() <= epochs as usize);
+    let Host { arch, os } = &record.host;
+    assert!([&record.dataset.name, &record.backend, arch, os].iter().all(|text| is_one_line(text)));
     assert!(record.status == Status::Interrupted || record.epochs.len() == epochs as usize);
     for (number, epoch) in (1..).zip(&record.epochs) {
         assert_eq!(epoch.epoch, number);
-        assert!(epoch.train_loss.is_finite() && epoch.test_loss.is_finite());
+        assert!([epoch.train_loss, epoch.test_loss].iter().all(|loss| (0.0..=f64::MAX).contains(loss)));
         assert!((0.0..=1.0).contains(&epoch.train_accuracy) && (0.0..=1.0).contains(&epoch.test_accuracy));
     }
     let written = record.to_json().expect("what was read can be written");

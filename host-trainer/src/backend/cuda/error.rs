@@ -2,6 +2,9 @@
 
 use crate::backend::BackendError;
 
+/// What helps where one device does not serve.
+pub(super) const ANOTHER_GPU: &str = "--device N or CUDA_VISIBLE_DEVICES takes another GPU";
+
 /// Why the GPU cannot be used, or stopped working.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CudaError {
@@ -23,25 +26,65 @@ pub enum CudaError {
         /// The first driver version that serves.
         needed: &'static str,
     },
+    /// The driver's library lacks a function: it is too old, or no NVIDIA driver.
+    #[error("the NVIDIA driver has no function {function}; install driver {needed} or newer")]
+    MissingFunction {
+        /// The function's name.
+        function: &'static str,
+        /// The first driver version that serves.
+        needed: &'static str,
+    },
     /// The driver finds no device.
-    #[error("the NVIDIA driver finds no GPU: {message}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES")]
+    #[error("the NVIDIA driver finds no GPU: {message}; check `nvidia-smi` and CUDA_VISIBLE_DEVICES, which {visible}")]
     NoDevice {
         /// What the driver says.
         message: String,
+        /// What CUDA_VISIBLE_DEVICES says.
+        visible: String,
+    },
+    /// The driver has no device of that number.
+    #[error(
+        "there is no GPU {ordinal}: the NVIDIA driver counts {count}, from 0 on, \
+         and CUDA_VISIBLE_DEVICES, which chooses among them, {visible}; `doctor` lists them"
+    )]
+    NoSuchDevice {
+        /// The number that was asked for.
+        ordinal: u32,
+        /// How many devices there are.
+        count: u32,
+        /// What CUDA_VISIBLE_DEVICES says.
+        visible: String,
+    },
+    /// There are several devices, and none serves.
+    #[error("no GPU can be used: {}; CUDA_VISIBLE_DEVICES, which chooses among them, {visible}", reasons.join("; "))]
+    NoneUsable {
+        /// Every device and why it does not serve.
+        reasons: Vec<String>,
+        /// What CUDA_VISIBLE_DEVICES says.
+        visible: String,
+    },
+    /// One device cannot be used, or stopped working.
+    #[error("{device}: {cause}; {ANOTHER_GPU}")]
+    Device {
+        /// Its number and name.
+        device: String,
+        /// What is wrong with it.
+        cause: Box<CudaError>,
     },
     /// The device is older than the PTX's target.
     #[error(
-        "the GPU {name} is too old: its compute capability is {}.{}, {}.{} (Volta) or newer is needed",
+        "its compute capability {}.{} is too old: {}.{} (Volta) or newer is needed",
         found.0, found.1, needed.0, needed.1
     )]
     DeviceTooOld {
-        /// The device's name.
-        name: String,
-        /// Its compute capability.
+        /// The device's compute capability.
         found: (i32, i32),
         /// The first that serves.
         needed: (i32, i32),
     },
+    /// The device's compute mode lets no program use it.
+    #[error("its compute mode is Prohibited; `nvidia-smi --compute-mode 0` lets programs use it")]
+    Prohibited,
     /// The device has not enough free memory.
     #[error(
         "not enough GPU memory: {} MB more are needed for {purpose}, {} of {} MB are free; \
@@ -69,7 +112,7 @@ pub enum CudaError {
         log: String,
     },
     /// Any other refusal of the driver: a busy device, a device lost.
-    #[error("the GPU failed while {during}: {message}")]
+    #[error("{during} failed: {message}")]
     Failed {
         /// What was being done.
         during: &'static str,
@@ -81,7 +124,36 @@ pub enum CudaError {
 impl CudaError {
     /// Makes an error of a failed driver call, in the words of the driver.
     pub(super) fn failed(during: &'static str) -> impl Fn(cust::error::CudaError) -> Self {
-        move |_| Self::Failed { during, message: cuda_loader::last_error() }
+        move |_| Self::missing().unwrap_or_else(|| Self::Failed { during, message: cuda_loader::last_error() })
+    }
+
+    /// The driver finds no device, or fails as a whole.
+    pub(super) fn no_device(_: cust::error::CudaError) -> Self {
+        Self::missing()
+            .unwrap_or_else(|| Self::NoDevice { message: cuda_loader::last_error(), visible: visible_devices() })
+    }
+
+    /// The function that the last call did not find in the driver.
+    fn missing() -> Option<Self> {
+        let function = cuda_loader::missing_function()?;
+        Some(Self::MissingFunction { function, needed: kernels::DRIVER_NEEDED.1 })
+    }
+
+    /// Whatever is wrong, without the device that it is wrong with.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Device { cause, .. } => cause,
+            other => other,
+        }
+    }
+}
+
+/// What the variable says that hides devices from the driver and changes their numbers: "is …" or "is not set".
+pub(super) fn visible_devices() -> String {
+    match std::env::var_os("CUDA_VISIBLE_DEVICES") {
+        // Quoted with escapes: the variable may hold anything.
+        Some(devices) => format!("is {devices:?}"),
+        None => "is not set".into(),
     }
 }
 

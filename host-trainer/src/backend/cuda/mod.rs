@@ -19,7 +19,8 @@ use cust::memory::{AsyncCopyDestination, CopyDestination, DeviceBuffer, LockedBu
 use cust::stream::{Stream, StreamFlags};
 use kernels::{DeviceAddress, NO_STEP, Training};
 
-pub use device::{DeviceInfo, Probe, probe};
+pub use device::{DeviceInfo, Probe, ProbedDevice, probe};
+use error::ANOTHER_GPU;
 pub use error::CudaError;
 
 use memory::{BatchMemory, DeviceSamples, DeviceState, EvaluationMemory, address, allocate};
@@ -104,7 +105,7 @@ impl Order {
     }
 }
 
-/// A backend on the first GPU.
+/// A backend on a GPU.
 ///
 /// Fields are dropped in their order: the context last.
 pub struct Cuda {
@@ -125,7 +126,7 @@ pub struct Cuda {
 }
 
 impl Cuda {
-    /// A backend over `dataset`, its parameters all 0 until [`Backend::load`].
+    /// A backend over `dataset` on the first device that can be used, its parameters all 0 until [`Backend::load`].
     ///
     /// # Errors
     /// If there is no driver or device that serves, if the device's memory does not suffice, or if the kernels do not
@@ -139,7 +140,26 @@ impl Cuda {
     /// # Errors
     /// As for [`Cuda::new`].
     pub fn with_schedule(dataset: Arc<Dataset>, schedule: Schedule) -> Result<Self, CudaError> {
-        let (context, info) = device::open()?;
+        Self::on_device(dataset, schedule, None)
+    }
+
+    /// [`Cuda::with_schedule`] on the device of this number, in the driver's order.
+    ///
+    /// # Errors
+    /// As for [`Cuda::new`]; also if there is no such device.
+    pub fn on_device(dataset: Arc<Dataset>, schedule: Schedule, ordinal: Option<u32>) -> Result<Self, CudaError> {
+        let (context, info) = device::open(ordinal)?;
+        let device = info.to_string();
+        Self::in_context(dataset, schedule, context, info)
+            .map_err(|cause| CudaError::Device { device, cause: Box::new(cause) })
+    }
+
+    fn in_context(
+        dataset: Arc<Dataset>,
+        schedule: Schedule,
+        context: Context,
+        info: DeviceInfo,
+    ) -> Result<Self, CudaError> {
         let schedule = if info.cooperative_launch { schedule } else { Schedule::Graph };
         let stream = Stream::new(StreamFlags::DEFAULT, None).map_err(CudaError::failed("creating a stream"))?;
         let chunk = kernels::evaluation_chunk(info.multiprocessors) as usize;
@@ -331,25 +351,56 @@ impl Cuda {
 
 impl Backend for Cuda {
     fn description(&self) -> String {
-        let DeviceInfo { name, compute_capability: (major, minor), multiprocessors, .. } = &self.info;
+        let DeviceInfo { ordinal, name, compute_capability: (major, minor), multiprocessors, .. } = &self.info;
         let schedule = match self.kernels.train {
             TrainKernels::Steps { .. } => "cooperative launches",
             TrainKernels::Phases { .. } => "graphs",
         };
-        format!("cuda ({name}, compute capability {major}.{minor}, {multiprocessors} multiprocessors, {schedule})")
+        format!(
+            "cuda:{ordinal} ({name}, compute capability {major}.{minor}, {multiprocessors} multiprocessors, {schedule})"
+        )
     }
 
     fn load(&mut self, state: &TrainingState) -> Result<(), BackendError> {
+        self.try_load(state).map_err(|error| self.named(error))
+    }
+
+    fn state(&mut self) -> Result<TrainingState, BackendError> {
+        self.try_state().map_err(|error| self.named(error))
+    }
+
+    fn train_epoch(&mut self, epoch: Epoch<'_>, progress: Progress<'_>) -> Result<(), BackendError> {
+        self.try_train_epoch(epoch, progress).map_err(|error| self.named(error))
+    }
+
+    fn evaluate(&mut self, split: Split, outcomes: &mut [Outcome], progress: Progress<'_>) -> Result<(), BackendError> {
+        self.try_evaluate(split, outcomes, progress).map_err(|error| self.named(error))
+    }
+}
+
+/// What [`Backend`] asks for, without the device's name in the errors.
+impl Cuda {
+    /// The error with the device's name.
+    fn named(&self, error: BackendError) -> BackendError {
+        match error {
+            BackendError::Device { message } => {
+                BackendError::Device { message: format!("{}: {message}; {ANOTHER_GPU}", self.info) }
+            }
+            other => other,
+        }
+    }
+
+    fn try_load(&mut self, state: &TrainingState) -> Result<(), BackendError> {
         self.enter()?;
         Ok(self.state.load(state)?)
     }
 
-    fn state(&mut self) -> Result<TrainingState, BackendError> {
+    fn try_state(&mut self) -> Result<TrainingState, BackendError> {
         self.enter()?;
         Ok(self.state.read()?)
     }
 
-    fn train_epoch(&mut self, epoch: Epoch<'_>, progress: Progress<'_>) -> Result<(), BackendError> {
+    fn try_train_epoch(&mut self, epoch: Epoch<'_>, progress: Progress<'_>) -> Result<(), BackendError> {
         assert!(epoch.batch_length > 0, "a step needs at least one image");
         let length = self.train.length;
         assert!(epoch.order.iter().all(|&index| (index as usize) < length), "an index lies outside the split");
@@ -367,7 +418,12 @@ impl Backend for Cuda {
         }
     }
 
-    fn evaluate(&mut self, split: Split, outcomes: &mut [Outcome], progress: Progress<'_>) -> Result<(), BackendError> {
+    fn try_evaluate(
+        &mut self,
+        split: Split,
+        outcomes: &mut [Outcome],
+        progress: Progress<'_>,
+    ) -> Result<(), BackendError> {
         const DURING: &str = "evaluating";
         let length = self.samples(split).length;
         assert_eq!(outcomes.len(), length, "one outcome for each sample");
