@@ -12,7 +12,7 @@ use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
 use crate::random::initial_parameters;
 use crate::report::RunRecord;
-use crate::report::record::EpochRecord;
+use crate::report::record::{DatasetRecord, EpochRecord};
 use crate::trainer::{EpochReport, Observer, Run, Settings, Stop};
 
 /// What was compared.
@@ -83,6 +83,19 @@ pub enum VerifyError {
     /// A run ended early: both for the same reason, or neither by its own fault.
     #[error(transparent)]
     Stopped(Stop),
+    /// The record has no epoch.
+    #[error("the record has no complete epoch: there is nothing to verify")]
+    Nothing,
+    /// What the run starts from is not what the record says.
+    #[error("the record has {field} {recorded}, here it is {found}")]
+    Start {
+        /// What differs.
+        field: &'static str,
+        /// The record's.
+        recorded: String,
+        /// What it is.
+        found: String,
+    },
     /// The record is of another data set.
     #[error("the record is of data set {recorded}, this is {found}: their contents differ")]
     Dataset {
@@ -94,7 +107,7 @@ pub enum VerifyError {
     /// The run is not the recorded one.
     #[error("epoch {epoch}: the record has {field} {recorded}, this run gives {found}")]
     Recorded {
-        /// The epoch, counted from 1; 0 is before the first.
+        /// The epoch, counted from 1.
         epoch: u32,
         /// What differs.
         field: &'static str,
@@ -179,7 +192,7 @@ impl Comparison<'_> {
         let results = [trained(*first, &mut seconds[0]), trained(*second, &mut seconds[1])];
         let [first, second] = both(number, results)?;
         if let Some((value, found)) = state_difference(&first, &second) {
-            let by_step = self.first_step_that_differs(&epoch)?;
+            let by_step = self.first_step_that_differs(number, &epoch, progress)?;
             let (step, value, found) =
                 by_step.map_or((None, value, found), |(step, value, found)| (Some(step), value, found));
             return Err(VerifyError::Difference(Difference { epoch: number, step, value, found }));
@@ -188,19 +201,31 @@ impl Comparison<'_> {
         Ok(seconds)
     }
 
-    /// Trains the epoch once more from its start, step by step: the first step, counted from 1, after which the states
-    /// differ.
-    fn first_step_that_differs(&mut self, epoch: &Epoch<'_>) -> Result<Option<(usize, Value, [f32; 2])>, VerifyError> {
-        let stopped = |error| VerifyError::Stopped(Stop::from_backend(1, error));
-        self.load().map_err(stopped)?;
+    /// Trains epoch `number` once more from its start, step by step: the first step, counted from 1, after which the
+    /// states differ.
+    fn first_step_that_differs(
+        &mut self,
+        number: u32,
+        epoch: &Epoch<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Option<(usize, Value, [f32; 2])>, VerifyError> {
+        self.load().map_err(|error| VerifyError::Stopped(Stop::from_backend(number, error)))?;
         for (step, batch) in epoch.order.chunks(epoch.batch_length).enumerate() {
+            let stopped = |error| {
+                let error = match error {
+                    BackendError::Diverged { .. } => BackendError::Diverged { step },
+                    other => other,
+                };
+                VerifyError::Stopped(Stop::from_backend(number, error))
+            };
             let step_alone = Epoch { order: batch, ..*epoch };
-            let after = |backend: &mut dyn Backend| {
-                backend.train_epoch(step_alone, &mut |_| ControlFlow::Continue(()))?;
+            let after = |backend: &mut dyn Backend, progress: Progress<'_>| {
+                backend.train_epoch(step_alone, progress)?;
                 backend.state()
             };
             let [first, second] = &mut self.backends;
-            let (first, second) = (after(*first).map_err(stopped)?, after(*second).map_err(stopped)?);
+            let first = after(*first, progress).map_err(stopped)?;
+            let second = after(*second, progress).map_err(stopped)?;
             if let Some((value, found)) = state_difference(&first, &second) {
                 return Ok(Some((step + 1, value, found)));
             }
@@ -261,10 +286,14 @@ fn flat_difference(
 }
 
 /// Repeats a recorded run on a backend up to epoch `last`, from the beginning or from a checkpoint of it, and compares
-/// fingerprint, losses and accuracies of every epoch with the record.
+/// fingerprint, losses and accuracies of every epoch with the record; before that the contents and sizes of the data set
+/// and the initial parameters. `observer` hears of the epochs that are the same.
+///
+/// The recipe is what is repeated. What else a record says is its own word: names of data set, backend, program and
+/// machine, and the times.
 ///
 /// # Errors
-/// The first difference, or why the run ended early.
+/// The first difference, why the run ended early, or that there is nothing to compare.
 ///
 /// # Panics
 /// If the record does not have the epoch `last`.
@@ -277,18 +306,26 @@ pub fn compare_with_record(
     observer: &mut dyn Observer,
 ) -> Result<(), VerifyError> {
     assert!(last as usize <= record.epochs.len(), "the record has no epoch {last}");
+    if last == 0 {
+        return Err(VerifyError::Nothing);
+    }
     if record.dataset.sha256 != dataset.hash {
         let (recorded, found) = (record.dataset.name.clone(), dataset.name.clone());
         return Err(VerifyError::Dataset { recorded, found });
     }
+    let found = DatasetRecord::from(dataset);
+    starts_with("training images", record.dataset.train_count, found.train_count)?;
+    starts_with("test images", record.dataset.test_count, found.test_count)?;
     let settings = Settings { epochs: last, ..Settings::from(&record.settings) };
-    let start = start.map_or_else(|| Run::new(&settings), Run::from);
+    let beginning = Run::new(&settings);
+    starts_with("the initial fingerprint", record.initial_fingerprint, beginning.initial_fingerprint)?;
+    let start = start.map_or(beginning, Run::from);
+    starts_with("the initial fingerprint", record.initial_fingerprint, start.initial_fingerprint)?;
     let mut checked = CheckedObserver { record, observer, difference: None };
     let run = start.go_on(backend, dataset, &settings, &mut checked);
     if let Some(difference) = checked.difference {
         return Err(difference);
     }
-    differs(0, "the initial fingerprint", record.initial_fingerprint, run.initial_fingerprint)?;
     run.stopped.map_or(Ok(()), |stop| Err(VerifyError::Stopped(stop)))
 }
 
@@ -305,28 +342,39 @@ impl Observer for CheckedObserver<'_> {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        self.observer.epoch(report);
         let found = EpochRecord::from(report);
         let recorded = &self.record.epochs[found.epoch as usize - 1];
-        self.difference = self.difference.take().or(epoch_difference(recorded, &found).err());
+        match epoch_difference(recorded, &found) {
+            Ok(()) => self.observer.epoch(report),
+            Err(difference) => self.difference = self.difference.take().or(Some(difference)),
+        }
     }
 }
 
 fn epoch_difference(recorded: &EpochRecord, found: &EpochRecord) -> Result<(), VerifyError> {
     let epoch = found.epoch;
-    differs(epoch, "the fingerprint", recorded.fingerprint, found.fingerprint)?;
-    differs(epoch, "the training loss", recorded.train_loss, found.train_loss)?;
-    differs(epoch, "the training accuracy", recorded.train_accuracy, found.train_accuracy)?;
-    differs(epoch, "the test loss", recorded.test_loss, found.test_loss)?;
-    differs(epoch, "the test accuracy", recorded.test_accuracy, found.test_accuracy)
+    let differs = |field, same, recorded: String, found: String| {
+        if same { Ok(()) } else { Err(VerifyError::Recorded { epoch, field, recorded, found }) }
+    };
+    let (there, here) = (recorded.fingerprint, found.fingerprint);
+    differs("the fingerprint", there == here, there.to_string(), here.to_string())?;
+    for (field, there, here) in [
+        ("the training loss", recorded.train_loss, found.train_loss),
+        ("the training accuracy", recorded.train_accuracy, found.train_accuracy),
+        ("the test loss", recorded.test_loss, found.test_loss),
+        ("the test accuracy", recorded.test_accuracy, found.test_accuracy),
+    ] {
+        differs(field, there.to_bits() == here.to_bits(), there.to_string(), here.to_string())?;
+    }
+    Ok(())
 }
 
-/// An error if two values are not the same. The floats compared are finite and positive, so equality is that of bits.
-fn differs<T: PartialEq + ToString>(epoch: u32, field: &'static str, recorded: T, found: T) -> Result<(), VerifyError> {
+/// An error if what a run starts from is not what the record has.
+fn starts_with<T: PartialEq + ToString>(field: &'static str, recorded: T, found: T) -> Result<(), VerifyError> {
     if recorded == found {
         return Ok(());
     }
-    Err(VerifyError::Recorded { epoch, field, recorded: recorded.to_string(), found: found.to_string() })
+    Err(VerifyError::Start { field, recorded: recorded.to_string(), found: found.to_string() })
 }
 
 #[cfg(test)]
@@ -336,7 +384,7 @@ mod tests {
     use super::*;
     use crate::backend::Reference;
     use crate::dataset::Samples;
-    use crate::report::record::{DatasetRecord, Host, Seconds, Status, Versions};
+    use crate::report::record::{Host, Seconds, Status, Versions};
 
     const SETTINGS: Settings = Settings { epochs: 2, batch_length: 3, ..Settings::RECIPE };
 
@@ -507,5 +555,73 @@ mod tests {
         record.dataset.sha256[0] = 1;
         let result = repeated(&dataset, &record);
         assert!(matches!(result, Err(VerifyError::Dataset { .. })), "{result:?}");
+    }
+
+    #[test]
+    fn a_record_without_an_epoch_is_no_success() {
+        let dataset = dataset();
+        let mut record = record(&dataset);
+        (record.status, record.epochs) = (Status::Interrupted, Vec::new());
+        let result = compare_with_record(&mut Reference::new(dataset.clone()), &dataset, &record, None, 0, &mut Silent);
+        assert!(matches!(result, Err(VerifyError::Nothing)), "{result:?}");
+    }
+
+    #[test]
+    fn every_field_that_decides_or_describes_an_epoch_is_compared_by_its_bits() {
+        let dataset = dataset();
+        type Change = fn(&mut RunRecord);
+        let cases: [(Change, &str); 14] = [
+            (|it| it.dataset.train_count = 11, "the record has training images 11, here it is 10"),
+            (|it| it.dataset.test_count = 9, "the record has test images 9, here it is 10"),
+            (|it| it.initial_fingerprint = Fingerprint::from([1; 32]), "the record has the initial fingerprint 0101"),
+            (|it| it.settings.seed ^= 1, "the record has the initial fingerprint "),
+            (|it| it.settings.batch_size = 4, "epoch 1: the record has the fingerprint "),
+            (|it| it.settings.learning_rate *= 2.0, "epoch 1: the record has the fingerprint "),
+            (|it| it.settings.momentum = 0.5, "epoch 1: the record has the fingerprint "),
+            (|it| it.settings.weight_decay = 0.5, "epoch 1: the record has the fingerprint "),
+            (|it| it.settings.shuffle = false, "epoch 1: the record has the fingerprint "),
+            (|it| it.epochs[1].fingerprint = it.epochs[0].fingerprint, "epoch 2: the record has the fingerprint "),
+            (
+                |it| it.epochs[0].train_loss = it.epochs[0].train_loss.next_up(),
+                "epoch 1: the record has the training loss",
+            ),
+            (|it| it.epochs[1].test_loss = it.epochs[1].test_loss.next_down(), "epoch 2: the record has the test loss"),
+            (|it| it.epochs[0].train_accuracy = 0.7, "epoch 1: the record has the training accuracy 0.7"),
+            (|it| it.epochs[1].test_accuracy = 0.9, "epoch 2: the record has the test accuracy 0.9"),
+        ];
+        let good = record(&dataset);
+        for (change, expected) in cases {
+            let mut record = good.clone();
+            change(&mut record);
+            let message = repeated(&dataset, &record).expect_err(expected).to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_search_for_the_step_names_the_epoch_it_is_in_and_can_be_interrupted() {
+        let dataset = dataset();
+        let second_epoch = SETTINGS.order(2, 10);
+        let first_epoch = SETTINGS.order(1, 10);
+        let step = (0..4).find(|step| !first_epoch.chunks(3).any(|batch| batch[0] == second_epoch[3 * step])).unwrap();
+        let mut tampered = Tampered::new(&dataset);
+        tampered.first_sample = Some(second_epoch[3 * step]);
+        // Both have trained two epochs by the time that the search begins, and evaluated one.
+        let mut heard = 0;
+        let mut count = |_| {
+            heard += 1;
+            ControlFlow::Continue(())
+        };
+        let backends: [&mut dyn Backend; 2] = [&mut Reference::new(dataset.clone()), &mut tampered];
+        compare(backends, &dataset, &SETTINGS, &mut count, &mut |_| {}).expect_err("they differ");
+        let last = heard;
+        let mut heard = 0;
+        let mut interrupt = |_| {
+            heard += 1;
+            if heard < last { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let backends: [&mut dyn Backend; 2] = [&mut Reference::new(dataset.clone()), &mut tampered];
+        let result = compare(backends, &dataset, &SETTINGS, &mut interrupt, &mut |_| {});
+        assert!(matches!(result, Err(VerifyError::Stopped(Stop::Interrupted { epoch: 2 }))), "{result:?}");
     }
 }

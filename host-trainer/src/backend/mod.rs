@@ -125,7 +125,7 @@ pub trait Backend {
 /// A backend, as a flag names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BackendChoice {
-    /// The GPU if a driver and a device answer, otherwise the processor
+    /// The first GPU that can be used, otherwise the processor
     Auto,
     /// The GPU, many steps behind one launch
     Cuda,

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, ensure};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use host_trainer::checkpoint::{self, Checkpoint};
+use host_trainer::checkpoint;
 use host_trainer::dataset::Dataset;
 use host_trainer::files::read_limited;
 use host_trainer::fingerprint::Fingerprint;
 use host_trainer::report::RunRecord;
-use host_trainer::report::record::MAX_RECORD_BYTES;
+use host_trainer::report::record::{DatasetRecord, MAX_RECORD_BYTES};
 use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
 use serde::Serialize;
@@ -53,7 +53,12 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(VerifyError::Stopped(Stop::Interrupted { epoch })) => {
-            output::note(format_args!("interrupted in epoch {epoch}"));
+            let same = match answer.epochs.as_slice() {
+                [] => "no epoch was compared".into(),
+                [only] => format!("epoch {} was the same", only.epoch),
+                [first, .., last] => format!("epochs {} to {} were the same", first.epoch, last.epoch),
+            };
+            output::note(format_args!("interrupted in epoch {epoch}: {same}"));
             Ok(interruption.exit_code())
         }
         Err(error) => Err(error.into()),
@@ -68,7 +73,7 @@ struct Answer {
     backends: Vec<String>,
     /// The record that was repeated.
     record: Option<String>,
-    /// The epochs that were trained, the last of them the one with the difference if there is one.
+    /// The epochs that were compared and are the same.
     epochs: Vec<TrainedEpoch>,
     equal: bool,
     difference: Option<String>,
@@ -140,7 +145,22 @@ fn with_record(
     answer: &mut Answer,
 ) -> anyhow::Result<Result<(), VerifyError>> {
     let epochs = recorded_epochs(args.epochs.as_ref(), path, record)?;
-    let start = find_start(args, path, record, *epochs.start())?;
+    let (first, last) = (*epochs.start(), *epochs.end());
+    let folder = checkpoint_folder(args, path)?;
+    let search = checkpoint::find_recorded(&folder, first - 1, record)?;
+    warn_of_skipped(&search.skipped);
+    let start = search.found;
+    let before = start.as_ref().map_or(0, |(_, checkpoint)| checkpoint.epoch());
+    if first > before + 1 {
+        output::warning(format_args!(
+            "{} holds no checkpoint of this run after epoch {}{}: epochs {} to {} are trained first",
+            folder.display(),
+            first - 1,
+            if before > 0 { format!(", the newest before is that after epoch {before}") } else { String::new() },
+            before + 1,
+            first - 1
+        ));
+    }
     let (mut backend, title) = open_backend(&args.backend, dataset)?;
     say!("backend  {title}");
     let count = record.epochs.len();
@@ -154,10 +174,10 @@ fn with_record(
     answer.record = Some(path.to_string_lossy().into_owned());
     answer.backends.push(title);
     let mut repeated = Repeated { interrupted, answer };
-    let result = compare_with_record(&mut *backend, dataset, record, start, *epochs.end(), &mut repeated);
+    let result = compare_with_record(&mut *backend, dataset, record, start, last, &mut repeated);
     if result.is_ok() {
         say!();
-        result!("fingerprints, losses and accuracies are those of the record, bit for bit");
+        report(record, dataset, before + 1, last);
     }
     Ok(result)
 }
@@ -175,27 +195,40 @@ fn recorded_epochs(epochs: Option<&EpochsArg>, path: &Path, record: &RunRecord) 
         Some(EpochsArg::Range(range)) => range.clone(),
     };
     let last = *epochs.end();
+    ensure!(recorded > 0, "{}: {}", path.display(), VerifyError::Nothing);
     ensure!(last <= recorded, "{}: --epochs goes to epoch {last}, the record to epoch {recorded}", path.display());
     Ok(epochs)
 }
 
-/// The checkpoint of the recorded run from which epoch `first` is reached soonest, if there is one.
-fn find_start(
-    args: &VerifyArgs,
-    record_path: &Path,
-    record: &RunRecord,
-    first: u32,
-) -> anyhow::Result<Option<(PathBuf, Checkpoint)>> {
-    let folder = match &args.checkpoints {
+/// Where the checkpoints of the recorded run lie.
+fn checkpoint_folder(args: &VerifyArgs, record_path: &Path) -> anyhow::Result<PathBuf> {
+    match &args.checkpoints {
         Some(folder) => {
             ensure!(folder.is_dir(), "{}: no such folder (--checkpoints)", folder.display());
-            folder.clone()
+            Ok(folder.clone())
         }
-        None => record_path.with_file_name(checkpoint::FOLDER),
-    };
-    let search = checkpoint::find_recorded(&folder, first - 1, record)?;
-    warn_of_skipped(&search.skipped);
-    Ok(search.found)
+        None => Ok(record_path.with_file_name(checkpoint::FOLDER)),
+    }
+}
+
+/// What is known after the epochs from `first` to `last` were the same, and what is not.
+fn report(record: &RunRecord, dataset: &Dataset, first: u32, last: u32) {
+    let epochs = if first == last { format!("epoch {last}") } else { format!("epochs {first} to {last}") };
+    result!(
+        "{epochs} of {}: fingerprints, losses and accuracies are those of the record, bit for bit",
+        record.epochs.len()
+    );
+    let name = &record.dataset.name;
+    if *name != DatasetRecord::from(dataset).name {
+        result!("the record calls the data set {name}; its contents are those of {}", dataset.name);
+    }
+    result!(
+        "not checked: that it ran on {} with version {} on {} {}, and its times",
+        record.backend,
+        record.versions.program,
+        record.host.os,
+        record.host.arch
+    );
 }
 
 fn proceed(interrupted: &AtomicBool) -> ControlFlow<()> {

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+mod boards;
 mod checkpoints;
 #[cfg(target_os = "linux")]
 mod devices;
@@ -20,6 +21,7 @@ mod output;
 mod runs;
 #[cfg(unix)]
 mod signals;
+mod verifications;
 
 /// Sizes of the small data set that most tests train on.
 const TRAIN: usize = 230;
