@@ -60,7 +60,7 @@ fingerprint_of() { sed -n 's/.*"fingerprint": *"\([0-9a-f]*\)".*/\1/p' "$out/$1/
 
 # train BACKEND: the recipe with its files in $out/BACKEND.
 train() {
-    check "$epochs epochs $1" "$trainer" train --epochs "$epochs" --backend "$1" --out "$out/$1"
+    check "$epochs epochs $1" "$trainer" train --epochs "$epochs" --backend "$1" --out "$out/$1" --overwrite
     [ -f "$out/$1/run.json" ] || return
     row "  training" "" "$(seconds_of "$1" training) s" ""
     row "  evaluation" "" "$(seconds_of "$1" evaluation) s" ""

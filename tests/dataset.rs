@@ -11,7 +11,7 @@ use std::time::Duration;
 use cnn_core::sgd::Sgd;
 use host_trainer::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
 use host_trainer::dataset::download::{Network, Proxies};
-use host_trainer::dataset::{Dataset, Options, Source, Split, mnist, open, open_split, synthetic};
+use host_trainer::dataset::{Dataset, Notice, Options, Source, Split, mnist, open, open_split, synthetic};
 use host_trainer::random::{initial_parameters, shuffled};
 use tests::mnist_dir;
 
@@ -50,8 +50,9 @@ fn mirror_of(folder: PathBuf) -> (String, mpsc::Receiver<String>) {
             }
             let request = String::from_utf8(request).unwrap();
             let name = request.split(' ').nth(1).unwrap().trim_start_matches('/');
-            let body = fs::read(folder.join(name)).unwrap();
-            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+            let (status, body) =
+                fs::read(folder.join(name)).map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
             stream.write_all(&body).unwrap();
             sender.send(name.to_string()).unwrap();
         }
@@ -87,12 +88,37 @@ fn only_what_is_missing_is_downloaded() {
     let downloads = tempfile::tempdir().unwrap();
     let options = download_into(&downloads.path().join("mnist"), &url);
     let test = open_split(&options, Split::Test).unwrap();
+    let Some(Notice::Remark(remark)) = &test.notice else { panic!("{:?}", test.notice) };
+    assert!(remark.contains(&format!("{url} is not encrypted")) && remark.contains("SHA-256"), "{remark}");
     assert_eq!((test.name.as_str(), test.samples.len()), ("MNIST", 10_000));
     assert_eq!(requests.try_iter().collect::<Vec<_>>(), packed(Split::Test));
     assert_is_mnist(&open(&options).unwrap().dataset);
     assert_eq!(requests.try_iter().collect::<Vec<_>>(), packed(Split::Train));
     assert_is_mnist(&open(&options).unwrap().dataset);
     assert_eq!(requests.try_iter().count(), 0);
+}
+
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
+#[test]
+fn a_named_mirror_that_has_half_of_the_files_is_an_error_and_nothing_stands_in() {
+    let Some(folder) = mnist_dir() else { return };
+    let half = tempfile::tempdir().unwrap();
+    for name in ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"] {
+        if fs::copy(folder.join(name), half.path().join(name)).is_err() {
+            skipped::skip("MNIST_DIR does not hold the four .gz files");
+            return;
+        }
+    }
+    let (url, _requests) = mirror_of(half.path().into());
+    let downloads = tempfile::tempdir().unwrap();
+    for source in [Source::Auto, Source::Mnist] {
+        let options = Options { source, ..download_into(downloads.path(), &url) };
+        let message = open(&options).unwrap_err().to_string();
+        assert!(message.contains("t10k-images-idx3-ubyte could not be downloaded"), "{message}");
+        assert!(message.contains("404"), "{message}");
+    }
+    // What came is MNIST's, and is kept.
+    assert_eq!(fs::read_dir(downloads.path()).unwrap().count(), 2);
 }
 
 #[test]

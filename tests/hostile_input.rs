@@ -35,7 +35,7 @@ macro_rules! targets {
     };
 }
 
-targets! { checkpoint idx idx_gz model picture protocol_board protocol_host run_record safetensors }
+targets! { checkpoint idx idx_gz model npz picture protocol_board protocol_host run_record safetensors }
 
 /// Keeps its promises on all known inputs and on random ones.
 fn survives(target: &Target) {

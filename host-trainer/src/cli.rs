@@ -172,7 +172,8 @@ Examples:
 /// Where the data set comes from.
 #[derive(Debug, Clone, Args)]
 pub struct DataArgs {
-    /// Folder with the four IDX files, plain or .gz [default: $MNIST_DIR, else data/mnist, else downloaded there]
+    /// Folder with the four IDX files, plain or .gz, or an .npz file as Keras' mnist.npz [default: $MNIST_DIR, else
+    /// data/mnist, else downloaded there]
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data: Option<PathBuf>,
     /// Which data set
@@ -270,6 +271,9 @@ pub struct TrainArgs {
     /// Folder for the model, the plots, metrics.csv, run.json and the checkpoints
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Replace the run that the output folder holds; without it, such a folder is refused
+    #[arg(long, conflicts_with = "resume")]
+    pub overwrite: bool,
     /// Go on after the newest checkpoint in the output folder, on any backend; from the beginning if there is none
     #[arg(long, help_heading = "Checkpoints")]
     pub resume: bool,

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
 pub mod read;
+mod streams;
 
 pub use read::read_limited;
+pub use streams::{STANDARD_STREAM, read_input, write_output};
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,15 @@ pub enum FileError {
         /// The path.
         path: PathBuf,
     },
+    /// The file to be written is the one that was read.
+    #[error("{} is the very file that is read; name another one to write", path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Bytes that no person can read would go to the terminal.
+    #[error("standard output is a terminal; name a file, or send it on with > or |")]
+    Terminal,
     /// What the path names is not read.
     #[error("{} {cause}", path.display())]
     Refused {
@@ -77,6 +88,13 @@ pub enum FileError {
         /// Bytes accepted.
         limit: u64,
     },
+}
+
+impl FileError {
+    /// Whether the file is what it was to be all the same.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Unsynchronized { .. })
+    }
 }
 
 fn advice(kind: ErrorKind) -> &'static str {

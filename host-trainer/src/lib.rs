@@ -20,5 +20,6 @@ pub mod picture;
 pub mod random;
 pub mod report;
 pub mod text;
+pub mod threads;
 pub mod trainer;
 pub mod verify;

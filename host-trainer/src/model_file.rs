@@ -7,7 +7,9 @@ use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelE
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
 
 use crate::backend::boxed_zeros;
-use crate::files::{FileError, Staged, read_limited};
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::dataset::{Split, synthetic};
+use crate::files::{self, FileError, Staged, write_whole};
 use crate::fingerprint::Fingerprint;
 use crate::float_environment::{self, FloatEnvironmentError};
 
@@ -24,6 +26,14 @@ pub enum ModelFileError {
         path: PathBuf,
         /// What is wrong with it.
         error: ModelError,
+    },
+    /// The contents of a checkpoint.
+    #[error("{path}: {error}", path = path.display())]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: CheckpointError,
     },
     /// The self-test would say nothing.
     #[error(transparent)]
@@ -52,12 +62,14 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// Reads a model file, compares its fingerprint and runs its self-test.
+    /// Reads a model file or a checkpoint, compares its fingerprint and runs the model's self-test; `-` is standard
+    /// input.
     ///
     /// # Errors
     /// If the file cannot be read or any check fails.
     pub fn read(path: &Path) -> Result<Self, ModelFileError> {
-        Self::parse(read_limited(path, MAX_LEN as u64)?, path)
+        let limit = |start: &[u8]| if is_checkpoint(start) { checkpoint::MAX_BYTES } else { MAX_LEN as u64 };
+        Self::parse(files::read_input(path, limit)?, path)
     }
 
     /// [`LoadedModel::read`] of a file's contents.
@@ -66,6 +78,7 @@ impl LoadedModel {
     /// If any check fails.
     pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, ModelFileError> {
         float_environment::establish()?;
+        let bytes = if is_checkpoint(&bytes) { from_checkpoint(&bytes, path)? } else { bytes };
         let contents = |error| ModelFileError::Contents { path: path.into(), error };
         let model = Model::parse(&bytes).map_err(contents)?;
         let mut parameters = boxed_zeros();
@@ -85,7 +98,7 @@ impl LoadedModel {
         model.metadata().training
     }
 
-    /// The file's contents.
+    /// The model file's contents: what was read, or what a checkpoint gives.
     pub fn file(&self) -> &[u8] {
         &self.bytes
     }
@@ -96,18 +109,35 @@ impl LoadedModel {
     }
 }
 
+fn is_checkpoint(bytes: &[u8]) -> bool {
+    bytes.starts_with(&checkpoint::MAGIC)
+}
+
+/// The model that a run had at a checkpoint. Its golden image is a built-in digit: the checkpoint has no images.
+fn from_checkpoint(bytes: &[u8], path: &Path) -> Result<Vec<u8>, ModelFileError> {
+    let checkpoint =
+        Checkpoint::parse(bytes).map_err(|error| ModelFileError::Checkpoint { path: path.into(), error })?;
+    let training = checkpoint.training();
+    to_bytes(path, Some(training), &checkpoint.state.parameters, &built_in_golden())
+}
+
+/// The golden image of a model where no data set is at hand: the first built-in digit.
+pub fn built_in_golden() -> Pixels {
+    synthetic::samples(0, Split::Test, 1).images()[0]
+}
+
 /// Writes a model file, whole or not at all. `golden` becomes its self-test. A longer name of the data set is cut to
 /// [`MAX_DATASET_NAME`] bytes.
 ///
 /// # Errors
-/// If a parameter is not finite, `training` is what no run is, or the file cannot be written.
+/// If a parameter is out of range, `training` is what no run is, or the file cannot be written.
 pub fn write(
     path: &Path,
     training: Option<Training<'_>>,
     parameters: &FlatParameters,
     golden: &Pixels,
 ) -> Result<(), ModelFileError> {
-    Ok(stage(path, training, parameters, golden)?.publish()?)
+    Ok(write_whole(path, &to_bytes(path, training, parameters, golden)?)?)
 }
 
 /// As [`write()`], but the file does not have its name yet.
@@ -120,6 +150,19 @@ pub fn stage(
     parameters: &FlatParameters,
     golden: &Pixels,
 ) -> Result<Staged, ModelFileError> {
+    Ok(Staged::write(path, &to_bytes(path, training, parameters, golden)?)?)
+}
+
+/// The contents of what [`write()`] writes; `path` is for the error alone.
+///
+/// # Errors
+/// If a parameter is not finite.
+pub fn to_bytes(
+    path: &Path,
+    training: Option<Training<'_>>,
+    parameters: &FlatParameters,
+    golden: &Pixels,
+) -> Result<Vec<u8>, ModelFileError> {
     let mut activations = Box::new(Activations::new());
     normalize(golden, &mut activations.image);
     let logits = forward(&Parameters::of(parameters), &mut activations);
@@ -132,7 +175,8 @@ pub fn stage(
     let mut bytes = vec![0; MAX_LEN];
     let len = encode(&metadata, parameters, &mut bytes)
         .map_err(|error| ModelFileError::Contents { path: path.into(), error })?;
-    Ok(Staged::write(path, &bytes[..len])?)
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 fn name_that_fits(name: &str) -> &str {

@@ -15,6 +15,7 @@ use crate::float_environment::{self, FloatEnvironmentError};
 use crate::random::{in_sequence, initial_parameters, shuffled};
 use crate::report::metrics::{EpochMetrics, Metrics};
 use crate::report::record;
+use crate::threads;
 
 /// What decides a run besides its data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -199,11 +200,10 @@ impl Run {
         for epoch in first..=settings.epochs {
             let start = Instant::now();
             // A device trains; meanwhile the host shuffles for the epoch after this one.
-            let (trained, next_order) = std::thread::scope(|scope| {
-                let next_order = (epoch < settings.epochs).then(|| scope.spawn(|| settings.order(epoch + 1, length)));
-                let trained = train_epoch(backend, settings, &order, observer);
-                (trained, next_order.map(|thread| thread.join().expect("a shuffle does not panic")))
-            });
+            let (next_order, trained) = threads::join(
+                || if epoch < settings.epochs { settings.order(epoch + 1, length) } else { Vec::new() },
+                || train_epoch(backend, settings, &order, observer),
+            );
             trained.map_err(|error| Stop::from_backend(epoch, error))?;
             let state = backend.state().map_err(|error| Stop::from_backend(epoch, error))?;
             let training_seconds = start.elapsed().as_secs_f64();
@@ -223,7 +223,7 @@ impl Run {
             self.state = state;
             observer.epoch(&report);
             observer.keep(&report, &self.state).map_err(|error| Stop::Checkpoint { epoch, error })?;
-            order = next_order.unwrap_or_default();
+            order = next_order;
         }
         Ok(())
     }

@@ -6,9 +6,9 @@ use tests::divergence::{datasets, ending, settings};
 
 use crate::gpu::gpu;
 
-/// Settings that are tried: all thousand with DIVERGENCE_SETTINGS=1000, which takes a simulated GPU minutes.
+/// Settings that are tried: all thousand with DIVERGENCE_SETTINGS=1000, which takes a simulated GPU half an hour.
 fn count() -> u32 {
-    std::env::var("DIVERGENCE_SETTINGS").map_or(60, |count| count.parse().expect("DIVERGENCE_SETTINGS is a number"))
+    std::env::var("DIVERGENCE_SETTINGS").map_or(24, |count| count.parse().expect("DIVERGENCE_SETTINGS is a number"))
 }
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]

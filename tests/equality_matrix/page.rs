@@ -72,14 +72,14 @@ const RUNS: [Run; 7] = [
         processor: "aarch64",
         profile: "release",
         script: ".ci/other-processors.sh",
-        command: "--release --package tests --test golden_run --test equality_matrix --test backend_equality",
-        compares: "the golden run; every operation, and epochs of every number of threads and batch length, at the levels neon and portable (QEMU)",
+        command: "--release --package tests --test golden_run --test equality_matrix --test backend_equality --test divergence",
+        compares: "the golden run; every operation, epochs of every number of threads and batch length, and runs that diverge, at the levels neon and portable (QEMU)",
     },
     Run {
         processor: "s390x",
         profile: "release",
         script: ".ci/other-processors.sh",
-        command: "--release --package tests --test golden_run --test equality_matrix --test backend_equality",
+        command: "--release --package tests --test golden_run --test equality_matrix --test backend_equality --test divergence",
         compares: "the same at the level portable, on a big-endian processor (QEMU)",
     },
     Run {

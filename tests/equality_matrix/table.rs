@@ -14,6 +14,9 @@ pub struct Forms {
     pub firmware: &'static [&'static str],
 }
 
+/// Where runs that may diverge are compared.
+const DIVERGENCE: &str = "tests/divergence.rs";
+
 const TRAINING: &[&str] = &["train_steps", "train_samples"];
 const UPDATE: &[&str] = &["train_steps", "train_update"];
 const CONVOLUTIONS: &[&str] = &["train_steps", "train_samples", "evaluate_convolutions"];
@@ -90,6 +93,8 @@ operations! {
         ["train::batch_gradient"], ["update::Accumulate"], UPDATE, [];
     SgdUpdate: "SGD update",
         ["sgd::update", "sgd::step"], ["update::Fc1Update", "update::Step"], UPDATE, [];
+    Range: "the range of the parameters after a step",
+        ["range::in_range", "range::first_out_of_range"], [], UPDATE, [];
     ForwardPass: "**forward pass**: the logits of an image",
         ["network::forward"], [], &["evaluate_convolutions", "evaluate_classifier"],
         ["convolve_window", "add_products"];
@@ -214,6 +219,10 @@ fn core(operation: Operation) -> Cell {
         }
         Operation::ConvGradientSum => Cell::Within(Operation::Step),
         Operation::SgdUpdate => Cell::Alone(&[Test::In(ORACLE, "sgd_equals_the_loop_over_several_steps")]),
+        Operation::Range => Cell::Alone(&[
+            Test::In(DIVERGENCE, "nothing_overflows_at_the_edge_of_the_range"),
+            Test::In(DIVERGENCE, "an_overflow_of_the_momentum_is_seen_in_the_parameters"),
+        ]),
         Operation::ForwardPass => Cell::Alone(&[Test::In(ORACLE, "the_forward_pass_equals_the_loops")]),
         Operation::Step => Cell::Alone(&[Test::In(ORACLE, "training_steps_equal_the_loops_for_batches_of_any_length")]),
         Operation::Epoch => {
@@ -251,6 +260,9 @@ fn cpu(operation: Operation) -> Cell {
         Operation::Conv1BackwardParameters => Cell::Alone(&[Test::AtEveryLevel("conv1_backward_parameters")]),
         Operation::ConvGradientSum => Cell::Alone(&[Test::AtEveryLevel("conv_gradient_sum")]),
         Operation::SgdUpdate => Cell::Alone(&[Test::AtEveryLevel("sgd_update")]),
+        Operation::Range => {
+            Cell::Alone(&[Test::In(DIVERGENCE, "a_thousand_runs_end_alike_at_every_level_whether_they_diverge_or_not")])
+        }
         Operation::ForwardPass => Cell::Alone(&[Test::AtEveryLevel("forward_pass")]),
         Operation::Step => Cell::Alone(&[Test::AtEveryLevel("step")]),
         Operation::Epoch | Operation::Evaluation => EPOCHS,
@@ -290,6 +302,10 @@ fn cuda(operation: Operation) -> Cell {
         | Operation::Conv1BackwardParameters
         | Operation::ConvGradientSum
         | Operation::SgdUpdate => Cell::Within(Operation::Step),
+        Operation::Range => Cell::Alone(&[
+            Test::In("tests/cuda_equality/divergence.rs", "runs_end_as_the_references_whether_they_diverge_or_not"),
+            Test::In("tests/ptx_equality/divergence.rs", "runs_that_diverge_end_as_the_references"),
+        ]),
         Operation::Step => Cell::Alone(&[Test::In(EQUALITY, "every_single_step_equals_the_reference")]),
         Operation::Epoch | Operation::Evaluation => EPOCHS,
     }
@@ -318,6 +334,7 @@ fn firmware(operation: Operation) -> Cell {
         | Operation::Conv1BackwardParameters
         | Operation::ConvGradientSum
         | Operation::SgdUpdate
+        | Operation::Range
         | Operation::Step
         | Operation::Epoch
         | Operation::Evaluation => Cell::Absent,

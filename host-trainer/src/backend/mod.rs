@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
 use cnn_core::sgd::Sgd;
 
-pub use cpu::{Cpu, CpuError, CpuOptions, SimdLevel};
+pub use cpu::{Cpu, CpuError, CpuOptions, FewerThreads, SimdLevel};
 pub use cuda::{Cuda, CudaError, Schedule};
 pub use reference::Reference;
 
@@ -153,6 +153,8 @@ pub struct Opened {
     pub backend: Box<dyn Backend>,
     /// Why [`BackendChoice::Auto`] did not take the GPU.
     pub no_gpu: Option<CudaError>,
+    /// That the CPU backend got fewer threads than it wanted.
+    pub fewer_threads: Option<FewerThreads>,
 }
 
 /// Why a backend cannot be made.
@@ -194,20 +196,25 @@ pub fn open(
     options: impl Into<MachineOptions>,
 ) -> Result<Opened, OpenError> {
     let MachineOptions { cpu, device } = options.into();
-    let mut no_gpu = None;
+    let (mut no_gpu, mut fewer_threads) = (None, None);
+    let mut cpu = |dataset| -> Result<Box<dyn Backend>, CpuError> {
+        let backend = Cpu::new(dataset, cpu)?;
+        fewer_threads = backend.fewer_threads();
+        Ok(Box::new(backend))
+    };
     let backend: Box<dyn Backend> = match choice {
         BackendChoice::Auto => match Cuda::on_device(Arc::clone(&dataset), Schedule::Cooperative, device) {
             Ok(cuda) => Box::new(cuda),
             Err(reason) if device.is_some() => return Err(reason.into()),
             Err(reason) => {
                 no_gpu = Some(reason);
-                Box::new(Cpu::new(dataset, cpu)?)
+                cpu(dataset)?
             }
         },
         BackendChoice::Cuda => Box::new(Cuda::on_device(dataset, Schedule::Cooperative, device)?),
         BackendChoice::CudaGraph => Box::new(Cuda::on_device(dataset, Schedule::Graph, device)?),
-        BackendChoice::Cpu => Box::new(Cpu::new(dataset, cpu)?),
+        BackendChoice::Cpu => cpu(dataset)?,
         BackendChoice::Reference => Box::new(Reference::new(dataset)),
     };
-    Ok(Opened { backend, no_gpu })
+    Ok(Opened { backend, no_gpu, fewer_threads })
 }

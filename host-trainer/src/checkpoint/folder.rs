@@ -28,11 +28,11 @@ fn epoch_of(name: &str) -> Option<u32> {
 /// The checkpoints in `folder`, with their epochs, newest first; none if there is no such folder.
 ///
 /// # Errors
-/// If the folder cannot be listed.
+/// If the folder cannot be listed, or is a link to one that is not there.
 pub fn list(folder: &Path) -> Result<Vec<(u32, PathBuf)>, FileError> {
     let failed = |cause| FileError::Read { path: folder.into(), cause };
     let entries = match fs::read_dir(folder) {
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(cause) if cause.kind() == ErrorKind::NotFound && !exists(folder) => return Ok(Vec::new()),
         entries => entries.map_err(failed)?,
     };
     let mut checkpoints = Vec::new();
@@ -42,6 +42,11 @@ pub fn list(folder: &Path) -> Result<Vec<(u32, PathBuf)>, FileError> {
     }
     checkpoints.sort_by_key(|&(epoch, _)| std::cmp::Reverse(epoch));
     Ok(checkpoints)
+}
+
+/// Whether the path names anything, be it a link to nothing.
+pub(crate) fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 /// Why a checkpoint is not taken.
@@ -74,6 +79,16 @@ pub enum Unfit {
         /// What differs, with both values.
         difference: String,
     },
+}
+
+impl Unfit {
+    /// Whether it may be a good checkpoint that merely cannot be read here and now, or not by this program.
+    fn is_unreadable(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Contents { error: CheckpointError::Version { .. }, .. } => true,
+            Self::Contents { .. } | Self::Misnamed { .. } | Self::OtherRun { .. } => false,
+        }
+    }
 }
 
 /// What a search in a folder found.
@@ -124,8 +139,17 @@ pub enum ResumeError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Every whole checkpoint there is of another run; this is the newest.
-    #[error("{0}; use the settings and the data of that run, choose another --out, or start anew without --resume")]
+    #[error("{0}; use the settings and the data of that run, choose another --out, or replace it with --overwrite")]
     OtherRun(Unfit),
+    /// A checkpoint that may be the newest of this run cannot be read.
+    #[error(
+        "{0}; it is left as it is: make it readable, or use the program that wrote it, \
+        or move it away to go on without it"
+    )]
+    Unreadable(Unfit),
+    /// There are checkpoints, but all of them are damaged; this is the newest.
+    #[error("{0}; no checkpoint beside it is whole: choose another --out, or start anew with --overwrite")]
+    Damaged(Unfit),
     /// The run is beyond the epochs that are asked for.
     #[error("{path} is after epoch {epoch}, beyond --epochs {epochs}; use --epochs {epoch} or more, or another --out",
         path = path.display())]
@@ -143,17 +167,19 @@ pub enum ResumeError {
 /// before its first epoch. The number of epochs may be another one than that of the run so far.
 ///
 /// # Errors
-/// If there are whole checkpoints, but all of other runs, or if the newest one that fits has more epochs than are asked
-/// for.
+/// If there are checkpoints, but none fits; if one that is newer than that which fits cannot be read; or if that one has
+/// more epochs than are asked for.
 pub fn find_to_resume(
     folder: &Path,
     settings: &Settings,
     dataset: &DatasetRecord,
     start: &Run,
 ) -> Result<Search, ResumeError> {
-    let difference =
-        |checkpoint: &Checkpoint| checkpoint.difference(settings, dataset, start.initial_fingerprint, "here");
-    let mut search = newest(folder, u32::MAX, difference)?;
+    let here = Identity { settings, dataset, initial_fingerprint: start.initial_fingerprint };
+    let mut search = newest(folder, u32::MAX, |checkpoint| checkpoint.identity().difference(&here, "here"))?;
+    if let Some(index) = search.skipped.iter().position(Unfit::is_unreadable) {
+        return Err(ResumeError::Unreadable(search.skipped.swap_remove(index)));
+    }
     match &search.found {
         Some((path, checkpoint)) if checkpoint.epoch() > settings.epochs => {
             Err(ResumeError::Beyond { path: path.clone(), epoch: checkpoint.epoch(), epochs: settings.epochs })
@@ -161,9 +187,32 @@ pub fn find_to_resume(
         Some(_) => Ok(search),
         None => match search.skipped.iter().position(|unfit| matches!(unfit, Unfit::OtherRun { .. })) {
             Some(index) => Err(ResumeError::OtherRun(search.skipped.swap_remove(index))),
-            None => Ok(search),
+            None if search.skipped.is_empty() => Ok(search),
+            None => Err(ResumeError::Damaged(search.skipped.swap_remove(0))),
         },
     }
+}
+
+/// Whether the file may be replaced by another checkpoint: it is a whole one, of the run `here` if that is given.
+pub(super) fn may_replace(path: &Path, here: Option<&Checkpoint>) -> bool {
+    let epoch = path.file_name().and_then(|name| epoch_of(&name.to_string_lossy()));
+    let found = epoch.and_then(|epoch| read(path, epoch).ok());
+    found.is_some_and(|found| here.is_none_or(|here| found.identity().difference(&here.identity(), "here").is_none()))
+}
+
+/// Ends the name of a file that stood where a checkpoint was to be, and that this program may not remove.
+const ASIDE: &str = "set-aside";
+
+/// Gives a file another name, which nothing has.
+pub(super) fn set_aside(path: &Path) -> Result<(), FileError> {
+    let name = |number: u32| {
+        let number = if number == 1 { String::new() } else { format!("-{number}") };
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{ASIDE}{number}"));
+        PathBuf::from(name)
+    };
+    let free = (1..).map(name).find(|name| !exists(name)).expect("a folder has fewer files");
+    fs::rename(path, free).map_err(|cause| FileError::Write { path: path.into(), cause })
 }
 
 /// The newest whole checkpoint in `folder` of at most epoch `limit` that is, in all that a record has, the recorded run.
@@ -172,7 +221,7 @@ pub fn find_to_resume(
 /// If the folder cannot be listed.
 pub fn find_recorded(folder: &Path, limit: u32, record: &RunRecord) -> Result<Search, FileError> {
     newest(folder, limit, |checkpoint| {
-        let run = checkpoint.difference(&record.settings, &record.dataset, record.initial_fingerprint, "in the record");
+        let run = checkpoint.identity().difference(&Identity::from(record), "in the record");
         run.or_else(|| {
             let same = |(report, recorded): &(_, &EpochRecord)| EpochRecord::from(*report) == **recorded;
             let same = checkpoint.epochs.iter().zip(&record.epochs).take_while(same).count();
@@ -181,17 +230,36 @@ pub fn find_recorded(folder: &Path, limit: u32, record: &RunRecord) -> Result<Se
     })
 }
 
+/// What makes a run the run that it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The recipe; the number of epochs does not matter.
+    pub settings: &'a Settings,
+    /// The data; its name does not matter.
+    pub dataset: &'a DatasetRecord,
+    /// The initial parameters.
+    pub initial_fingerprint: Fingerprint,
+}
+
+impl<'a> From<&'a RunRecord> for Identity<'a> {
+    fn from(record: &'a RunRecord) -> Self {
+        let RunRecord { settings, dataset, initial_fingerprint, .. } = record;
+        Self { settings, dataset, initial_fingerprint: *initial_fingerprint }
+    }
+}
+
 impl Checkpoint {
-    /// What of settings (but the number of epochs), data and start is not that of a run: every difference with the value
-    /// there and the one `here`, floats compared by bits.
-    fn difference(
-        &self,
-        settings: &Settings,
-        dataset: &DatasetRecord,
-        initial_fingerprint: Fingerprint,
-        here: &str,
-    ) -> Option<String> {
-        let (there, own) = (&self.settings, settings);
+    fn identity(&self) -> Identity<'_> {
+        let Self { settings, dataset, initial_fingerprint, .. } = self;
+        Identity { settings, dataset, initial_fingerprint: *initial_fingerprint }
+    }
+}
+
+impl Identity<'_> {
+    /// What is not that of another run: every difference with the value there, which is this one, and the one `here`,
+    /// floats compared by bits.
+    pub fn difference(&self, other: &Identity<'_>, here: &str) -> Option<String> {
+        let (there, own) = (self.settings, other.settings);
         let rate = |flag, there: f32, here: f32| {
             (flag, there.to_bits() != here.to_bits(), there.to_string(), here.to_string())
         };
@@ -207,15 +275,20 @@ impl Checkpoint {
             rate("--weight-decay", there.weight_decay, own.weight_decay),
             ("--seed", there.seed != own.seed, there.seed.to_string(), own.seed.to_string()),
             ("--no-shuffle", there.shuffle != own.shuffle, (!there.shuffle).to_string(), (!own.shuffle).to_string()),
-            ("the data set", self.dataset.sha256 != dataset.sha256, described(&self.dataset), described(dataset)),
+            (
+                "the data set",
+                self.dataset.sha256 != other.dataset.sha256,
+                described(self.dataset),
+                described(other.dataset),
+            ),
         ];
         let mut differences: Vec<String> = differences
             .into_iter()
             .filter(|&(_, differs, ..)| differs)
             .map(|(name, _, there, own)| format!("{name} is {there} there and {own} {here}"))
             .collect();
-        if differences.is_empty() && self.initial_fingerprint != initial_fingerprint {
-            let (there, own) = (self.initial_fingerprint, initial_fingerprint);
+        if differences.is_empty() && self.initial_fingerprint != other.initial_fingerprint {
+            let (there, own) = (self.initial_fingerprint, other.initial_fingerprint);
             differences.push(format!("its initial parameters are {there} there and {own} {here}"));
         }
         (!differences.is_empty()).then(|| differences.join(", "))
@@ -327,11 +400,54 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_damaged_there_is_nothing_to_resume() {
+    fn where_all_are_damaged_nothing_is_begun_anew() {
         let folder = tempfile::tempdir().unwrap();
+        assert_eq!(found(&resumed(folder.path(), |_| ()).unwrap()), None, "an empty folder is no error");
         fs::write(folder.path().join(file_name(1)), b"").unwrap();
-        let search = resumed(folder.path(), |_| ()).unwrap();
-        assert_eq!((found(&search), search.skipped.len()), (None, 1));
+        let message = resumed(folder.path(), |_| ()).unwrap_err().to_string();
+        assert!(message.contains("epoch-000001.checkpoint") && message.contains("--overwrite"), "{message}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_unless_it_is_older_than_what_fits() {
+        let newer_version = {
+            let mut bytes = checkpoint().to_bytes();
+            bytes[4] = 2;
+            bytes
+        };
+        for fitting in [&[][..], &[&earlier(), &checkpoint()]] {
+            let folder = folder_of(fitting);
+            fs::write(folder.path().join(file_name(3)), &newer_version).unwrap();
+            let message = resumed(folder.path(), |_| ()).unwrap_err().to_string();
+            for words in ["epoch-000003.checkpoint", "version 2", "the program that wrote it", "move it away"] {
+                assert!(message.contains(words), "{message}");
+            }
+            fs::remove_file(folder.path().join(file_name(3))).unwrap();
+            fs::create_dir(folder.path().join(file_name(3))).unwrap();
+            assert!(matches!(resumed(folder.path(), |_| ()), Err(ResumeError::Unreadable(_))));
+        }
+        let folder = folder_of(&[&checkpoint()]);
+        fs::write(folder.path().join(file_name(1)), &newer_version).unwrap();
+        assert_eq!(found(&resumed(folder.path(), |_| ()).unwrap()), Some(2));
+    }
+
+    #[test]
+    fn only_whole_checkpoints_are_replaced_and_others_get_names_of_their_own() {
+        let mut foreign = earlier();
+        foreign.settings.seed = 5;
+        let folder = folder_of(&[&foreign, &checkpoint()]);
+        let path = |epoch| folder.path().join(file_name(epoch));
+        fs::write(path(3), b"CNNC").unwrap();
+        let here = checkpoint();
+        let replaceable = |here| [1, 2, 3].map(|epoch| may_replace(&path(epoch), here));
+        assert_eq!(replaceable(Some(&here)), [false, true, false]);
+        assert_eq!(replaceable(None), [true, true, false]);
+        for text in ["first", "second"] {
+            fs::write(path(3), text).unwrap();
+            set_aside(&path(3)).unwrap();
+        }
+        let aside = |number: &str| fs::read_to_string(format!("{}.set-aside{number}", path(3).display())).unwrap();
+        assert_eq!((aside("").as_str(), aside("-2").as_str()), ("first", "second"));
     }
 
     #[test]

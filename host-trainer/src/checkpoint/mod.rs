@@ -7,10 +7,12 @@ mod folder;
 mod format;
 mod writer;
 
-pub use folder::{FOLDER, ResumeError, Search, Unfit, file_name, find_recorded, find_to_resume, list};
+pub(crate) use folder::exists;
+pub use folder::{FOLDER, Identity, ResumeError, Search, Unfit, file_name, find_recorded, find_to_resume, list};
 pub use format::{CheckpointError, MAGIC, MAX_BYTES, MAX_EPOCHS, VERSION};
-pub use writer::{Plan, WriteError, Writer};
+pub use writer::{Follow, Plan, WriteError, Writer};
 
+use cnn_core::model::Training;
 use cnn_core::range::first_out_of_range;
 
 use crate::backend::TrainingState;
@@ -58,6 +60,26 @@ impl From<Checkpoint> for Run {
 }
 
 impl Checkpoint {
+    /// What a model file says of the run so far.
+    pub fn training(&self) -> Training<'_> {
+        let Settings { batch_size, learning_rate, momentum, weight_decay, seed, shuffle, .. } = self.settings;
+        let test = self.epochs.last().map(|report| report.metrics.test);
+        Training {
+            dataset: &self.dataset.name,
+            dataset_hash: self.dataset.sha256,
+            seed,
+            epochs: self.epoch(),
+            batch_length: batch_size,
+            shuffle,
+            learning_rate,
+            momentum,
+            weight_decay,
+            // A data set has fewer than 2³² images; whoever wrote more into a checkpoint gets the largest number.
+            test_correct: test.map_or(0, |test| test.correct.try_into().unwrap_or(u32::MAX)),
+            test_count: test.map_or(0, |test| test.count.try_into().unwrap_or(u32::MAX)),
+        }
+    }
+
     /// The epoch after which it was taken.
     pub fn epoch(&self) -> u32 {
         self.epochs.len() as u32

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use host_trainer::dataset::download::Network;
 use host_trainer::dataset::{self, Dataset, DatasetError, Notice, Options, Samples, Source, Split, synthetic};
 use host_trainer::report::RunRecord;
 
@@ -40,6 +41,7 @@ fn options(args: &DataArgs) -> Options {
         data: args.data.clone(),
         mnist_dir: mnist_dir(),
         mirrors: args.mirror.clone().into_iter().collect(),
+        network: Network { progress: output::shows_progress(), ..Network::default() },
         ..Options::default()
     }
 }

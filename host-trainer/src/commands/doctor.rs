@@ -162,7 +162,8 @@ fn print_gpus(driver: &Driver) {
 
 /// The data set that a run would read. Nothing is downloaded.
 fn data_found(args: &DoctorArgs) -> String {
-    let folder_named = args.data.data.is_some() || std::env::var_os("MNIST_DIR").is_some_and(|dir| !dir.is_empty());
+    let in_environment = std::env::var_os("MNIST_DIR").is_some_and(|dir| !dir.is_empty());
+    let folder_named = args.data.data.is_some() || (in_environment && args.data.mirror.is_none());
     let drawn = args.data.dataset == Source::Synthetic;
     let mut files = [Split::Train, Split::Test].into_iter().flat_map(mnist::files);
     if !folder_named && !drawn && files.any(|file| file.find(Path::new(DOWNLOAD_FOLDER)).is_none()) {
@@ -181,7 +182,7 @@ fn choice(args: &DoctorArgs) -> String {
     let dataset = Arc::new(synthetic::synthetic(0, 1, 1));
     let options = MachineOptions { cpu: CpuOptions::default(), device: args.gpu.device };
     match open(BackendChoice::Auto, dataset, options) {
-        Ok(Opened { backend, no_gpu }) => described(&*backend, no_gpu.as_ref()),
+        Ok(Opened { backend, no_gpu, .. }) => described(&*backend, no_gpu.as_ref()),
         Err(error) => format!("nothing: {error}"),
     }
 }

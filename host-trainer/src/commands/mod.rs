@@ -16,7 +16,7 @@ mod start;
 mod table;
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use clap::CommandFactory;
 use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
@@ -35,10 +35,16 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Two backends of one command get equally few threads.
+static TOLD_OF_THREADS: Once = Once::new();
+
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.
 fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), OpenError> {
-    let Opened { backend, no_gpu } = open(args.backend, Arc::clone(dataset), args.machine())?;
+    let Opened { backend, no_gpu, fewer_threads } = open(args.backend, Arc::clone(dataset), args.machine())?;
+    if let Some(fewer_threads) = fewer_threads {
+        TOLD_OF_THREADS.call_once(|| output::warning(fewer_threads));
+    }
     let title = described(&*backend, no_gpu.as_ref());
     Ok((backend, title))
 }

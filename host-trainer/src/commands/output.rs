@@ -203,10 +203,14 @@ fn dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
 }
 
+/// Whether standard error shows progress bars where it is a terminal: not if that cannot move the cursor.
+pub fn shows_progress() -> bool {
+    mode() != Mode::Quiet && !dumb()
+}
+
 /// A progress bar on standard error, on terminals that can move the cursor.
 pub fn progress(len: u64, template: &str) -> ProgressBar {
-    let shown = mode() != Mode::Quiet && !dumb();
-    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let target = if shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(len), target).with_style(style.progress_chars("━╸ "))
 }

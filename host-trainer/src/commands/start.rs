@@ -1,15 +1,54 @@
-//! Where a run starts: at the beginning, or after a checkpoint.
+//! Where a run starts: at the beginning, or after a checkpoint; and what it must not replace.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
-use anyhow::ensure;
-use host_trainer::checkpoint::{self, Checkpoint, MAX_EPOCHS, Plan, Search, Writer};
+use anyhow::{Context, anyhow, bail, ensure};
+use cnn_core::model::Training;
+use host_trainer::checkpoint::{self, Checkpoint, Follow, Identity, MAX_EPOCHS, Plan, Search, Writer};
 use host_trainer::dataset::Dataset;
+use host_trainer::files::read_limited;
+use host_trainer::lock::FolderLock;
+use host_trainer::model_file::LoadedModel;
+use host_trainer::report::record::MAX_RECORD_BYTES;
+use host_trainer::report::{self, MODEL, RECORD, RunRecord};
 use host_trainer::trainer::{Run, Settings};
 
 use super::warn_of_skipped;
 use crate::cli::TrainArgs;
+
+/// Refuses an output folder that holds a run, unless that is to be replaced or gone on with. Nothing is changed there.
+pub fn check_free(args: &TrainArgs) -> anyhow::Result<()> {
+    match taken(args)? {
+        None => Ok(()),
+        // It may be of a run that has not ended.
+        Some(refusal) => Err(FolderLock::holder(&args.out).map_or(refusal, Into::into)),
+    }
+}
+
+fn taken(args: &TrainArgs) -> anyhow::Result<Option<anyhow::Error>> {
+    // What is no folder is refused when it is prepared.
+    if args.resume || args.overwrite || !args.out.is_dir() {
+        return Ok(None);
+    }
+    let out = args.out.display();
+    let found = found(&args.out)?;
+    Ok(found.map(|found| {
+        anyhow!(
+            "{out}: the output folder holds a run ({}): go on with it (--resume), replace it (--overwrite), \
+             or choose another --out",
+            found.display()
+        )
+    }))
+}
+
+/// A file of a run in the folder, if there is one.
+fn found(out: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let checkpoints = checkpoint::list(&out.join(checkpoint::FOLDER))?;
+    Ok(report::found(out).pop().or(checkpoints.into_iter().map(|(_, path)| path).next()))
+}
 
 /// A run that is about to train.
 pub struct Start {
@@ -19,7 +58,9 @@ pub struct Start {
     pub backends: Vec<String>,
     /// What to say of it, unless it is a first run from the beginning.
     pub note: Option<String>,
-    /// The checkpoint files that are not needed once there is a new one.
+    /// The epochs of which the output folder has the results.
+    pub recorded: u32,
+    /// The files that are not needed once there is a new checkpoint.
     replaced: Vec<PathBuf>,
 }
 
@@ -30,52 +71,119 @@ impl Start {
             args.checkpoint_every == 0 || settings.epochs <= MAX_EPOCHS,
             "a checkpoint holds at most {MAX_EPOCHS} epochs: use a smaller --epochs, or --checkpoint-every 0"
         );
+        // Another run may have ended since it was looked for first.
+        taken(args)?.map_or(Ok(()), Err)?;
         let folder = args.out.join(checkpoint::FOLDER);
         let run = Run::new(settings);
         let mut replaced: Vec<PathBuf> = checkpoint::list(&folder)?.into_iter().map(|(_, path)| path).collect();
+        let from_the_beginning = |run, note, replaced| Self { run, backends: Vec::new(), note, recorded: 0, replaced };
         if !args.resume {
-            let replaces = args.checkpoint_every > 0 && !replaced.is_empty();
-            let note = replaces.then(|| {
-                format!("from the beginning; the checkpoints of an earlier run in {} are replaced", folder.display())
-            });
-            return Ok(Self { run, backends: Vec::new(), note, replaced });
+            replaced.extend(report::found(&args.out));
+            let note = (!replaced.is_empty())
+                .then(|| format!("from the beginning; the run in {} is replaced", args.out.display()));
+            return Ok(from_the_beginning(run, note, replaced));
         }
-        let Search { found, skipped } = checkpoint::find_to_resume(&folder, &settings.into(), &dataset.into(), &run)?;
-        warn_of_skipped(&skipped);
+        let (settings_here, dataset_here) = (settings.into(), dataset.into());
+        let Search { found, skipped } = checkpoint::find_to_resume(&folder, &settings_here, &dataset_here, &run)?;
         let Some((path, checkpoint)) = found else {
-            let note = Some(format!("nothing to resume in {}: from the beginning", folder.display()));
-            return Ok(Self { run, backends: Vec::new(), note, replaced });
+            if let Some(results) = self::found(&args.out)? {
+                bail!(
+                    "nothing to resume in {}: it has no checkpoint, and {} is not replaced without --overwrite",
+                    folder.display(),
+                    results.display()
+                );
+            }
+            let note = format!("nothing to resume in {}: from the beginning", folder.display());
+            return Ok(from_the_beginning(run, Some(note), replaced));
         };
+        let initial_fingerprint = run.initial_fingerprint;
+        let recorded =
+            recorded(&args.out, &Identity { settings: &settings_here, dataset: &dataset_here, initial_fingerprint })?;
+        ensure!(
+            recorded <= settings.epochs,
+            "{} has the results of {recorded} epochs, beyond --epochs {}; use --epochs {recorded} or more, or another --out",
+            args.out.display(),
+            settings.epochs
+        );
+        warn_of_skipped(&skipped);
         let mut note = format!("resuming after epoch {} of {}", checkpoint.epoch(), path.display());
         if checkpoint.epoch() == settings.epochs {
             note += ": nothing is left to train";
         }
         replaced.retain(|replaced| !args.keep_checkpoints && *replaced != path);
-        Ok(Self { backends: checkpoint.backends.clone(), run: checkpoint.into(), note: Some(note), replaced })
+        Ok(Self { backends: checkpoint.backends.clone(), run: checkpoint.into(), note: Some(note), recorded, replaced })
     }
 
-    /// The writer of the run's checkpoints, if they are wanted. `backends` are those that train it, this one included.
+    /// The writer of the run's checkpoints and of the files that follow it. `backends` are those that train it, this one
+    /// included; it began at `begin`, after `earlier` seconds of a run before it.
     pub fn writer(
         &mut self,
         args: &TrainArgs,
         settings: &Settings,
-        dataset: &Dataset,
+        dataset: &Arc<Dataset>,
         backends: Vec<String>,
-    ) -> Option<Writer> {
+        lock: &Arc<FolderLock>,
+        (begin, earlier): (Instant, f64),
+    ) -> Writer {
         let plan = Plan {
-            folder: args.out.join(checkpoint::FOLDER),
-            every: NonZeroU32::new(args.checkpoint_every)?,
+            out: args.out.clone(),
+            every: NonZeroU32::new(args.checkpoint_every),
             keep_all: args.keep_checkpoints,
             replaced: std::mem::take(&mut self.replaced),
+            overwrite: args.overwrite,
+            lock: Some(Arc::clone(lock)),
+            follow: Some(Follow {
+                settings: *settings,
+                dataset: Arc::clone(dataset),
+                earlier,
+                begin,
+                beyond: self.recorded,
+            }),
         };
         let start = Checkpoint {
             settings: settings.into(),
-            dataset: dataset.into(),
+            dataset: (&**dataset).into(),
             initial_fingerprint: self.run.initial_fingerprint,
             backends,
             epochs: self.run.epochs.clone(),
             state: self.run.state.clone(),
         };
-        Some(Writer::start(plan, start))
+        Writer::start(plan, start)
     }
+}
+
+/// The epochs of the results in the output folder, which must be those of the run `here`: they are about to be replaced.
+fn recorded(out: &Path, here: &Identity<'_>) -> anyhow::Result<u32> {
+    const ADVICE: &str = "--resume would replace it: move it away, or choose another --out";
+    let [record, model] = [RECORD, MODEL].map(|name| out.join(name));
+    let read = || -> anyhow::Result<(u32, Option<String>)> {
+        if report::found(out).contains(&record) {
+            let parsed = RunRecord::parse(&read_limited(&record, MAX_RECORD_BYTES)?);
+            let found = parsed.with_context(|| record.display().to_string())?;
+            let difference = Identity::from(&found).difference(here, "here");
+            let difference =
+                difference.map(|difference| format!("{} is of another run: {difference}", record.display()));
+            return Ok((found.epochs.len() as u32, difference));
+        }
+        // A run that was killed while it wrote its files has left no record.
+        if report::found(out).contains(&model) {
+            let found = LoadedModel::read(&model)?;
+            let training = found.training().filter(|training| is_of(training, here));
+            let difference = training.is_none().then(|| format!("{} is of another run", model.display()));
+            return Ok((training.map_or(0, |training| training.epochs), difference));
+        }
+        Ok((0, None))
+    };
+    match read().map_err(|error| anyhow!("{error:#}; {ADVICE}"))? {
+        (epochs, None) => Ok(epochs),
+        (_, Some(difference)) => bail!("{difference}; {ADVICE}"),
+    }
+}
+
+/// Whether a model says that it is of a run.
+fn is_of(training: &Training<'_>, Identity { settings, dataset, .. }: &Identity<'_>) -> bool {
+    let rates = [training.learning_rate, training.momentum, training.weight_decay].map(f32::to_bits);
+    rates == [settings.learning_rate, settings.momentum, settings.weight_decay].map(f32::to_bits)
+        && (training.dataset_hash, training.seed) == (dataset.sha256, settings.seed)
+        && (training.batch_length, training.shuffle) == (settings.batch_size, settings.shuffle)
 }

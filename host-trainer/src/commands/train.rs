@@ -20,17 +20,21 @@ use indicatif::ProgressBar;
 
 use super::interrupt::{self, Interruption};
 use super::output::{self, say};
-use super::start::Start;
+use super::start::{self, Start};
 use super::{data, open_backend, table};
 use crate::cli::TrainArgs;
 
 /// Trains, shows how it goes, leaves the files.
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
+    start::check_free(args)?;
     prepare_folder(&args.out)?;
     let settings = args.settings();
     let dataset = Arc::new(data::open(&args.data)?);
-    let _lock = FolderLock::acquire(&args.out)?;
+    let lock = Arc::new(FolderLock::acquire(&args.out)?);
+    if let Some(warning) = lock.warning() {
+        output::warning(warning);
+    }
     remove_temporary(&args.out)?;
     let checkpoints = args.out.join(checkpoint::FOLDER);
     remove_temporary(&checkpoints)?;
@@ -47,20 +51,25 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     if resumed < settings.epochs as usize {
         checkpoint::add_backend(&mut backends, &backend.description());
     }
-    let writer = start.writer(args, &settings, &dataset, backends.clone());
+    let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
     let mut observer = Attended { terminal: Terminal::new(&settings, &dataset, resumed)?, writer };
     let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
     observer.terminal.bar.finish_and_clear();
 
     let interruption = observer.terminal.interruption;
-    let kept = observer.writer.map_or(Ok(()), |writer| writer.finish(&run));
+    let kept = observer.writer.finish(&run);
     let context = RunContext {
         settings: &settings,
         dataset: &dataset,
         backend: if run.epochs.len() > resumed { backends } else { start.backends }.join("; "),
         seconds: earlier + begin.elapsed().as_secs_f64(),
     };
-    let reported = if run.epochs.is_empty() { Ok(()) } else { report::write(&args.out, &run, &context) };
+    // A run that is ended early may have fewer epochs than one before it that went on from the same checkpoint.
+    let reported = if run.epochs.is_empty() || run.epochs.len() < start.recorded as usize {
+        Ok(())
+    } else {
+        lock.prepare().map_err(Into::into).and_then(|()| report::write(&args.out, (&run).into(), &context))
+    };
     finish(&Ended { run, resumed, interruption, kept, reported }, args, begin.elapsed())
 }
 
@@ -142,7 +151,11 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
         let saved = match (reported, kept) {
             (Ok(()), _) => format!(" ({saved})"),
             (Err(_), Ok(())) if args.checkpoint_every > 0 => {
-                format!(" (the {} saved in a checkpoint: --resume writes the files again)", complete_epochs(complete))
+                format!(
+                    " (the {} saved in a checkpoint: when that is mended, the same command with --resume writes the \
+                     files again)",
+                    complete_epochs(complete)
+                )
             }
             (Err(_), _) => String::new(),
         };
@@ -171,10 +184,10 @@ pub fn epochs(count: usize) -> &'static str {
     if count == 1 { "epoch" } else { "epochs" }
 }
 
-/// A run that is shown, and whose checkpoints are written if they are wanted.
+/// A run that is shown, and whose files are written.
 struct Attended {
     terminal: Terminal,
-    writer: Option<Writer>,
+    writer: Writer,
 }
 
 impl Observer for Attended {
@@ -187,11 +200,11 @@ impl Observer for Attended {
     }
 
     fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), WriteError> {
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.keep(report, state))
+        self.writer.keep(report, state)
     }
 }
 
-/// Epoch lines on stdout, a progress bar on stderr, an ear for Ctrl-C and SIGTERM.
+/// Epoch lines on stdout, a progress bar on stderr, an ear for Ctrl-C, SIGTERM and SIGHUP.
 struct Terminal {
     bar: ProgressBar,
     interruption: Interruption,

@@ -215,7 +215,7 @@ fn checkpoint_folder(args: &VerifyArgs, record_path: &Path) -> anyhow::Result<Pa
 fn report(record: &RunRecord, dataset: &Dataset, first: u32, last: u32) {
     let epochs = if first == last { format!("epoch {last}") } else { format!("epochs {first} to {last}") };
     result!(
-        "{epochs} of {}: fingerprints, losses and accuracies are those of the record, bit for bit",
+        "verified {epochs} of {}: fingerprints, losses and accuracies are those of the record, bit for bit",
         record.epochs.len()
     );
     let name = &record.dataset.name;

@@ -19,6 +19,7 @@ use super::idx::{self, Fault};
 use super::mnist::OriginalFile;
 pub use super::proxy::{Proxies, ProxyError};
 use crate::files::{FileError, read, write_whole};
+use crate::threads;
 
 /// Where MNIST is downloaded from, in this order.
 pub const MIRRORS: [&str; 2] =
@@ -40,6 +41,8 @@ pub struct Network {
     pub total: Duration,
     /// The proxies to use; if none, those that the environment names.
     pub proxies: Option<Proxies>,
+    /// Whether a bar on standard error shows the progress, if that is a terminal.
+    pub progress: bool,
 }
 
 /// Bytes that must come in a second.
@@ -55,6 +58,7 @@ impl Default for Network {
             patience: Duration::from_secs(15),
             total: Duration::from_secs(3600),
             proxies: None,
+            progress: true,
         }
     }
 }
@@ -80,6 +84,9 @@ pub enum DownloadError {
     /// The environment names certificates that are none.
     #[error("no certificate could be read where SSL_CERT_FILE and SSL_CERT_DIR say: {0}")]
     Certificates(String),
+    /// A thread watches the time of a name's resolution.
+    #[error("the system starts no thread, which a download needs: raise the limit on processes")]
+    Threads,
     /// The folder cannot be made.
     #[error("cannot create the folder {}: {cause}; --data DIR takes the files from another one", folder.display())]
     Folder {
@@ -199,8 +206,9 @@ impl Mirror {
     /// A text without what is secret in the address.
     fn censored<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let user = self.uri.authority().and_then(|authority| Some(authority.as_str().rsplit_once('@')?.0));
+        let password = user.and_then(|user| Some(user.split_once(':')?.1));
         let mut text = Cow::Borrowed(text);
-        for secret in [user, self.uri.query()].into_iter().flatten().filter(|secret| !secret.is_empty()) {
+        for secret in [user, password, self.uri.query()].into_iter().flatten().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret, "…").into();
         }
         text
@@ -219,7 +227,7 @@ fn shown(uri: &Uri) -> String {
 }
 
 /// Downloads `files` into `folder`, which is made if need be. Each file is tried at every mirror until one gives it.
-/// Under its name a file appears whole and verified or not at all. A progress bar shows on stderr if it is a terminal.
+/// Under its name a file appears whole and verified or not at all.
 /// Returns what must be said of the way on which they came, if others can read along.
 ///
 /// # Errors
@@ -232,6 +240,9 @@ pub fn download(
 ) -> Result<Option<String>, DownloadError> {
     if files.is_empty() {
         return Ok(None);
+    }
+    if threads::startable(1) == 0 {
+        return Err(DownloadError::Threads);
     }
     let end = Instant::now() + network.total;
     let proxies = network.proxies.clone().map_or_else(Proxies::from_env, Ok)?;
@@ -375,7 +386,7 @@ fn receive(body: Body, file: &OriginalFile, network: &Network) -> Result<Vec<u8>
     if length.is_some_and(|length| length > limit) {
         return Err(Failure::TooLong { limit });
     }
-    let bar = progress_bar(file.name, length);
+    let bar = if network.progress { progress_bar(file.name, length) } else { ProgressBar::hidden() };
     let result = receive_within(&mut body.into_reader(), limit, network.patience, &bar);
     bar.finish_and_clear();
     result
@@ -628,6 +639,73 @@ mod tests {
             assert_eq!(error.is_unreachable(), unreachable, "{error}");
         }
         assert_eq!(names_in(folder.path()), [""; 0]);
+    }
+
+    /// A mirror that sends a byte at a time.
+    fn trickle() -> String {
+        serve(|_, stream| {
+            let started = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while started.is_ok() && stream.write_all(&[0x1f]).is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+    }
+
+    /// Why [`trickle`] fails under these times.
+    fn too_slow(network: Network) -> Failure {
+        let folder = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        let large = OriginalFile { length: 1 << 20, ..original() };
+        let error = download(&[large], folder.path(), &[trickle()], &network).unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert!(!error.is_unreachable(), "{error}");
+        let DownloadError::Unavailable { mut attempts, .. } = error else { panic!("{error}") };
+        attempts.remove(0).failure
+    }
+
+    #[test]
+    fn a_transfer_that_hardly_moves_is_given_up() {
+        let failure = too_slow(Network { patience: Duration::from_millis(300), ..patient() });
+        assert!(matches!(failure, Failure::TooSlow { .. }), "{failure}");
+        let failure = too_slow(Network { total: Duration::from_millis(600), ..patient() });
+        assert!(matches!(failure, Failure::Transfer { .. }), "{failure}");
+    }
+
+    #[test]
+    fn what_is_announced_longer_than_the_file_is_not_received() {
+        let announced = b"HTTP/1.1 200 OK\r\nContent-Length: 1099511627776\r\n\r\n".to_vec();
+        assert!(matches!(failure(always(announced)), Failure::TooLong { .. }));
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_the_file_has() {
+        let longer = labels_file(&[LABELS.as_slice(), &[9; 1 << 20]].concat());
+        let longer = answer("200 OK", "", &packed(&longer));
+        assert!(matches!(failure(always(longer)), Failure::Malformed(Fault::TooLong { expected: 13 })));
+        let shorter = answer("200 OK", "", &packed(&labels_file(&LABELS[..4])));
+        assert!(matches!(failure(always(shorter)), Failure::Malformed(Fault::Truncated { .. })));
+        let twice = answer("200 OK", "", &packed(&packed(&labels_file(&LABELS))));
+        assert!(matches!(failure(always(twice)), Failure::Malformed(Fault::Magic { .. })));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        for address in ["", "nonsense", "ftp://me:s3cret@host/", "http://", "//host/"] {
+            let error = fetch(folder.path(), &[address.into()]).unwrap_err();
+            assert!(matches!(error, DownloadError::Mirror(_)) && !error.is_unreachable(), "{address}: {error}");
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_reads_along_is_said_where_nothing_is_encrypted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = always(good()).replace("http://", "http://me:s3cret@");
+        let remark = fetch(folder.path(), &[mirror]).unwrap().unwrap();
+        assert!(remark.contains("http://127.0.0.1") && remark.contains("SHA-256"), "{remark}");
+        assert!(!remark.contains("s3cret"), "{remark}");
+        assert_eq!(download(&[], folder.path(), &[], &patient()).unwrap(), None);
     }
 
     #[test]

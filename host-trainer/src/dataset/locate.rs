@@ -15,6 +15,7 @@ use super::npz;
 use super::synthetic;
 use super::{Dataset, Digests, Samples, Split, combine};
 use crate::files::{FileError, read_limited, remove_abandoned};
+use crate::threads;
 
 /// Where downloads go unless told otherwise.
 pub const DOWNLOAD_FOLDER: &str = "data/mnist";
@@ -432,10 +433,10 @@ impl Place {
     /// Reads both splits.
     fn read(&self) -> Result<[ReadSplit; 2], DatasetError> {
         let (train, test) = match self.kind {
-            PlaceKind::Idx => rayon::join(|| self.read_idx(Split::Train), || self.read_idx(Split::Test)),
+            PlaceKind::Idx => threads::join(|| self.read_idx(Split::Train), || self.read_idx(Split::Test)),
             PlaceKind::Npz => {
                 let file = self.npz()?;
-                rayon::join(|| self.read_npz(&file, Split::Train), || self.read_npz(&file, Split::Test))
+                threads::join(|| self.read_npz(&file, Split::Train), || self.read_npz(&file, Split::Test))
             }
         };
         Ok([train?, test?])
@@ -462,7 +463,7 @@ impl Place {
     fn read_idx(&self, split: Split) -> Result<ReadSplit, DatasetError> {
         let [images_file, labels_file] = mnist::files(split);
         let paths = [self.find(images_file)?, self.find(labels_file)?];
-        let (images, labels) = rayon::join(|| idx::read_images(&paths[0]), || idx::read_labels(&paths[1]));
+        let (images, labels) = threads::join(|| idx::read_images(&paths[0]), || idx::read_labels(&paths[1]));
         let images = images.map_err(|fault| self.faulty(&paths[0], fault))?;
         let labels = labels.map_err(|fault| self.faulty(&paths[1], fault))?;
         let read = ReadSplit::new(split, self.samples(images, labels, &paths)?, Some(&paths));

@@ -100,10 +100,14 @@ const fn fashion(split: Split) -> [Archive; 2] {
 
 /// Whether these files, images and labels, are the archives of Fashion-MNIST. Only files of the right length are read.
 pub fn is_fashion(split: Split, paths: &[PathBuf; 2]) -> bool {
-    paths.iter().zip(fashion(split)).all(|(path, Archive { length, sha256 })| {
-        path.metadata().is_ok_and(|metadata| metadata.len() == length)
-            && read_limited(path, length).is_ok_and(|bytes| hex::encode(Sha256::digest(&bytes)) == sha256)
-    })
+    paths.iter().zip(fashion(split)).all(|(path, archive)| archive.is(path))
+}
+
+impl Archive {
+    fn is(&self, path: &Path) -> bool {
+        path.metadata().is_ok_and(|metadata| metadata.len() == self.length)
+            && read_limited(path, self.length).is_ok_and(|bytes| hex::encode(Sha256::digest(&bytes)) == self.sha256)
+    }
 }
 
 impl OriginalFile {
@@ -132,5 +136,28 @@ impl OriginalFile {
             Kind::Labels => idx::LABELS_MAGIC,
         };
         idx::contents_sha256(file, magic, self.length).map(hex::encode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_is_known_by_length_and_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.gz");
+        // SHA-256 of "abc": FIPS 180-2, appendix B.1.
+        let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let archive = Archive { length: 3, sha256 };
+        assert!(!archive.is(&path));
+        for (contents, known) in [("abc", true), ("abd", false), ("abcd", false), ("", false)] {
+            std::fs::write(&path, contents).unwrap();
+            assert_eq!(archive.is(&path), known, "{contents}");
+        }
+        for split in [Split::Train, Split::Test] {
+            assert!(fashion(split).iter().all(|archive| archive.sha256.len() == 64));
+            assert!(!is_fashion(split, &[path.clone(), path.clone()]));
+        }
     }
 }

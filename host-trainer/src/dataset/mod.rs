@@ -14,6 +14,8 @@ use std::fmt;
 use cnn_core::image::Pixels;
 use sha2::{Digest, Sha256};
 
+use crate::threads;
+
 pub use locate::{
     DOWNLOAD_FOLDER, DatasetError, Notice, Opened, OpenedSplit, Options, Origin, Source, open, open_split,
 };
@@ -95,7 +97,7 @@ pub struct Dataset {
 impl Dataset {
     /// A data set of two splits.
     pub fn new(name: String, train: Samples, test: Samples) -> Self {
-        let (train_digests, test_digests) = rayon::join(|| train.digests(), || test.digests());
+        let (train_digests, test_digests) = threads::join(|| train.digests(), || test.digests());
         Self { name, hash: combine(&train_digests, &test_digests), train, test }
     }
 

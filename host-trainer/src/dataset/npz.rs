@@ -359,6 +359,19 @@ pub(super) mod tests {
         }
     }
 
+    /// Written by NumPy 2.4.6: `savez_compressed` with labels of bytes, and `savez` with labels of its usual type.
+    #[test]
+    fn what_numpy_writes_is_read() {
+        for file in [&include_bytes!("arrays/packed.npz")[..], include_bytes!("arrays/plain.npz")] {
+            let (train, labels) = parse(file, Split::Train).unwrap();
+            assert_eq!((train.len(), labels), (2, vec![5, 0]));
+            // Every seventh row has ink: the bytes count from 0 to 250 over all images.
+            let pixel = |place: usize| if (place % 784 / 28).is_multiple_of(7) { (place % 251) as u8 } else { 0 };
+            assert!(train.as_flattened().iter().enumerate().all(|(place, &byte)| byte == pixel(place)));
+            assert_eq!(parse(file, Split::Test).unwrap().1, [7]);
+        }
+    }
+
     #[test]
     fn labels_may_be_whole_numbers_of_any_width_and_order() {
         let numbers: [(&str, &[u8]); 6] = [

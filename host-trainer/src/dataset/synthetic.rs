@@ -14,10 +14,10 @@ use cnn_core::image::Pixels;
 use cnn_core::network::{IMAGE_PIXELS, IMAGE_SIDE};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use rayon::prelude::*;
 
 use super::skeletons::{SKELETONS, Skeleton, Stroke};
 use super::{Dataset, Samples, Split};
+use crate::threads;
 
 /// Images of the training split, as many as MNIST has.
 pub const TRAIN_LEN: usize = 60_000;
@@ -62,16 +62,16 @@ pub fn name(seed: u64) -> String {
     format!("synthetic digits (seed {seed})")
 }
 
-/// The first `length` digits of a split, drawn by the current thread pool.
+/// The first `length` digits of a split, drawn on all processors.
 ///
 /// # Panics
 /// If `length` is 0.
 pub fn samples(seed: u64, split: Split, length: usize) -> Samples {
-    let (mut images, mut labels) = (Vec::new(), Vec::new());
-    (0..length)
-        .into_par_iter()
-        .map(|index| digit(Random::new(seed, split, index as u64)))
-        .unzip_into_vecs(&mut images, &mut labels);
+    let (mut images, mut labels) = (vec![[0; IMAGE_PIXELS]; length], vec![0; length]);
+    let mut places: Vec<_> = images.iter_mut().zip(&mut labels).collect();
+    threads::for_each(&mut places, &|index, (image, label)| {
+        (**image, **label) = digit(Random::new(seed, split, index as u64));
+    });
     Samples::new(images, labels)
 }
 

@@ -102,15 +102,20 @@ fn options() -> OpenOptions {
     options
 }
 
+/// What [`open`] says, with the path.
+pub(super) fn refused(path: &Path, cause: OpenError) -> FileError {
+    match cause {
+        OpenError::System(cause) => FileError::Read { path: path.into(), cause },
+        cause => FileError::Refused { path: path.into(), cause },
+    }
+}
+
 /// Reads a whole file of at most `limit` bytes; no more than that is ever held in memory.
 ///
 /// # Errors
 /// If [`open`] refuses it, if it cannot be read, if it is longer than `limit`, or if its length changes meanwhile.
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let (file, length) = open(path).map_err(|cause| match cause {
-        OpenError::System(cause) => FileError::Read { path: path.into(), cause },
-        refused => FileError::Refused { path: path.into(), cause: refused },
-    })?;
+    let (file, length) = open(path).map_err(|cause| refused(path, cause))?;
     if length > limit {
         return Err(FileError::TooLarge { path: path.into(), limit });
     }

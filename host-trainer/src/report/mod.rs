@@ -4,18 +4,21 @@ pub mod metrics;
 pub mod plot;
 pub mod record;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cnn_core::model::Training;
+use cnn_core::network::FlatParameters;
 
 pub use metrics::{EpochMetrics, Metrics};
 pub use plot::PlotError;
 pub use record::RunRecord;
 
+use crate::checkpoint::exists;
 use crate::dataset::Dataset;
 use crate::files::{FileError, create_folder, remove, write_whole};
+use crate::fingerprint::Fingerprint;
 use crate::model_file::{self, ModelFileError};
-use crate::trainer::{Run, Settings};
+use crate::trainer::{EpochReport, Run, Settings};
 use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions, as_line};
 
 /// The model file's name.
@@ -29,6 +32,14 @@ pub const METRICS: &str = "metrics.csv";
 /// The run record's name.
 pub const RECORD: &str = "run.json";
 
+/// The files that a run leaves beside its checkpoints.
+pub const FILES: [&str; 5] = [MODEL, LOSS_PLOT, ACCURACY_PLOT, METRICS, RECORD];
+
+/// Those of [`FILES`] that are in a folder.
+pub fn found(folder: &Path) -> Vec<PathBuf> {
+    FILES.iter().map(|name| folder.join(name)).filter(|path| exists(path)).collect()
+}
+
 /// What a run was, beside what came out of it.
 #[derive(Debug)]
 pub struct RunContext<'a> {
@@ -40,6 +51,31 @@ pub struct RunContext<'a> {
     pub backend: String,
     /// Wall-clock time of the whole run so far, in seconds.
     pub seconds: f64,
+}
+
+/// What has come out of a run so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// The initial parameters.
+    pub initial_fingerprint: Fingerprint,
+    /// Every complete epoch, at least one.
+    pub epochs: &'a [EpochReport],
+    /// The parameters after the last of them.
+    pub parameters: &'a FlatParameters,
+    /// How the run ended, if it did.
+    pub status: Status,
+}
+
+impl<'a> From<&'a Run> for Snapshot<'a> {
+    /// Of a run that has ended.
+    fn from(run: &'a Run) -> Self {
+        Self {
+            initial_fingerprint: run.initial_fingerprint,
+            epochs: &run.epochs,
+            parameters: &run.state.parameters,
+            status: if run.stopped.is_none() { Status::Complete } else { Status::Interrupted },
+        }
+    }
 }
 
 /// Why a run's files could not be written.
@@ -63,27 +99,47 @@ pub enum ReportError {
 /// beside it: that of an earlier run goes before the first of them is replaced, the new one comes last. The folder is
 /// made again if somebody removed it.
 ///
+/// A file that cannot be written does not keep the others from it, except that without a model there is nothing to
+/// describe, and without a table no record.
+///
 /// # Errors
-/// If a file cannot be written.
+/// The first file that cannot be written.
 ///
 /// # Panics
 /// If the run has no complete epoch.
-pub fn write(folder: &Path, run: &Run, context: &RunContext<'_>) -> Result<(), ReportError> {
+pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Result<(), ReportError> {
     let metrics: Vec<EpochMetrics> = run.epochs.iter().map(|report| report.metrics).collect();
     let last = metrics.last().expect("a run that is reported has a complete epoch");
     let named = plot::named(&context.dataset.name, context.settings.seed, &context.backend);
     let golden = &context.dataset.test.images()[0];
     let name = as_line(&context.dataset.name);
     create_folder(folder)?;
-    let model =
-        model_file::stage(&folder.join(MODEL), Some(training(context, &name, last)), &run.state.parameters, golden)?;
-    remove(&folder.join(RECORD))?;
-    model.publish()?;
-    write_whole(&folder.join(LOSS_PLOT), &plot::loss_image(&metrics, &named)?)?;
-    write_whole(&folder.join(ACCURACY_PLOT), &plot::accuracy_image(&metrics, &named)?)?;
-    write_whole(&folder.join(METRICS), metrics::to_csv(&metrics).as_bytes())?;
-    write_whole(&folder.join(RECORD), run_record(run, context).to_json()?.as_bytes())?;
-    Ok(())
+    let model = model_file::stage(&folder.join(MODEL), Some(training(context, &name, last)), run.parameters, golden)?;
+    if let Err(error) = remove(&folder.join(RECORD))
+        && !error.is_done()
+    {
+        return Err(error.into());
+    }
+    let model = model.publish();
+    if let Err(error) = &model
+        && !error.is_done()
+    {
+        return Ok(model?);
+    }
+    let loss = plot::loss_image(&metrics, &named).map(|bytes| write_whole(&folder.join(LOSS_PLOT), &bytes));
+    let accuracy = plot::accuracy_image(&metrics, &named).map(|bytes| write_whole(&folder.join(ACCURACY_PLOT), &bytes));
+    let table = write_whole(&folder.join(METRICS), metrics::to_csv(&metrics).as_bytes());
+    let record = if table.as_ref().err().is_none_or(FileError::is_done) {
+        let json = run_record(run, context).to_json()?;
+        write_whole(&folder.join(RECORD), json.as_bytes())
+    } else {
+        Ok(())
+    };
+    model?;
+    loss??;
+    accuracy??;
+    table?;
+    Ok(record?)
 }
 
 /// What the model file says of the run.
@@ -106,10 +162,10 @@ fn training<'a>(context: &RunContext<'_>, dataset: &'a str, last: &EpochMetrics)
 }
 
 /// The record of a run, complete or not.
-pub fn run_record(run: &Run, context: &RunContext<'_>) -> RunRecord {
+pub fn run_record(run: Snapshot<'_>, context: &RunContext<'_>) -> RunRecord {
     RunRecord {
         versions: Versions::current(),
-        status: if run.stopped.is_none() { Status::Complete } else { Status::Interrupted },
+        status: run.status,
         settings: context.settings.into(),
         dataset: context.dataset.into(),
         backend: context.backend.clone(),

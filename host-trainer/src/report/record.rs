@@ -64,6 +64,8 @@ impl Versions {
 pub enum Status {
     /// Every epoch was trained.
     Complete,
+    /// The run went on when this was written; if it does no more, it was killed.
+    Unfinished,
     /// The run was stopped before its last epoch ended.
     Interrupted,
 }
@@ -300,7 +302,7 @@ impl RunRecord {
         let (trained, planned) = (self.epochs.len(), self.settings.epochs as usize);
         match self.status {
             Status::Complete => require(trained == planned, "the number of epochs", trained, planned),
-            Status::Interrupted => {
+            Status::Unfinished | Status::Interrupted => {
                 require(trained <= planned, "the number of epochs", trained, format!("at most {planned}"))
             }
         }
@@ -401,6 +403,8 @@ mod tests {
         assert_eq!(RunRecord::parse(record.to_json().unwrap().as_bytes()).unwrap(), record);
         record.status = Status::Interrupted;
         record.epochs.clear();
+        assert_eq!(RunRecord::parse(record.to_json().unwrap().as_bytes()).unwrap(), record);
+        record.status = Status::Unfinished;
         assert_eq!(RunRecord::parse(record.to_json().unwrap().as_bytes()).unwrap(), record);
     }
 

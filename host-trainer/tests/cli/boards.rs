@@ -97,7 +97,7 @@ fn what_a_board_says_is_compared_before_it_is_a_success() {
     not_on(&with(Lie::Nan), &classify, &["logit of class 0 is NaN"]);
     not_on(&with(Lie::Nan), &verify, &["logit of class 0 is NaN"]);
     let nothing = ["board", "--port", "/dev/null", "verify", "o/weights.postcard", "--count", "0"];
-    fail(at, &nothing, 2, &["--count", "at least 1"]);
+    fail(at, &nothing, 2, &["--count", "from 1"]);
     // What is no model is not sent: no port is opened for it either way, but no board loses its model.
     fs::write(at.join("bad.postcard"), b"CNNM").expect("written");
     not_on(&with(Lie::None), &["update", "bad.postcard"], &["bad.postcard", "truncated"]);

@@ -1,6 +1,6 @@
 //! Checkpoints, `--resume` and what `verify` makes of them.
 
-use super::runs::{RESULTS, after, assert_same_run, checkpoints, names, recipe};
+use super::runs::{self, RESULTS, after, assert_same_run, checkpoints, names, recipe};
 use super::*;
 
 #[test]
@@ -92,13 +92,19 @@ fn a_damaged_newest_checkpoint_is_named_and_the_one_before_it_taken() {
         assert!(warnings.lines().any(|line| line.starts_with("warning:") && line.contains(words)), "{warnings}");
     }
     assert_same_run(folder.path(), "o", "whole");
-    assert_eq!(checkpoints(folder.path(), "o"), after([3, 4]));
+    let mut left = after([3, 4]);
+    left.extend(["epoch-000003.checkpoint.set-aside", "epoch-000009.checkpoint.set-aside"].map(String::from));
+    left.sort();
+    assert_eq!(checkpoints(folder.path(), "o"), left);
 
     for name in after([3, 4]) {
         change(&damaged, &name, |bytes| bytes.truncate(100_000));
     }
-    let out = succeed(folder.path(), &recipe("4", "o", &["--resume"]));
-    assert!(out.contains("nothing to resume"), "{out}");
+    let before = contents(&folder.path().join("o"));
+    let words = ["epoch-000004.checkpoint: the checkpoint is truncated", "--overwrite", "--out"];
+    fail(folder.path(), &recipe("4", "o", &["--resume"]), 1, &words);
+    assert!(contents(&folder.path().join("o")) == before, "nothing is lost");
+    succeed(folder.path(), &recipe("4", "o", &["--overwrite"]));
     assert_same_run(folder.path(), "o", "whole");
 }
 
@@ -116,18 +122,12 @@ fn a_checkpoint_of_another_run_is_passed_over_if_one_fits() {
     assert!(stdout(&output).contains("resuming after epoch 2"), "{}", stdout(&output));
     assert!(stderr(&output).contains("--seed is 1 there and 0 here"), "{}", stderr(&output));
     assert!(stderr(&output).contains("epoch-000007.checkpoint holds epoch 2"), "{}", stderr(&output));
-    assert_eq!(checkpoints(folder.path(), "o"), after([2, 3]));
-}
-
-#[test]
-fn a_new_run_replaces_the_checkpoints_of_an_earlier_one() {
-    let folder = folder_with_data();
-    succeed(folder.path(), &recipe("4", "o", &["--keep-checkpoints"]));
-    assert_eq!(checkpoints(folder.path(), "o"), after(1..=4));
-    let out = succeed(folder.path(), &recipe("1", "o", &["--seed", "1"]));
-    assert!(out.contains("the checkpoints of an earlier run in o/checkpoints are replaced"), "{out}");
-    assert_eq!(checkpoints(folder.path(), "o"), after([1]));
-    assert_eq!(out.matches("start ").count(), 1, "{out}");
+    let mut left = after([2, 3]);
+    left.extend(["epoch-000003.checkpoint.set-aside", "epoch-000007.checkpoint.set-aside"].map(String::from));
+    left.sort();
+    assert_eq!(checkpoints(folder.path(), "o"), left);
+    let aside = fs::read(folder.path().join("o").join(format!("{foreign}.set-aside"))).expect("set aside");
+    assert!(aside == fs::read(folder.path().join("other").join(foreign)).expect("a checkpoint"), "it is not lost");
 }
 
 #[test]
@@ -164,27 +164,33 @@ fn what_a_killed_run_left_unfinished_is_removed() {
 }
 
 #[test]
+#[cfg(unix)]
 fn a_checkpoint_that_cannot_be_written_ends_the_run_and_says_what_is_saved() {
     let folder = folder_with_data();
-    // A folder stands where the third checkpoint is to be.
-    fs::create_dir_all(folder.path().join("o/checkpoints/epoch-000003.checkpoint/x")).expect("created");
-    fail(
-        folder.path(),
-        &recipe("100", "o", &["--backend", "reference"]),
-        1,
-        &[
-            "after epoch ",
-            "o/checkpoints/epoch-000003.checkpoint is not a regular file",
-            "epochs 1 to 2 are saved in o/checkpoints/epoch-000002.checkpoint",
-            "--resume",
-        ],
-    );
+    let started = runs::Started::new(folder.path(), "100000", &["--backend", "reference"]);
+    // A folder stands where a checkpoint is soon to be.
+    let newest = checkpoints(folder.path(), "o").last().expect("a checkpoint")["epoch-".len()..][..6].to_owned();
+    let epoch = newest.parse::<u32>().expect("a number") + 20;
+    let in_the_way = folder.path().join("o/checkpoints").join(&after([epoch])[0]);
+    fs::create_dir_all(in_the_way.join("x")).expect("created");
+    let output = started.end();
+    let message = stderr(&output);
+    assert_eq!((output.status.code(), message.lines().count()), (Some(1), 1), "{message}");
+    for words in [
+        "after epoch ",
+        &format!("o/checkpoints/{} is not a regular file", after([epoch])[0]),
+        &format!("epochs 1 to {} are saved in o/checkpoints/{}", epoch - 1, after([epoch - 1])[0]),
+        "--resume",
+    ] {
+        assert!(message.contains(words), "'{words}' is not in: {message}");
+    }
     let record = record(&folder.path().join("o"));
-    let epochs = fingerprints(&record).len();
-    assert!((3..100).contains(&epochs), "it ended soon after: {epochs}");
-    fs::remove_dir_all(folder.path().join("o/checkpoints/epoch-000003.checkpoint")).expect("removed");
-    succeed(folder.path(), &recipe("5", "o", &["--resume"]));
-    succeed(folder.path(), &recipe("5", "whole", &[]));
+    let epochs = fingerprints(&record).len() as u32;
+    assert!((epoch..epoch + 100).contains(&epochs), "it ended soon after: {epochs}");
+    fs::remove_dir_all(in_the_way).expect("removed");
+    let epochs = (epochs + 1).to_string();
+    succeed(folder.path(), &recipe(&epochs, "o", &["--resume"]));
+    succeed(folder.path(), &recipe(&epochs, "whole", &[]));
     assert_same_run(folder.path(), "o", "whole");
 }
 
@@ -238,9 +244,9 @@ fn verify_starts_from_no_checkpoint_that_its_record_does_not_vouch_for() {
     let args = ["verify", "o/run.json", "--data", "data", "--epochs", "4..4"];
     fail_with_warnings(folder.path(), &args, &["epoch 2 is another one in the record", "epoch 2: the record has"]);
 
-    succeed(folder.path(), &recipe("4", "o", &["--seed", "1"]));
+    succeed(folder.path(), &recipe("4", "o", &["--seed", "1", "--overwrite"]));
     fs::rename(folder.path().join("o/checkpoints"), folder.path().join("other")).expect("renamed");
-    succeed(folder.path(), &recipe("4", "o", &[]));
+    succeed(folder.path(), &recipe("4", "o", &["--overwrite"]));
     let output = run_in(folder.path(), &[&args[..], &["--checkpoints", "other"]].concat());
     assert!(output.status.success() && stdout(&output).contains("start    from the beginning"), "{}", stderr(&output));
     assert!(stderr(&output).contains("--seed is 1 there and 0 in the record"), "{}", stderr(&output));

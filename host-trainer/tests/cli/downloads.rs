@@ -66,6 +66,7 @@ fn a_file_that_is_missing_is_asked_for_again_whatever_a_killed_download_left() {
     let downloads = folder.path().join("data/mnist");
     fs::rename(downloads.join("t10k-images-idx3-ubyte.gz"), downloads.join(".aB3xYz.partial")).expect("renamed");
     let output = train_offline(folder.path(), "mnist");
+    assert!(!downloads.join(".aB3xYz.partial").exists(), "what a killed download left is gone");
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{message}");
     let told = ["error: t10k-images-idx3-ubyte could not be downloaded", "127.0.0.1:9/t10k-images-idx3-ubyte.gz"];

@@ -105,7 +105,7 @@ fn a_run_killed_again_and_again_ends_with_the_bytes_of_one_that_never_paused() {
     let folder = folder_with_data();
     let whole = BACKENDS.map(|backend| {
         let start = Instant::now();
-        succeed(folder.path(), &recipe(EPOCHS, "whole", backend));
+        succeed(folder.path(), &recipe(EPOCHS, "whole", &[backend, &["--overwrite"]].concat()));
         start.elapsed()
     });
     let mut killed = Killed::default();

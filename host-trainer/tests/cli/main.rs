@@ -11,12 +11,19 @@ mod checkpoints;
 #[cfg(target_os = "linux")]
 mod devices;
 mod downloads;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod faults;
 #[cfg(unix)]
 mod folders;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(unix)]
+mod inputs;
+#[cfg(unix)]
+mod keeping;
+#[cfg(unix)]
 mod killed;
+mod networks;
 mod output;
 mod runs;
 #[cfg(unix)]
@@ -136,6 +143,26 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
         fs::read_dir(folder).expect("readable").map(|entry| entry.expect("an entry").path()).collect();
     entries.sort();
     entries
+}
+
+/// Every file below a folder with its bytes, but the lock; a link with where it points; anything else by its name alone.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut contents = Vec::new();
+    for path in entries(folder).into_iter().filter(|path| !path.ends_with(".lock")) {
+        let kind = fs::symlink_metadata(&path).expect("it is there").file_type();
+        if kind.is_dir() {
+            contents.extend(self::contents(&path));
+        }
+        let bytes = if kind.is_file() {
+            fs::read(&path).expect("readable")
+        } else if kind.is_symlink() {
+            fs::read_link(&path).expect("a link").into_os_string().into_encoded_bytes()
+        } else {
+            Vec::new()
+        };
+        contents.push((path, bytes));
+    }
+    contents
 }
 
 #[test]
@@ -370,11 +397,11 @@ fn faulty_safetensors_end_with_1_and_write_nothing() {
 }
 
 #[test]
-fn a_loss_that_stops_being_finite_ends_the_run_with_epoch_and_step() {
+fn a_training_that_diverges_ends_the_run_with_epoch_and_step() {
     let folder = folder_with_data();
     for backend in ["reference", "cpu"] {
         let args = ["--data", "data", "--epochs", "3", "--lr", "1e30", "--out", "o", "--backend", backend];
-        fail(folder.path(), &args, 1, &["epoch 1, step 2:", "finite", "--lr"]);
+        fail(folder.path(), &args, 1, &["epoch 1, step 1:", "diverged", "--lr"]);
         assert_eq!(entries(&folder.path().join("o")), [folder.path().join("o/.lock")]);
     }
 }

@@ -102,7 +102,6 @@ fn an_error_that_cannot_be_printed_leaves_its_exit_code() {
 }
 
 #[test]
-#[cfg(unix)]
 fn whoever_closes_the_pipe_has_seen_enough() {
     let folder = folder_with_run();
     for args in SHORT {

@@ -12,8 +12,8 @@ const ENDLESS: &str = "100000";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-fn after_ctrl_c_or_sigterm_the_last_complete_epoch_is_a_checkpoint() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+fn after_ctrl_c_sigterm_or_a_hangup_the_last_complete_epoch_is_a_checkpoint() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let folder = folder_with_data();
         let output = Started::new(folder.path(), ENDLESS, &["--checkpoint-every", "1000"]).end_with(signal);
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));

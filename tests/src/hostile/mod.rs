@@ -12,6 +12,7 @@ mod host;
 mod idx;
 mod model;
 pub mod mutation;
+mod npz;
 mod picture;
 mod run_record;
 mod safetensors;
@@ -38,11 +39,12 @@ pub struct Target {
 }
 
 /// Every target, in the order of their names.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "checkpoint", max_len: 1 << 12, run: checkpoint::run, seeds: checkpoint::seeds },
     Target { name: "idx", max_len: 1 << 14, run: idx::run, seeds: idx::seeds },
     Target { name: "idx_gz", max_len: 1 << 14, run: idx::run_packed, seeds: idx::packed_seeds },
     Target { name: "model", max_len: 1 << 12, run: model::run, seeds: model::seeds },
+    Target { name: "npz", max_len: 1 << 14, run: npz::run, seeds: npz::seeds },
     Target { name: "picture", max_len: 1 << 14, run: picture::run, seeds: picture::seeds },
     Target { name: "protocol_board", max_len: 1 << 12, run: board::run, seeds: board::seeds },
     Target { name: "protocol_host", max_len: 1 << 12, run: host::run, seeds: host::seeds },

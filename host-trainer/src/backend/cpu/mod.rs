@@ -21,13 +21,14 @@ pub mod simd;
 pub mod step;
 pub mod team;
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use self::forward::{EvaluationScratch, IMAGES_OF_EVALUATION};
 use self::network::{Network, Panels};
@@ -38,6 +39,7 @@ use self::team::{Member, Team};
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use crate::dataset::{Dataset, Split};
 use crate::float_environment;
+use crate::threads;
 
 /// How often the calling thread reports progress while the pool works.
 const REPORT_INTERVAL: Duration = Duration::from_millis(20);
@@ -71,7 +73,7 @@ pub enum CpuError {
         /// What was asked for.
         threads: usize,
         /// The reason that the system gives.
-        cause: rayon::ThreadPoolBuildError,
+        cause: ThreadPoolBuildError,
     },
 }
 
@@ -79,11 +81,12 @@ pub enum CpuError {
 pub struct Cpu {
     dataset: Arc<Dataset>,
     level: SimdLevel,
-    /// Kept alive over the run.
-    pool: ThreadPool,
+    /// Kept alive over the run; none for one thread, which is the calling one.
+    pool: Option<ThreadPool>,
+    fewer_threads: Option<FewerThreads>,
     network: Network,
     sums: RwLock<BatchSums>,
-    /// One for each thread of the pool.
+    /// One for each thread.
     scratch: Vec<Mutex<ThreadScratch>>,
 }
 
@@ -115,18 +118,16 @@ impl Cpu {
             level,
             available: SimdLevel::available().map(SimdLevel::name).collect::<Vec<_>>().join(", "),
         })?;
-        let threads = options.threads.unwrap_or_else(physical_cores);
-        if threads == 0 {
-            return Err(CpuError::NoThreads);
-        }
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("cpu-{index}"))
-            .build()
-            .map_err(|cause| CpuError::Threads { threads, cause })?;
+        let (pool, fewer_threads) = match options.threads {
+            Some(0) => return Err(CpuError::NoThreads),
+            Some(threads) => (pool_of(threads).map_err(|cause| CpuError::Threads { threads, cause })?, None),
+            None => pool_of_at_most(physical_cores()),
+        };
+        let threads = pool.as_ref().map_or(1, ThreadPool::current_num_threads);
         Ok(Self {
             dataset,
             level,
+            fewer_threads,
             network: Network::new(dispatch),
             sums: RwLock::default(),
             scratch: (0..threads).map(|_| Mutex::default()).collect(),
@@ -135,15 +136,58 @@ impl Cpu {
     }
 }
 
+/// The threads that work beside the calling one; none for one thread, which is the calling one itself.
+fn pool_of(threads: usize) -> Result<Option<ThreadPool>, ThreadPoolBuildError> {
+    if threads == 1 {
+        return Ok(None);
+    }
+    ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("cpu-{index}")).build().map(Some)
+}
+
+/// [`pool_of`] so many threads, or of those that the system starts.
+fn pool_of_at_most(wanted: usize) -> (Option<ThreadPool>, Option<FewerThreads>) {
+    let mut threads = wanted;
+    while threads > 1 {
+        match threads::startable(threads) {
+            enough if enough == threads => match pool_of(threads) {
+                Ok(pool) => return (pool, (threads < wanted).then_some(FewerThreads { wanted, started: threads })),
+                Err(_) => threads /= 2,
+            },
+            // One is left for the checkpoints.
+            fewer => threads = fewer.saturating_sub(1),
+        }
+    }
+    (None, (wanted > 1).then_some(FewerThreads { wanted, started: 1 }))
+}
+
+/// The system starts fewer threads than there are cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the system starts no more than {started} of {wanted} threads (a limit on processes?); the CPU backend is slower"
+)]
+pub struct FewerThreads {
+    /// Threads that there would be otherwise.
+    pub wanted: usize,
+    /// Threads that there are.
+    pub started: usize,
+}
+
 /// The physical cores that this process may use: two threads of one core would share its vector units.
 fn physical_cores() -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     num_cpus::get_physical().clamp(1, allowed)
 }
 
+impl Cpu {
+    /// That there are fewer threads than cores, if it is so and no number was asked for.
+    pub fn fewer_threads(&self) -> Option<FewerThreads> {
+        self.fewer_threads
+    }
+}
+
 impl Backend for Cpu {
     fn description(&self) -> String {
-        let threads = self.pool.current_num_threads();
+        let threads = self.scratch.len();
         format!("cpu ({}, {threads} thread{})", self.level, if threads == 1 { "" } else { "s" })
     }
 
@@ -160,9 +204,9 @@ impl Backend for Cpu {
         let batch_length = epoch.batch_length.min(epoch.order.len());
         self.sums.get_mut().unwrap_or_else(PoisonError::into_inner).reserve(batch_length);
         let training = Training::new(&self.network, &self.dataset.train, epoch, &self.sums);
-        self.run_reporting(progress, |member, scratch, watch| {
+        self.run_reporting(progress, |member, scratch, done| {
             let ThreadScratch { panels, training: scratch, .. } = scratch;
-            training.run(member, scratch, panels, |samples| watch.add(samples))
+            training.run(member, scratch, panels, done)
         })
     }
 
@@ -173,13 +217,13 @@ impl Backend for Cpu {
         let labels = samples.labels().chunks(IMAGES_OF_EVALUATION);
         let work = Mutex::new(images.zip(labels).zip(outcomes.chunks_mut(IMAGES_OF_EVALUATION)));
         let network = self.network.read();
-        self.run_reporting(progress, |_, scratch, watch| {
+        self.run_reporting(progress, |_, scratch, done| {
             let forward = self.network.forward(&network, &mut scratch.panels);
             loop {
                 let next = lock(&work).next();
                 let Some(((images, labels), outcomes)) = next else { return Ok(()) };
                 forward.evaluate(&mut scratch.evaluation, images, labels, outcomes);
-                watch.add(images.len())?;
+                done(images.len())?;
             }
         })
     }
@@ -189,6 +233,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic of the past ended what was going on then, and left nothing behind that anyone reads.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Takes the number of samples that are done since it was last called; an error ends the work.
+type Done<'a> = &'a dyn Fn(usize) -> Result<(), BackendError>;
 
 /// Between the pool, which counts samples, and the calling thread, which reports them.
 #[derive(Default)]
@@ -209,17 +256,55 @@ impl Watch {
 }
 
 impl Cpu {
-    /// Runs `work` on every thread of the pool while the calling thread tells `progress` now and then how far it is, at
-    /// least once at the end.
+    /// Runs `work` on every thread, and tells `progress` now and then how far it is, at least once at the end. The work
+    /// says how many samples are done, and ends if that is an error.
     fn run_reporting(
         &self,
         progress: Progress<'_>,
-        work: impl Fn(&Member<'_>, &mut ThreadScratch, &Watch) -> Result<(), BackendError> + Sync,
+        work: impl Fn(&Member<'_>, &mut ThreadScratch, Done<'_>) -> Result<(), BackendError> + Sync,
     ) -> Result<(), BackendError> {
+        let done = match &self.pool {
+            Some(pool) => self.run_on(pool, progress, work),
+            None => self.run_here(progress, work),
+        }?;
+        match progress(done) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(BackendError::Interrupted),
+        }
+    }
+
+    /// One thread does: the calling one works, and reports between two steps. Returns the samples done.
+    fn run_here(
+        &self,
+        progress: Progress<'_>,
+        work: impl Fn(&Member<'_>, &mut ThreadScratch, Done<'_>) -> Result<(), BackendError>,
+    ) -> Result<usize, BackendError> {
+        float_environment::establish()?;
+        let reported = RefCell::new((0, Instant::now(), progress));
+        let report = |samples| {
+            let (done, last, progress) = &mut *reported.borrow_mut();
+            *done += samples;
+            if last.elapsed() < REPORT_INTERVAL {
+                return Ok(());
+            }
+            *last = Instant::now();
+            if progress(*done).is_break() { Err(BackendError::Interrupted) } else { Ok(()) }
+        };
+        work(&Team::new(1).join(0), &mut lock(&self.scratch[0]), &report)?;
+        Ok(reported.into_inner().0)
+    }
+
+    /// The threads of the pool work, the calling one reports. Returns the samples done.
+    fn run_on(
+        &self,
+        pool: &ThreadPool,
+        progress: Progress<'_>,
+        work: impl Fn(&Member<'_>, &mut ThreadScratch, Done<'_>) -> Result<(), BackendError> + Sync,
+    ) -> Result<usize, BackendError> {
         let watch = Watch::default();
         let result = Mutex::new(Ok(()));
-        let team = Team::new(self.pool.current_num_threads());
-        self.pool.in_place_scope(|scope| {
+        let team = Team::new(pool.current_num_threads());
+        pool.in_place_scope(|scope| {
             let (finished, wait) = sync_channel::<()>(1);
             let (watch, result, team, work) = (&watch, &result, &team, &work);
             scope.spawn_broadcast(move |_, context| {
@@ -228,7 +313,8 @@ impl Cpu {
                 let scratch = &mut lock(&self.scratch[context.index()]);
                 let member = team.join(context.index());
                 let established = float_environment::establish().map_err(BackendError::from);
-                if let Err(error) = established.and_then(|()| work(&member, scratch, watch)) {
+                let done = |samples| watch.add(samples);
+                if let Err(error) = established.and_then(|()| work(&member, scratch, &done)) {
                     *lock(result) = Err(error);
                 }
             });
@@ -239,9 +325,6 @@ impl Cpu {
             }
         });
         result.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-        match progress(watch.done.into_inner()) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(BackendError::Interrupted),
-        }
+        Ok(watch.done.into_inner())
     }
 }
