@@ -4,7 +4,7 @@ mod decode;
 mod shrink;
 
 use std::fmt::Write;
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use cnn_core::image::{self as preparation, Pixels, Prepared, Rgb, Workspace};
@@ -12,7 +12,7 @@ use cnn_core::network::{CLASSES, IMAGE_SIDE, predict};
 use image::imageops::{FilterType, overlay, resize};
 use image::{DynamicImage, ImageFormat, RgbImage};
 
-use crate::files::{FileError, read_limited, write_whole};
+use crate::files::{FileError, STANDARD_STREAM, read_input, write_whole};
 
 pub use shrink::KEPT_SIDE;
 
@@ -43,9 +43,6 @@ pub enum PictureError {
     /// The file cannot be read, or is too long.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The standard input cannot be read, or is too long.
-    #[error("cannot read standard input: {0}")]
-    StandardInput(String),
     /// The file begins like no picture.
     #[error("{} is not a picture that is known here; give a JPEG, PNG, WebP, GIF, BMP, TIFF, PGM, PPM or PBM file", path.display())]
     NotAPicture {
@@ -112,16 +109,8 @@ pub enum PictureError {
 /// # Errors
 /// If the file cannot be read or is not a whole picture of these types within [`MAX_SIDE`] and [`MAX_MEMORY`].
 pub fn read(path: &Path) -> Result<ColourPicture, PictureError> {
-    if path != Path::new("-") {
-        return parse(&read_limited(path, MAX_FILE_BYTES)?, path);
-    }
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| PictureError::StandardInput(error.to_string()))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(PictureError::StandardInput(format!("it is longer than {MAX_FILE_BYTES} bytes")));
-    }
-    parse(&bytes, Path::new(STANDARD_INPUT))
+    let name = if path == Path::new(STANDARD_STREAM) { Path::new(STANDARD_INPUT) } else { path };
+    parse(&read_input(path, |_| MAX_FILE_BYTES)?, name)
 }
 
 /// [`read`] of a file's contents; `path` is for the errors.

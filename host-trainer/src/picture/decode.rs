@@ -173,6 +173,8 @@ fn png(bytes: &[u8], path: &Path) -> Result<(Decoded, Orientation), PictureError
             _ => shrinker.row::<4>(row.data()),
         }
     }
+    // What follows the last row is part of the picture too: its checksum, and perhaps the orientation.
+    reader.finish().map_err(failed)?;
     let exif = reader.info().exif_metadata.as_deref();
     let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
     let picture = shrinker.finish().ok_or_else(|| PictureError::Truncated { path: path.into() })?;
