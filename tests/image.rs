@@ -253,12 +253,12 @@ fn images_of_mnist_and_their_negatives_keep_their_pixels() {
 /// What stands beside a digit, and what is to be said of it.
 #[test]
 fn doubts_are_said() {
-    let digit = seven(300, 260, 60.0, 40.0, 180.0);
+    let digit = seven(300, 260, 30.0, 40.0, 180.0);
     let doubts = |picture: &Picture| {
         prepare(picture.width, picture.height, &colours(&picture.pixels)).map(|prepared| prepared.doubts)
     };
     assert_eq!(doubts(&digit), Ok(image::Doubts::default()));
-    let second = seven(300, 260, 190.0, 40.0, 180.0);
+    let second = seven(300, 260, 160.0, 40.0, 180.0);
     let two = digit.map(|x, y, ink| ink.max(second.pixels[y * 300 + x]));
     assert!(doubts(&two).unwrap().several_digits);
     assert!(doubts(&seven(300, 260, 60.0, 120.0, 180.0)).unwrap().at_edge);
