@@ -250,6 +250,9 @@ impl<'a> Workspace<'a> {
 /// A digit is looked at again, closer, if its longer side is less than 1/`CLOSER` of its working picture's.
 const CLOSER: usize = 3;
 
+/// The shortest longer side of a digit, in pixels of the overview, that shows whether it is dark or light.
+const SEEN_SIDE: usize = 16;
+
 /// Prepares a picture of one digit as MNIST's were: finds the digit, dark on light or light on dark, on a background
 /// that may be noisy, ruled and unevenly lit; scales the ink's box into 20×20 with its aspect kept; puts the centre of
 /// mass on the middle of 28×28; stretches the contrast to 255. An image of MNIST, or its negative, keeps its pixels.
@@ -257,59 +260,74 @@ const CLOSER: usize = 3;
 /// # Errors
 /// [`ImageError::NoInk`] if nothing stands out from the background.
 pub fn prepare(picture: &Picture<'_>, workspace: &mut Workspace<'_>) -> Result<Prepared, ImageError> {
-    let whole = Area::whole(picture);
     if let Some(prepared) = already_prepared(picture, workspace) {
         return Ok(prepared);
     }
-    let candidates: &[Channel] = if picture.is_grey() {
-        &[Channel::Green]
-    } else {
-        &[Channel::Mean, Channel::Red, Channel::Green, Channel::Blue]
-    };
-    let mut first = find(picture, whole, candidates, &[false, true], false, workspace);
-    if first.is_none_or(|first| first.digit.doubts.at_edge) {
-        first = better(first, find(picture, whole, candidates, &[false, true], true, workspace));
-    }
-    let mut best = first.ok_or(ImageError::NoInk)?;
-    let again = |view, seen: &Found, workspace: &mut Workspace<'_>| {
-        find(picture, view, &[seen.channel], &[seen.negative], seen.beyond, workspace)
-    };
-    let (width, height) = best.view.working_size();
-    if best.view.factor > 1 && best.digit.longer_side() * CLOSER < width.max(height) {
+    let mut search = Search { picture, workspace, held: None };
+    let mut best = search.whole().ok_or(ImageError::NoInk)?;
+    if best.is_small() {
         let several_digits = best.digit.doubts.several_digits;
-        let closer = best.view.around(&best.digit.bounds, picture);
-        best = again(closer, &best, workspace).filter(|second| second.is_same_as(&best)).unwrap_or(best);
+        let closer = Look { view: best.look.view.around(&best.digit.bounds, picture), ..best.look };
+        best = search.look(closer).filter(|second| second.is_same_as(&best)).unwrap_or(best);
         best.digit.doubts.several_digits |= several_digits;
     }
-    // The workspace holds what was looked at last, which may be something else.
-    let doubts = best.digit.doubts;
-    let best = again(best.view, &best, workspace).ok_or(ImageError::NoInk)?;
-    let (width, height) = best.view.working_size();
-    parts::keep(&best.digit, width, height, workspace);
+    let Found { look, digit } = best;
+    if search.held != Some(look) {
+        // Something else was looked at since.
+        search.look(look);
+    }
+    let (width, height) = look.view.working_size();
+    parts::keep(&digit, width, height, workspace);
     let pixels = placement::place(&workspace.ink[..width * height], width).ok_or(ImageError::NoInk)?;
     Ok(Prepared {
         pixels,
-        place: best.view.place_of(&best.digit.bounds),
-        doubts,
+        place: look.view.place_of(&digit.bounds),
+        doubts: digit.doubts,
         working_size: (width, height),
-        shown: best.view.place(),
+        shown: look.view.place(),
     })
+}
+
+/// How a picture is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    view: Area,
+    channel: Channel,
+    /// Whether ink is lighter than its background.
+    negative: bool,
+    /// Whether what lies along the picture's edge is background.
+    beyond: bool,
 }
 
 /// A digit, and how it was seen.
 #[derive(Debug, Clone, Copy)]
 struct Found {
-    view: Area,
-    channel: Channel,
-    negative: bool,
-    beyond: bool,
+    look: Look,
     digit: Digit,
 }
 
 impl Found {
+    /// Whether a closer look shows more.
+    fn is_small(&self) -> bool {
+        let (width, height) = self.look.view.working_size();
+        self.look.view.factor > 1 && self.digit.longer_side() * CLOSER < width.max(height)
+    }
+
+    /// Whether another look found nothing but a piece of this digit, which the picture's edge cuts.
+    fn is_cut_to(&self, other: &Self) -> bool {
+        self.digit.doubts.at_edge
+            && !self.digit.along_edge
+            && self.digit.bounds.contains(&other.digit.bounds)
+            && 2 * other.digit.longer_side() > self.digit.longer_side()
+    }
+
+    fn place(&self) -> Place {
+        self.look.view.place_of(&self.digit.bounds)
+    }
+
     /// Whether two looks found the same digit: most of either's box is in the other's.
     fn is_same_as(&self, other: &Self) -> bool {
-        let (a, b) = (self.view.place_of(&self.digit.bounds), other.view.place_of(&other.digit.bounds));
+        let (a, b) = (self.place(), other.place());
         let overlap = |start: usize, len: usize, other_start: usize, other_len: usize| {
             (start + len).min(other_start + other_len).saturating_sub(start.max(other_start))
         };
@@ -327,29 +345,79 @@ fn better(first: Option<Found>, second: Option<Found>) -> Option<Found> {
     }
 }
 
-/// Looks for the digit in all `channels` and on both or one side of the background; the best of what there is.
-fn find(
-    picture: &Picture<'_>,
-    view: Area,
-    channels: &[Channel],
-    sides: &[bool],
-    beyond: bool,
-    workspace: &mut Workspace<'_>,
-) -> Option<Found> {
-    view.read(picture, workspace.colours);
-    let (width, height) = view.working_size();
-    let mut best: Option<Found> = None;
-    for &channel in channels {
-        for &negative in sides {
-            channel.write(&workspace.colours[..width * height], negative, workspace.plane);
-            let noise = ink::find(width, height, beyond, workspace);
-            let Some(digit) = parts::find(width, height, noise, workspace) else {
-                continue;
-            };
-            best = better(best, Some(Found { view, channel, negative, beyond, digit }));
-        }
+/// The second, in which the picture's edge is background, if it is better and more than a piece of the first.
+fn better_beyond(first: Option<Found>, second: Option<Found>) -> Option<Found> {
+    match (first, second) {
+        (Some(a), Some(b)) if a.is_cut_to(&b) => Some(a),
+        _ => better(first, second),
     }
-    best
+}
+
+/// A picture, and what it is looked at in.
+struct Search<'a, 'p, 'w> {
+    picture: &'a Picture<'p>,
+    workspace: &'a mut Workspace<'w>,
+    /// The look that the workspace holds.
+    held: Option<Look>,
+}
+
+impl Search<'_, '_, '_> {
+    /// The best digit of the whole picture. Which channel shows it, and whether it is dark or light, is seen at half
+    /// size; of what is too small for that, as of small pictures, at full size.
+    fn whole(&mut self) -> Option<Found> {
+        let view = Area::whole(self.picture);
+        let seen = Area::overview(self.picture).and_then(|overview| self.best(overview));
+        let Some(Found { look, .. }) = seen.filter(|seen| seen.digit.longer_side() >= SEEN_SIDE) else {
+            return self.best(view);
+        };
+        let look = |beyond| Look { view, beyond, ..look };
+        let first = self.look(look(false));
+        if first.is_some_and(|first| !first.digit.doubts.at_edge) {
+            return first;
+        }
+        let second = self.look(look(true));
+        better_beyond(first, second).or_else(|| self.best(view))
+    }
+
+    /// The best of all channels, dark or light.
+    fn best(&mut self, view: Area) -> Option<Found> {
+        let first = self.best_of_channels(view, false);
+        if first.is_some_and(|first| !first.digit.doubts.at_edge) {
+            return first;
+        }
+        better_beyond(first, self.best_of_channels(view, true))
+    }
+
+    fn best_of_channels(&mut self, view: Area, beyond: bool) -> Option<Found> {
+        let channels: &[Channel] = if self.picture.is_grey() {
+            &[Channel::Green]
+        } else {
+            &[Channel::Mean, Channel::Red, Channel::Green, Channel::Blue]
+        };
+        let mut best = None;
+        for negative in [false, true] {
+            view.read(self.picture, negative, self.workspace.colours);
+            for &channel in channels {
+                best = better(best, self.find(Look { view, channel, negative, beyond }));
+            }
+        }
+        best
+    }
+
+    fn look(&mut self, look: Look) -> Option<Found> {
+        look.view.read(self.picture, look.negative, self.workspace.colours);
+        self.find(look)
+    }
+
+    /// The digit in the working picture that was read.
+    fn find(&mut self, look: Look) -> Option<Found> {
+        let workspace = &mut *self.workspace;
+        let (width, height) = look.view.working_size();
+        look.channel.write(&workspace.colours[..width * height], workspace.plane);
+        let noise = ink::find(width, height, look.beyond, workspace);
+        self.held = Some(look);
+        parts::find(width, height, noise, workspace).map(|digit| Found { look, digit })
+    }
 }
 
 /// Takes a picture that is prepared already: 28×28, light ink on black. Colours become their mean.

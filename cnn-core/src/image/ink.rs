@@ -14,7 +14,7 @@ use super::{WORKING_SIDE, Workspace};
 const REACH_PERCENT: usize = 16;
 const MAX_REACH: usize = WORKING_SIDE * REACH_PERCENT / 100 + 2;
 /// Backgrounds darker than this count as this bright, so that noise in the dark is not taken for ink.
-const LEAST_LIGHT: u32 = 96;
+const LEAST_LIGHT: i32 = 96;
 
 /// Writes the ink of `workspace.plane` to `workspace.ink`, 0 to 255, and says up to which amount it is noise. What lies
 /// along the picture's edge, a frame or the end of a shadow, is background if windows may reach `beyond` the edge.
@@ -25,12 +25,17 @@ pub(super) fn find(width: usize, height: usize, beyond: bool, workspace: &mut Wo
     smooth(plane, background, width);
     let reach = (width.max(height) * REACH_PERCENT / 100).max(2);
     let margin = if beyond { reach / 2 } else { 0 };
-    close(background, width, reach, margin, bytemuck::cast_slice_mut(queue));
-    let mut counts = [0u32; 256];
+    // In a picture that is narrower than the window, a stroke across is no shadow: the window is as large, but longer.
+    let along = |side: usize, other: usize| (reach * (2 * reach + 1) / other.min(2 * reach + 1)).min(side.max(reach));
+    let reaches = (along(width, height), along(height, width));
+    close(background, width, reaches, margin, bytemuck::cast_slice_mut(queue));
+    // Of −255 to 255: noise goes both ways.
+    let mut counts = [0u32; 511];
     for ((ink, &value), &light) in ink.iter_mut().zip(plane).zip(background.iter()) {
-        let missing = u32::from(light.saturating_sub(value));
-        *ink = (missing * 255 / u32::from(light).max(LEAST_LIGHT)) as u8;
-        counts[usize::from(*ink)] += 1;
+        let (value, light) = (i32::from(value), i32::from(light));
+        let missing = ((light - value) * 255 / light.max(LEAST_LIGHT)).clamp(-255, 255);
+        *ink = missing.max(0) as u8;
+        counts[(missing + 255) as usize] += 1;
     }
     // Most of the picture is background, where ink is noise around some level. The lower half of it holds no ink, so
     // it tells how far noise reaches above: from the 10th to the 40th of 100 is one standard deviation.
@@ -41,10 +46,10 @@ pub(super) fn find(width: usize, height: usize, beyond: bool, workspace: &mut Wo
             left = left.saturating_sub(count);
             found
         });
-        rank.unwrap_or(0)
+        rank.unwrap_or(0) as i32 - 255
     };
     let (low, middle) = (ranked(10), ranked(40));
-    (middle + 4 * (middle - low)).min(255) as u8
+    (middle + 4 * (middle - low)).clamp(0, 255) as u8
 }
 
 /// The mean of 3×3 pixels, rounded to nearest; fewer at the edge.
@@ -68,8 +73,8 @@ fn smooth(plane: &[u8], smoothed: &mut [u8], width: usize) {
     }
 }
 
-/// The closing of a plane by a square window whose middle may be `margin` pixels outside.
-fn close(plane: &mut [u8], width: usize, reach: usize, margin: usize, scratch: &mut [u8]) {
+/// The closing of a plane by a window that reaches so far across and down, whose middle may be `margin` pixels outside.
+fn close(plane: &mut [u8], width: usize, reaches: (usize, usize), margin: usize, scratch: &mut [u8]) {
     let height = plane.len() / width;
     let wide = width + 2 * margin;
     let sheet = &mut scratch[..wide * (height + 2 * margin)];
@@ -80,8 +85,8 @@ fn close(plane: &mut [u8], width: usize, reach: usize, margin: usize, scratch: &
     }
     for _ in 0..2 {
         // The second round is the erosion: the dilation of the negative.
-        dilate_rows(sheet, wide, reach);
-        dilate_columns(sheet, wide, reach);
+        dilate_rows(sheet, wide, reaches.0);
+        dilate_columns(sheet, wide, reaches.1);
         for value in sheet.iter_mut() {
             *value = !*value;
         }
@@ -94,7 +99,7 @@ fn close(plane: &mut [u8], width: usize, reach: usize, margin: usize, scratch: &
 /// Columns, or rows, that are dilated side by side.
 const LANES: usize = 32;
 /// A line of pixels, and what windows reach over on both sides.
-const LINE: usize = WORKING_SIDE + 3 * MAX_REACH;
+const LINE: usize = 3 * WORKING_SIDE + 2 * MAX_REACH;
 
 /// `lines[i]` becomes the greatest of itself and the `2·reach` that follow, as far as there are any, by doubling.
 fn greatest(lines: &mut [[u8; LANES]], reach: usize) {
@@ -160,7 +165,7 @@ mod tests {
         for (margin, last) in [(0, 9), (1, 0)] {
             for width in [1, 14] {
                 let mut plane = [9, 0, 0, 0, 9, 9, 0, 0, 0, 0, 0, 9, 0, 0];
-                close(&mut plane, width, 2, margin, &mut [0; 14 * 14]);
+                close(&mut plane, width, (2, 2), margin, &mut [0; 14 * 14]);
                 assert_eq!(plane, [9, 9, 9, 9, 9, 9, 0, 0, 0, 0, 0, 9, last, last]);
             }
         }

@@ -17,6 +17,8 @@ const STRONGEST_OUTLIERS: usize = 8192;
 const ROUNDS: usize = 5;
 /// How far parts grow into faint ink around them, in pixels.
 const FAINT_PIXELS: usize = 3;
+/// A digit's edge, down to no ink, is as wide as its longer side divided by this, at most.
+const EDGES: usize = 20;
 /// Parts that are looked at; of more, the largest.
 const MAX_PARTS: usize = 64;
 /// Parts of a digit, at most.
@@ -65,6 +67,10 @@ impl Bounds {
         self.width().min(self.height())
     }
 
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        self.joined(*other) == *self
+    }
+
     fn encloses(&self, other: &Self) -> bool {
         self.left < other.left && self.right > other.right && self.top < other.top && self.bottom > other.bottom
     }
@@ -83,8 +89,11 @@ impl Bounds {
 pub(super) struct Digit {
     pub(super) bounds: Bounds,
     pub(super) doubts: Doubts,
+    /// Whether it is rather something that lies along the picture's edge.
+    pub(super) along_edge: bool,
     labels: [u16; MAX_JOINED],
     score: u64,
+    noise: u8,
 }
 
 impl Digit {
@@ -148,8 +157,7 @@ impl Parts {
     }
 }
 
-/// Finds the digit in `workspace.ink`, of which up to `noise` is noise; nothing if there is no ink. With `grown`, labels
-/// of its faint edges too, for [`keep`].
+/// Finds the digit in `workspace.ink`, of which up to `noise` is noise; nothing if there is no ink.
 pub(super) fn find(width: usize, height: usize, noise: u8, workspace: &mut Workspace<'_>) -> Option<Digit> {
     let mut sheet = Sheet { width, height, noise, margin: 0, workspace };
     // Behind what may be a thin frame.
@@ -166,8 +174,15 @@ pub(super) fn find(width: usize, height: usize, noise: u8, workspace: &mut Works
     sheet.choose(&parts)
 }
 
-/// Leaves in `workspace.ink` nothing but the digit.
+/// Leaves in `workspace.ink` nothing but the digit and its faint edge.
 pub(super) fn keep(digit: &Digit, width: usize, height: usize, workspace: &mut Workspace<'_>) {
+    let mut sheet = Sheet { width, height, noise: digit.noise, margin: 0, workspace };
+    // Edges as wide as a pixel of the 20×20 that the digit becomes.
+    for _ in 0..digit.longer_side().div_ceil(EDGES) {
+        if !sheet.grow_edge(&digit.labels) {
+            break;
+        }
+    }
     let Workspace { ink, labels, .. } = workspace;
     for (ink, label) in ink[..width * height].iter_mut().zip(labels.iter()) {
         if *label == 0 || !digit.labels.contains(label) {
@@ -300,6 +315,29 @@ impl Sheet<'_, '_> {
                 self.neighbours(pixel).map(|neighbour| self.workspace.labels[neighbour]).find(|&label| label != 0);
             self.workspace.labels[pixel] = label.unwrap_or(0);
         }
+    }
+
+    /// Lets the parts with these labels grow by a pixel into fainter ink that came in a later round or in none; says
+    /// whether they did.
+    fn grow_edge(&mut self, digit: &[u16; MAX_JOINED]) -> bool {
+        let mut end = 0;
+        for pixel in 0..self.pixels() {
+            let (label, ink) = (self.workspace.labels[pixel], self.ink(pixel));
+            let is_free = label == 0 || (label > digit[0] && !digit.contains(&label));
+            let mut neighbours = self.neighbours(pixel);
+            let mut leads_here = |neighbour: usize| {
+                let label = self.workspace.labels[neighbour];
+                label != 0 && digit.contains(&label) && self.ink(neighbour) >= ink
+            };
+            if is_free && ink > self.noise && neighbours.any(&mut leads_here) {
+                self.workspace.queue[end] = pixel as u32;
+                end += 1;
+            }
+        }
+        for &pixel in &self.workspace.queue[..end] {
+            self.workspace.labels[pixel as usize] = digit[0];
+        }
+        end > 0
     }
 
     fn choose(&self, parts: &Parts) -> Option<Digit> {
@@ -447,7 +485,8 @@ impl Sheet<'_, '_> {
             || self.is_across(first)
             || 10 * bounds.width() > 13 * bounds.height()
             || self.is_edge(first);
-        Digit { bounds, doubts, labels, score }
+        let along_edge = self.is_edge(first);
+        Digit { bounds, doubts, along_edge, labels, score, noise: self.noise }
     }
 
     /// Whether a part is near enough to the digit and enough like it to be a piece of it.

@@ -19,23 +19,21 @@ pub(super) enum Channel {
 }
 
 impl Channel {
-    /// The channel of every colour; with `negative` 255 less it, so that light ink becomes dark.
-    pub(super) fn write(self, colours: &[Rgb], negative: bool, plane: &mut [u8]) {
-        let flip = if negative { 255 } else { 0 };
+    /// The channel of every colour.
+    pub(super) fn write(self, colours: &[Rgb], plane: &mut [u8]) {
         for (value, &colour) in plane.iter_mut().zip(colours) {
-            *value = flip
-                ^ match self {
-                    Self::Mean => mean(colour),
-                    Self::Red => colour[0],
-                    Self::Green => colour[1],
-                    Self::Blue => colour[2],
-                };
+            *value = match self {
+                Self::Mean => mean(colour),
+                Self::Red => colour[0],
+                Self::Green => colour[1],
+                Self::Blue => colour[2],
+            };
         }
     }
 }
 
 /// A part of a picture, of which every square of `factor` × `factor` pixels is one pixel of the working picture.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Area {
     place: Place,
     pub(super) factor: usize,
@@ -44,6 +42,13 @@ pub(super) struct Area {
 impl Area {
     pub(super) fn whole(picture: &Picture<'_>) -> Self {
         Self::new(Place { left: 0, top: 0, width: picture.width(), height: picture.height() })
+    }
+
+    /// The whole picture at half of [`Self::whole`]'s size; nothing if the picture is that small itself.
+    pub(super) fn overview(picture: &Picture<'_>) -> Option<Self> {
+        let whole = Self::whole(picture);
+        let factor = picture.width().max(picture.height()).div_ceil(WORKING_SIDE / 2);
+        (factor > whole.factor).then_some(Self { factor, ..whole })
     }
 
     fn new(place: Place) -> Self {
@@ -80,8 +85,12 @@ impl Area {
         Place { left: self.place.left + left, top: self.place.top + top, width, height }
     }
 
-    /// The working picture: means, rounded down. Squares at the right and the bottom may be cut.
-    pub(super) fn read(&self, picture: &Picture<'_>, colours: &mut [Rgb]) {
+    /// The working picture: means, rounded down, of the picture or of its negative, in which light ink is dark. Squares
+    /// at the right and the bottom may be cut.
+    ///
+    /// The negative is taken before the means are rounded, so that it is looked at as exactly as the picture.
+    pub(super) fn read(&self, picture: &Picture<'_>, negative: bool, colours: &mut [Rgb]) {
+        let flip = if negative { 255 } else { 0 };
         let (width, height) = self.working_size();
         let Place { left, top, width: across, height: down } = self.place;
         for (row, line) in colours.chunks_exact_mut(width).take(height).enumerate() {
@@ -93,7 +102,7 @@ impl Area {
                 for (sum, square) in sums.iter_mut().zip(source.chunks(self.factor)) {
                     for colour in square {
                         for (sum, &value) in sum.iter_mut().zip(colour) {
-                            *sum += u32::from(value);
+                            *sum += u32::from(value ^ flip);
                         }
                     }
                 }
