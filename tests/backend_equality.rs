@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
-use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference};
-use host_trainer::dataset::Split;
-use host_trainer::random::shuffled;
+use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference};
+use cnn_train::dataset::Split;
+use cnn_train::random::shuffled;
 use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
 use tests::{is_emulated, mnist_dir};
 

@@ -36,7 +36,7 @@ fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
-// As host-trainer/src/backend/cpu/simd/*.rs look for them.
+// As cnn-train/src/backend/cpu/simd/*.rs look for them.
 #[cfg(target_arch = "x86_64")]
 fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use host_trainer::backend::{BackendChoice, CpuOptions, open};
+use cnn_train::backend::CpuOptions;
+use host_trainer::backend::{BackendChoice, open};
 use tests::golden::{FINGERPRINTS, dataset, fingerprints};
 use tests::is_emulated;
 

@@ -2,7 +2,8 @@
 
 use cnn_core::image::{GrayImage, ImageError, Pixels, as_is, prepare};
 use cnn_core::network::IMAGE_SIDE;
-use host_trainer::dataset::{Split, idx, mnist};
+use cnn_train::dataset::Split;
+use host_trainer::dataset::{idx, mnist};
 use proptest::prelude::*;
 use tests::mnist_dir;
 

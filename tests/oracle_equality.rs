@@ -11,7 +11,7 @@ use cnn_core::loss::{cross_entropy, cross_entropy_backward, softmax};
 use cnn_core::network::{Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, Parameters, forward};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
-use host_trainer::backend::boxed_zeros;
+use cnn_train::backend::boxed_zeros;
 use tests::bits::{assert_same_bits, assert_same_parameters};
 use tests::oracle;
 use tests::values::{Values, for_every_draw, for_every_kind};

@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use cnn_core::network::{FlatParameters, TENSORS};
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
+use cnn_train::dataset::{Dataset, Split};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
+use cnn_train::trainer::{EpochReport, Observer, Run, Settings, Stop};
 
-use crate::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use crate::checkpoint::Checkpoint;
-use crate::dataset::{Dataset, Split};
-use crate::fingerprint::Fingerprint;
-use crate::random::initial_parameters;
 use crate::report::RunRecord;
 use crate::report::record::{DatasetRecord, EpochRecord};
-use crate::trainer::{EpochReport, Observer, Run, Settings, Stop};
 
 /// What was compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,9 +381,10 @@ fn starts_with<T: PartialEq + ToString>(field: &'static str, recorded: T, found:
 mod tests {
     use std::sync::Arc;
 
+    use cnn_train::backend::Reference;
+    use cnn_train::dataset::Samples;
+
     use super::*;
-    use crate::backend::Reference;
-    use crate::dataset::Samples;
     use crate::report::record::{Host, Seconds, Status, Versions};
 
     const SETTINGS: Settings = Settings { epochs: 2, batch_length: 3, ..Settings::RECIPE };
@@ -510,7 +511,7 @@ mod tests {
     }
 
     fn record(dataset: &Arc<Dataset>) -> RunRecord {
-        let run = crate::trainer::train(&mut Reference::new(dataset.clone()), dataset, &SETTINGS, &mut Silent);
+        let run = cnn_train::trainer::train(&mut Reference::new(dataset.clone()), dataset, &SETTINGS, &mut Silent);
         RunRecord {
             versions: Versions::current(),
             status: Status::Complete,

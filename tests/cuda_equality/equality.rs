@@ -4,11 +4,11 @@
 use std::ops::ControlFlow;
 
 use cnn_core::sgd::Sgd;
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference, TrainingState};
+use cnn_train::dataset::Split;
+use cnn_train::random::{in_sequence, shuffled};
 use cuda_sim::Setting;
 use host_trainer::backend::cuda::{Cuda, Schedule};
-use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference, TrainingState};
-use host_trainer::dataset::Split;
-use host_trainer::random::{in_sequence, shuffled};
 use tests::bits::assert_same_parameters;
 use tests::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
 use tests::golden;

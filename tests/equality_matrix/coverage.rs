@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use host_trainer::backend::{BackendChoice, SimdLevel};
+use cnn_train::backend::SimdLevel;
+use host_trainer::backend::BackendChoice;
 
 use crate::cpu;
 use crate::table::{Cell, Column, Forms, Operation, Test, cell};
@@ -89,7 +90,7 @@ fn every_public_function_of_the_core_belongs_to_an_operation() {
 
 #[test]
 fn every_kernel_of_the_cpu_backend_belongs_to_an_operation() {
-    const FOLDER: &str = "host-trainer/src/backend/cpu/kernels";
+    const FOLDER: &str = "cnn-train/src/backend/cpu/kernels";
     let mut found = BTreeSet::new();
     for module in files(FOLDER, "rs") {
         let text = read(&format!("{FOLDER}/{module}.rs"));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::{env, fs};
 
-use host_trainer::backend::SimdLevel;
+use cnn_train::backend::SimdLevel;
 
 use crate::coverage::{read, root};
 use crate::table::{Cell, Column, Operation, Test, cell};

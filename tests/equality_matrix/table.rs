@@ -1,6 +1,7 @@
 //! Operations, backends, and for each pair the test that compares the two.
 
-use host_trainer::backend::{BackendChoice, Schedule, SimdLevel};
+use cnn_train::backend::SimdLevel;
+use host_trainer::backend::{BackendChoice, Schedule};
 
 /// Where an operation is computed, by the names of the code.
 pub struct Forms {

@@ -1,6 +1,6 @@
 //! Training and evaluation by the PTX give the reference's bits, without a fault.
 
-use host_trainer::backend::Reference;
+use cnn_train::backend::Reference;
 use host_trainer::backend::cuda::{Cuda, Schedule};
 use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, ties, trace};
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use cnn_core::network::FlatParameters;
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState, boxed_zeros};
-use host_trainer::dataset::{Dataset, Options, Samples, Source, Split, open, synthetic};
-use host_trainer::random::{initial_parameters, shuffled};
+use cnn_train::backend::{Backend, Epoch, Outcome, TrainingState, boxed_zeros};
+use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
+use cnn_train::random::{initial_parameters, shuffled};
+use host_trainer::dataset::{Options, Source, open};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 

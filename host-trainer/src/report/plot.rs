@@ -6,6 +6,7 @@
 //!
 //! The font comes with the program (`assets/README.md`), so that the plots need nothing of the system they are made on.
 
+use cnn_train::metrics::{EpochMetrics, Metrics};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::imageops::thumbnail;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
@@ -17,8 +18,6 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{
     Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE, register_font,
 };
-
-use super::metrics::{EpochMetrics, Metrics};
 
 /// Pixels of a plot across.
 const WIDTH: u32 = 1900;

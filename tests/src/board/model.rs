@@ -5,10 +5,10 @@ use std::path::Path;
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, MAX_LEN, Metadata, SHAPES, encode};
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 use flate2::Crc;
-use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
-use host_trainer::random::initial_parameters;
 
 use crate::values::Values;
 
