@@ -467,15 +467,20 @@ mod tests {
         assert_eq!(epochs, [1, 2]);
     }
 
+    /// A backend that differs from a step of the second epoch on, and which step that is, counted from 0.
+    fn tampered_in_the_second_epoch(dataset: &Arc<Dataset>) -> (Tampered, usize) {
+        let [first, second] = [1, 2].map(|epoch| SETTINGS.order(epoch, 10));
+        // A sample that starts a step of the second epoch, but none of the first.
+        let step = (0..4).find(|step| !first.chunks(3).any(|batch| batch[0] == second[3 * step])).unwrap();
+        let mut tampered = Tampered::new(dataset);
+        tampered.first_sample = Some(second[3 * step]);
+        (tampered, step)
+    }
+
     #[test]
     fn the_first_difference_names_epoch_step_tensor_index_and_both_values() {
         let dataset = dataset();
-        let second_epoch = SETTINGS.order(2, 10);
-        let first_epoch = SETTINGS.order(1, 10);
-        // A sample that starts a step of the second epoch, but none of the first.
-        let step = (0..4).find(|step| !first_epoch.chunks(3).any(|batch| batch[0] == second_epoch[3 * step])).unwrap();
-        let mut tampered = Tampered::new(&dataset);
-        tampered.first_sample = Some(second_epoch[3 * step]);
+        let (mut tampered, step) = tampered_in_the_second_epoch(&dataset);
         tampered.place = cnn_core::network::FC1_BIAS.offset + 7;
         let (result, epochs) = compared(&mut tampered, &dataset);
         assert_eq!(epochs, [1]);
@@ -602,11 +607,7 @@ mod tests {
     #[test]
     fn a_search_for_the_step_names_the_epoch_it_is_in_and_can_be_interrupted() {
         let dataset = dataset();
-        let second_epoch = SETTINGS.order(2, 10);
-        let first_epoch = SETTINGS.order(1, 10);
-        let step = (0..4).find(|step| !first_epoch.chunks(3).any(|batch| batch[0] == second_epoch[3 * step])).unwrap();
-        let mut tampered = Tampered::new(&dataset);
-        tampered.first_sample = Some(second_epoch[3 * step]);
+        let (mut tampered, _) = tampered_in_the_second_epoch(&dataset);
         // Both have trained two epochs by the time that the search begins, and evaluated one.
         let mut heard = 0;
         let mut count = |_| {
