@@ -12,13 +12,13 @@ use cnn_core::protocol::{
 };
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
+use equality::values::Values;
 use host_trainer::board::{BoardError, Client, Patience, Wrong, verify};
 use tests::board::flash::{AREA_LEN, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;
 use tests::board::modelled;
 use tests::board::parrot::{self, NoBoard, Parrot};
-use tests::values::Values;
 
 /// Whether a model was refused for the right reason.
 type Expectation = fn(ModelError) -> bool;

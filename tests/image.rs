@@ -3,9 +3,9 @@
 use cnn_core::image::{GrayImage, ImageError, Pixels, as_is, prepare};
 use cnn_core::network::IMAGE_SIDE;
 use cnn_train::dataset::Split;
+use equality::mnist_dir;
 use host_trainer::dataset::{idx, mnist};
 use proptest::prelude::*;
-use tests::mnist_dir;
 
 /// A picture that owns its pixels.
 #[derive(Debug, Clone)]

@@ -8,10 +8,10 @@ use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference, Train
 use cnn_train::dataset::Split;
 use cnn_train::random::{in_sequence, shuffled};
 use cuda_sim::Setting;
+use equality::bits::assert_same_parameters;
+use equality::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
+use equality::golden;
 use host_trainer::backend::cuda::{Cuda, Schedule};
-use tests::bits::assert_same_parameters;
-use tests::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
-use tests::golden;
 
 use crate::gpu::gpu;
 

@@ -10,7 +10,7 @@ use cnn_train::random::initial_parameters;
 use flate2::Crc;
 use host_trainer::model_file::LoadedModel;
 
-use crate::values::Values;
+use equality::values::Values;
 
 /// A whole model file with the untrained parameters of a seed.
 pub fn file(seed: u64) -> Vec<u8> {

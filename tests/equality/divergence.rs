@@ -12,9 +12,9 @@ use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, Reference, boxed_zeros};
 use cnn_train::dataset::{Dataset, Samples};
 use cnn_train::trainer::Settings;
-use tests::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
-use tests::divergence::{Ending, datasets, ending, settings};
-use tests::{is_emulated, mnist_dir};
+use equality::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
+use equality::divergence::{Ending, datasets, ending, settings};
+use equality::{is_emulated, mnist_dir};
 
 const THREADS: usize = 8;
 

@@ -6,8 +6,8 @@ use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference};
 use cnn_train::dataset::Split;
 use cnn_train::random::shuffled;
-use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
-use tests::{is_emulated, mnist_dir};
+use equality::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
+use equality::{is_emulated, mnist_dir};
 
 const THREADS: [usize; 6] = [1, 2, 3, 5, 8, 100];
 const BATCH_LENGTHS: [usize; 5] = [1, 7, 100, 128, usize::MAX];

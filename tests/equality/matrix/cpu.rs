@@ -31,9 +31,9 @@ use cnn_train::backend::cpu::simd::dispatch::{Dispatch, Kernel};
 use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, Epoch, Reference, TrainingState, boxed_zeros};
 use cnn_train::random::shuffled;
-use tests::bits::{assert_same_bits, assert_same_parameters};
-use tests::cases::{Sizes, extremes, noise, ties};
-use tests::values::{Kind, Values, for_every_draw, for_every_kind};
+use equality::bits::{assert_same_bits, assert_same_parameters};
+use equality::cases::{Sizes, extremes, noise, ties};
+use equality::values::{Kind, Values, for_every_draw, for_every_kind};
 
 /// Images of a call: one whole tile of registers, and a rest.
 const BATCH: usize = IMAGES + 2;
