@@ -9,7 +9,7 @@
 mod ink;
 mod placement;
 
-use crate::network::{IMAGE_PIXELS, IMAGE_SIDE, Image};
+use crate::shapes::{IMAGE_PIXELS, IMAGE_SIDE, Image};
 use ink::Ink;
 
 /// An image as data sets and boards have it: 28×28 grey values in raster order, 0 the background, 255 the ink.

@@ -2,7 +2,7 @@
 
 use super::Pixels;
 use super::ink::Ink;
-use crate::network::{IMAGE_PIXELS, IMAGE_SIDE};
+use crate::shapes::{IMAGE_PIXELS, IMAGE_SIDE};
 
 /// The side of the box that MNIST's digits were scaled into.
 const BOX_SIDE: usize = 20;

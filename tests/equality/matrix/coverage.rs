@@ -63,9 +63,9 @@ const NO_OPERATIONS: [&str; 11] = [
     "image::height",
     "image::prepare",
     "image::as_is",
-    "network::range",
+    "shapes::range",
     "network::new",
-    "network::of",
+    "shapes::of",
     "train::new",
     "train::gradient",
 ];
