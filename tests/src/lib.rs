@@ -7,6 +7,7 @@ pub mod divergence;
 pub mod golden;
 pub mod hostile;
 pub mod oracle;
+pub mod pictures;
 pub mod values;
 pub mod vectors;
 
