@@ -203,11 +203,23 @@ fn blank_pictures_have_no_ink() {
 
 #[test]
 fn pictures_of_any_shape_are_taken() {
-    let bar = Picture::new(1, 40, |_, y| if (10..30).contains(&y) { 255 } else { 0 });
-    assert!(bar.prepare().is_ok_and(|pixels| ink_box(&pixels) == [14, 14, 4, 23]));
+    // A bar across a picture that is as narrow as its stroke, upright and lying, light and dark.
+    for width in 1..=8 {
+        let bar = Picture::new(width, 40, |_, y| if (10..30).contains(&y) { 255 } else { 0 });
+        let lying = Picture::new(40, width, |x, _| if (10..30).contains(&x) { 255 } else { 0 });
+        for (picture, place) in [(&bar, (0, 10, width, 20)), (&lying, (10, 0, 20, width))] {
+            for picture in [picture, &picture.negative()] {
+                let found = prepare(picture.width, picture.height, &colours(&picture.pixels)).unwrap().place;
+                assert_eq!((found.left, found.top, found.width, found.height), place);
+            }
+        }
+    }
+    let upright = Picture::new(1, 40, |_, y| if (10..30).contains(&y) { 255 } else { 0 });
+    assert_eq!(ink_box(&upright.prepare().unwrap()), [14, 14, 4, 23]);
     let max = image::Picture::MAX_SIDE;
     let dash = Picture::new(max, 5, |x, y| if y == 2 && (2000..8000).contains(&x) { 0 } else { 255 });
-    assert!(dash.prepare().is_ok_and(|pixels| ink_box(&pixels)[..2] == [4, 23]));
+    let [left, right, ..] = ink_box(&dash.prepare().unwrap());
+    assert_eq!(right - left, 19);
     // A rule from edge to edge is no digit.
     let thread = Picture::new(max, 100, |_, y| if (40..60).contains(&y) { 0 } else { 255 });
     assert_eq!(thread.prepare(), Err(ImageError::NoInk));

@@ -313,14 +313,6 @@ impl Found {
         self.look.view.factor > 1 && self.digit.longer_side() * CLOSER < width.max(height)
     }
 
-    /// Whether another look found nothing but a piece of this digit, which the picture's edge cuts.
-    fn is_cut_to(&self, other: &Self) -> bool {
-        self.digit.doubts.at_edge
-            && !self.digit.along_edge
-            && self.digit.bounds.contains(&other.digit.bounds)
-            && 2 * other.digit.longer_side() > self.digit.longer_side()
-    }
-
     fn place(&self) -> Place {
         self.look.view.place_of(&self.digit.bounds)
     }
@@ -348,7 +340,7 @@ fn better(first: Option<Found>, second: Option<Found>) -> Option<Found> {
 /// The second, in which the picture's edge is background, if it is better and more than a piece of the first.
 fn better_beyond(first: Option<Found>, second: Option<Found>) -> Option<Found> {
     match (first, second) {
-        (Some(a), Some(b)) if a.is_cut_to(&b) => Some(a),
+        (Some(a), Some(b)) if a.digit.is_cut_to(&b.digit) => Some(a),
         _ => better(first, second),
     }
 }

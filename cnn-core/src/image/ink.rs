@@ -24,7 +24,7 @@ pub(super) fn find(width: usize, height: usize, beyond: bool, workspace: &mut Wo
     let (plane, background) = (&plane[..pixels], &mut background[..pixels]);
     smooth(plane, background, width);
     let reach = (width.max(height) * REACH_PERCENT / 100).max(2);
-    let margin = if beyond { reach / 2 } else { 0 };
+    let margin = if beyond { reach } else { 0 };
     // In a picture that is narrower than the window, a stroke across is no shadow: the window is as large, but longer.
     let along = |side: usize, other: usize| (reach * (2 * reach + 1) / other.min(2 * reach + 1)).min(side.max(reach));
     let reaches = (along(width, height), along(height, width));

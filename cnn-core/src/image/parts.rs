@@ -25,6 +25,8 @@ const MAX_PARTS: usize = 64;
 const MAX_JOINED: usize = 12;
 /// Smaller parts are specks: one pixel in so many.
 const SPECK: usize = 12_000;
+/// So far from a part, in pixels, there is background.
+const OUTSIDE: usize = 4;
 /// Ink below this is low in contrast.
 const LOW_CONTRAST: u32 = 40;
 
@@ -92,6 +94,9 @@ pub(super) struct Digit {
     /// Whether it is rather something that lies along the picture's edge.
     pub(super) along_edge: bool,
     labels: [u16; MAX_JOINED],
+    /// Pixels and ink of the largest part.
+    area: usize,
+    ink: u64,
     score: u64,
     noise: u8,
 }
@@ -104,6 +109,17 @@ impl Digit {
     /// Whether this is more of a digit, clearly enough to matter.
     pub(super) fn is_better_than(&self, other: &Self) -> bool {
         self.score * 8 > other.score * 9
+    }
+
+    /// Whether `other` is what remains of this at the edge of the picture, and what is missing is ink as well: not
+    /// fainter by half.
+    pub(super) fn is_cut_to(&self, other: &Self) -> bool {
+        let missing = (self.area.saturating_sub(other.area), self.ink.saturating_sub(other.ink));
+        self.doubts.at_edge
+            && !self.along_edge
+            && self.bounds.contains(&other.bounds)
+            && 2 * other.longer_side() > self.longer_side()
+            && 2 * missing.1 * other.area as u64 >= other.ink * missing.0 as u64
     }
 }
 
@@ -134,6 +150,13 @@ impl Part {
     }
 }
 
+/// Ends of a part's runs, by what is beyond: the same as inside, or the background.
+#[derive(Default)]
+struct Ends {
+    soft: usize,
+    hard: usize,
+}
+
 /// The parts found so far.
 struct Parts {
     parts: [Part; MAX_PARTS],
@@ -160,15 +183,7 @@ impl Parts {
 /// Finds the digit in `workspace.ink`, of which up to `noise` is noise; nothing if there is no ink.
 pub(super) fn find(width: usize, height: usize, noise: u8, workspace: &mut Workspace<'_>) -> Option<Digit> {
     let mut sheet = Sheet { width, height, noise, margin: 0, workspace };
-    // Behind what may be a thin frame.
-    let inset = width.max(height) / 32;
-    let inner = Bounds {
-        left: inset,
-        right: width - 1 - inset.min(width - 1),
-        top: inset,
-        bottom: height - 1 - inset.min(height - 1),
-    };
-    sheet.margin = sheet.around(&inner, 0).unwrap_or(0);
+    sheet.margin = sheet.margin().unwrap_or(0);
     rules::erase(width, height, noise.max(LEAST_INK / 2), sheet.workspace);
     let parts = sheet.parts();
     sheet.choose(&parts)
@@ -195,7 +210,7 @@ struct Sheet<'a, 'b> {
     width: usize,
     height: usize,
     noise: u8,
-    /// The usual value near the picture's edge.
+    /// The usual value near the picture's corners.
     margin: u8,
     workspace: &'a mut Workspace<'b>,
 }
@@ -372,7 +387,10 @@ impl Sheet<'_, '_> {
         if self.is_gap(part) {
             score /= 64;
         }
-        if self.margin.abs_diff(inside) < self.margin.abs_diff(behind) {
+        if self.ends_in_background(part) {
+            score /= 16;
+        }
+        if 2 * u16::from(self.margin.abs_diff(inside)) < u16::from(self.margin.abs_diff(behind)) {
             score /= 4;
         }
         // At the corners two thirds of what it is in the middle.
@@ -385,9 +403,22 @@ impl Sheet<'_, '_> {
         score * (300 - off as u64) / 300
     }
 
-    /// The edge of a table, a scanner's margin, a frame: it lies along the picture's edge.
+    /// The edge of a table, a scanner's margin, a frame: it lies along the picture's edge and in a corner, and not, as a
+    /// digit that fills the picture, from side to side and in the middle.
     fn is_edge(&self, part: &Part) -> bool {
+        let (last_column, last_row) = (self.width - 1, self.height - 1);
+        let is_at = |(x, y)| self.label(x, y) == part.label;
         part.edge * 4 > self.width + self.height
+            && [(0, 0), (last_column, 0), (0, last_row), (last_column, last_row)].into_iter().any(is_at)
+            && !(part.bounds.width() == self.width && part.bounds.height() == self.height && self.is_in_middle(part))
+    }
+
+    /// Whether a twentieth and more of the picture's inner half is of this part.
+    fn is_in_middle(&self, part: &Part) -> bool {
+        let inner = |side: usize| side / 4..(3 * side).div_ceil(4);
+        let row = |y| inner(self.width).filter(|&x| self.label(x, y) == part.label).count();
+        let inside: usize = inner(self.height).map(row).sum();
+        inside * 20 > inner(self.width).len() * inner(self.height).len()
     }
 
     /// A straight line that crosses nearly the whole picture.
@@ -413,26 +444,112 @@ impl Sheet<'_, '_> {
     }
 
     /// Background between strokes of the other kind of ink, such as what a 0 encloses: around it, it goes on as it is.
+    ///
+    /// That is looked at on a frame around its box, every place compared with the ink that is next to it, since light may
+    /// differ from one side to the other.
     fn is_gap(&self, part: &Part) -> bool {
-        let (inside, behind) = self.light(part);
         let away = (part.bounds.longer_side() / 4).max(3);
-        let Some(around) = self.around(&part.bounds, away) else { return false };
-        around.abs_diff(inside) < around.abs_diff(behind)
+        let Bounds { left, right, top, bottom } = part.bounds;
+        let before = |first: usize| (first > 0).then(|| first.saturating_sub(away));
+        let behind = |last: usize, side: usize| (last + 1 < side).then(|| (last + away).min(side - 1));
+        let (mut same, mut other) = (0, 0);
+        let mut compare =
+            |place: Option<usize>, at: &dyn Fn(usize) -> usize, inward: &mut dyn Iterator<Item = usize>| {
+                // At the picture's edge there is nothing around.
+                let Some(place) = place else { return };
+                let around = self.workspace.plane[at(place)];
+                let ink = inward
+                    .map(at)
+                    .skip_while(|&pixel| self.workspace.labels[pixel] != part.label)
+                    .take_while(|&pixel| self.workspace.labels[pixel] == part.label)
+                    .min_by_key(|&pixel| self.workspace.plane[pixel]);
+                let Some(ink) = ink else { return };
+                let (inside, behind) = (self.workspace.plane[ink], self.workspace.background[ink]);
+                *(if around.abs_diff(inside) < around.abs_diff(behind) { &mut same } else { &mut other }) += 1;
+            };
+        for x in left..=right {
+            let at = |y: usize| y * self.width + x;
+            compare(before(top), &at, &mut (top..=bottom));
+            compare(behind(bottom, self.height), &at, &mut (top..=bottom).rev());
+        }
+        for y in top..=bottom {
+            let at = |x: usize| y * self.width + x;
+            compare(before(left), &at, &mut (left..=right));
+            compare(behind(right, self.width), &at, &mut (left..=right).rev());
+        }
+        same > other
     }
 
-    /// The median of the plane on a frame around a box, this far away, where that is in the picture.
-    fn around(&self, bounds: &Bounds, away: usize) -> Option<u8> {
-        let away = away as isize;
-        let (left, right) = (bounds.left as isize - away, bounds.right as isize + away);
-        let (top, bottom) = (bounds.top as isize - away, bounds.bottom as isize + away);
-        let rows = (left..=right).flat_map(|x| [(x, top), (x, bottom)]);
-        let columns = (top..=bottom).flat_map(|y| [(left, y), (right, y)]);
-        let (mut counts, mut total) = ([0u32; 256], 0);
-        for (x, y) in rows.chain(columns) {
-            if (0..self.width as isize).contains(&x) && (0..self.height as isize).contains(&y) {
-                counts[usize::from(self.workspace.plane[y as usize * self.width + x as usize])] += 1;
-                total += 1;
+    /// A piece of background that lies between shadows and strokes, in which no window has room: for a good part of its
+    /// outline, the picture goes on beyond it as it is inside.
+    fn ends_in_background(&self, part: &Part) -> bool {
+        let Bounds { left, right, top, bottom } = part.bounds;
+        let mut ends = Ends::default();
+        for y in top..=bottom {
+            self.count_ends(part, &mut ends, left..right + 1, self.width, |x| y * self.width + x);
+        }
+        for x in left..=right {
+            self.count_ends(part, &mut ends, top..bottom + 1, self.height, |y| y * self.width + x);
+        }
+        4 * ends.soft > ends.hard
+    }
+
+    /// Counts the ends of a part's runs in a line of `side` pixels.
+    fn count_ends(
+        &self,
+        part: &Part,
+        ends: &mut Ends,
+        range: core::ops::Range<usize>,
+        side: usize,
+        pixel: impl Fn(usize) -> usize,
+    ) {
+        let is_in = |i: usize| self.workspace.labels[pixel(i)] == part.label;
+        let mut next = range.start;
+        while next < range.end {
+            if !is_in(next) {
+                next += 1;
+                continue;
             }
+            let first = next;
+            let mut inmost = pixel(first);
+            while next < range.end && is_in(next) {
+                if self.ink(pixel(next)) > self.ink(inmost) {
+                    inmost = pixel(next);
+                }
+                next += 1;
+            }
+            let (inside, behind) = (self.workspace.plane[inmost], self.workspace.background[inmost]);
+            for beyond in [first.checked_sub(OUTSIDE), Some(next - 1 + OUTSIDE).filter(|&i| i < side)] {
+                let Some(beyond) = beyond.map(&pixel).filter(|&at| self.workspace.labels[at] != part.label) else {
+                    continue;
+                };
+                let value = self.workspace.plane[beyond];
+                let is_soft = value.abs_diff(inside) < value.abs_diff(behind);
+                *(if is_soft { &mut ends.soft } else { &mut ends.hard }) += 1;
+            }
+        }
+    }
+
+    /// The usual value near the picture's corners, behind what may be a thin frame.
+    fn margin(&self) -> Option<u8> {
+        let inset = self.width.max(self.height) / 32;
+        let ends = |side: usize| {
+            let inset = inset.min((side - 1) / 2);
+            let quarter = (side / 4).max(inset + 1);
+            (inset..quarter).chain(side - quarter..side - inset)
+        };
+        let lines = |side: usize| [inset.min((side - 1) / 2), side - 1 - inset.min((side - 1) / 2)];
+        let across = lines(self.height).into_iter().flat_map(|y| ends(self.width).map(move |x| (x, y)));
+        let down = lines(self.width).into_iter().flat_map(|x| ends(self.height).map(move |y| (x, y)));
+        self.median(across.chain(down))
+    }
+
+    /// The median of the plane at some places.
+    fn median(&self, places: impl Iterator<Item = (usize, usize)>) -> Option<u8> {
+        let (mut counts, mut total) = ([0u32; 256], 0);
+        for (x, y) in places {
+            counts[usize::from(self.workspace.plane[y * self.width + x])] += 1;
+            total += 1;
         }
         let mut below = 0;
         let median = counts.iter().position(|&count| {
@@ -486,7 +603,8 @@ impl Sheet<'_, '_> {
             || 10 * bounds.width() > 13 * bounds.height()
             || self.is_edge(first);
         let along_edge = self.is_edge(first);
-        Digit { bounds, doubts, along_edge, labels, score, noise: self.noise }
+        let &Part { area, ink, .. } = first;
+        Digit { bounds, doubts, along_edge, labels, area, ink, score, noise: self.noise }
     }
 
     /// Whether a part is near enough to the digit and enough like it to be a piece of it.

@@ -190,7 +190,8 @@ impl Sheet<'_> {
         Some((first, end))
     }
 
-    /// Takes out the runs that are not thicker than the line usually is.
+    /// Takes out the runs that are not thicker than the line is. Strokes along it may cover most of it: the thinner third
+    /// tells.
     fn erase_line(&mut self, line: &Line) {
         let mut counts = [0usize; 16];
         for (first, end) in (0..self.width).filter_map(|x| self.run(line, x)) {
@@ -198,11 +199,11 @@ impl Sheet<'_> {
         }
         let total: usize = counts.iter().sum();
         let mut below = 0;
-        let usual = counts.iter().position(|&count| {
+        let thin = counts.iter().position(|&count| {
             below += count;
-            2 * below >= total
+            3 * below >= total
         });
-        let thickest = (usual.unwrap_or(1) + 1).min(self.thickest() + 1) as i32;
+        let thickest = (thin.unwrap_or(1) + 1).min(self.thickest() + 1) as i32;
         for x in 0..self.width {
             let Some((first, end)) = self.run(line, x) else { continue };
             if end - first <= thickest {

@@ -143,6 +143,33 @@ impl Canvas {
         }
     }
 
+    /// Cuts white paper off until ink is at every side, unless the ink were all that is left.
+    pub fn crop_to_ink(&mut self) {
+        let inked: Vec<[usize; 2]> = (0..self.pixels.len())
+            .filter(|&i| self.pixels[i][0] < 128.0)
+            .map(|i| [i % self.width, i / self.width])
+            .collect();
+        let ends = |axis: usize| {
+            let places = inked.iter().map(|place| place[axis]);
+            places.clone().min().expect("there is ink")..places.max().expect("there is ink") + 1
+        };
+        let (columns, rows) = (ends(0), ends(1));
+        let spare = if 3 * columns.len() < rows.len() { columns.len() } else { 0 };
+        let columns = columns.start - spare..columns.end + spare;
+        let pixels = rows.clone().flat_map(|y| self.pixels[y * self.width..][columns.clone()].to_vec()).collect();
+        *self = Self { width: columns.len(), height: rows.len(), pixels };
+    }
+
+    /// White paper on both sides up to this size.
+    pub fn widen(&mut self, (width, height): (usize, usize)) {
+        let mut wide = Self::new(width, height, [255.0; 3]);
+        let (left, top) = ((width - self.width) / 2, (height - self.height) / 2);
+        for (row, line) in self.pixels.chunks(self.width).enumerate() {
+            wide.pixels[(top + row) * width + left..][..self.width].copy_from_slice(line);
+        }
+        *self = wide;
+    }
+
     /// Red, green, blue and opacity as bytes.
     pub fn bytes(&self) -> Vec<u8> {
         self.pixels.as_flattened().iter().map(|value| value.round().clamp(0.0, 255.0) as u8).collect()

@@ -12,7 +12,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 pub use canvas::Canvas;
 pub use rows::{Expectation, ROWS, Row, png};
 pub use strokes::Drawing;
-pub use table::{Reader, Score, large, markdown};
+pub use table::{Reader, Score, large, markdown, read_again};
 
 /// The random numbers of one picture.
 pub struct Random(ChaCha8Rng);

@@ -88,6 +88,18 @@ pub const ROWS: &[Row] = &[
         let deep = DynamicImage::ImageRgba8(rgba(&canvas)).into_rgb16();
         encoded(&DynamicImage::ImageRgb16(deep), ImageFormat::Png)
     }),
+    read("cropped to the digit's ink", |digit, random| {
+        let mut canvas = plain(digit, random, 0.1, 0.6);
+        canvas.crop_to_ink();
+        png(&canvas)
+    }),
+    read("digit from one side to the other", |digit, random| {
+        let mut canvas = plain(digit, random, 0.1, 0.6);
+        let (width, height) = (canvas.width, canvas.height);
+        canvas.crop_to_ink();
+        canvas.widen(if random.below(2) == 0 { (width, canvas.height) } else { (canvas.width, height) });
+        png(&canvas)
+    }),
     read("turned by up to 15°", |digit, random| {
         let mut canvas = Canvas::new(500, 500, [255.0; 3]);
         let drawing = Drawing::of(digit, random.uniform(-15.0, 15.0), random);

@@ -4,11 +4,12 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use cnn_core::network::{Activations, Parameters};
+use host_trainer::dataset::{Split, idx, mnist};
 use host_trainer::doubt::Reading;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::picture;
 
-use super::{Canvas, Expectation, Random, Row};
+use super::{Canvas, Expectation, Random, Row, png};
 
 /// What came of some pictures.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,15 +59,40 @@ impl Reader {
         Some(Reading::of(&digit.prepared.pixels, Some(&doubts), &parameters, &mut self.activations))
     }
 
-    /// The first pictures of a row.
-    pub fn score(&mut self, row: &Row, pictures: usize) -> Score {
+    /// Some pictures of a row.
+    pub fn score(&mut self, row: &Row, pictures: impl IntoIterator<Item = usize>) -> Score {
         let mut score = Score::default();
-        for index in 0..pictures {
+        for index in pictures {
             let reading = self.read(&row.file(index));
             score.add(&scored(reading, index % 10));
         }
         score
     }
+}
+
+/// Of MNIST's test digits every `step`th that the model reads: how many these are, and how many it reads again in
+/// [`large`] pictures of them.
+///
+/// # Panics
+/// If the folder has no MNIST.
+pub fn read_again(reader: &mut Reader, folder: &Path, step: usize) -> (usize, usize) {
+    let [images, labels] =
+        mnist::files(Split::Test).map(|file| file.find(folder).expect("the folder holds MNIST's test set"));
+    let (digits, labels) = (
+        idx::read_images(&images).expect("MNIST's images can be read"),
+        idx::read_labels(&labels).expect("MNIST's labels can be read"),
+    );
+    let (mut original, mut again) = (0, 0);
+    for index in (0..digits.len()).step_by(step) {
+        let label = usize::from(labels[index]);
+        let small = [b"P5\n28 28\n255\n", &digits[index][..]].concat();
+        if reader.read(&small).expect("it has ink").prediction == label {
+            original += 1;
+            let reading = reader.read(&png(&large(&digits[index], index)));
+            again += usize::from(reading.is_some_and(|reading| reading.prediction == label));
+        }
+    }
+    (original, again)
 }
 
 fn scored(reading: Option<Reading>, digit: usize) -> Score {
