@@ -90,6 +90,16 @@ pub enum PictureError {
         /// The file.
         path: PathBuf,
     },
+    /// A picture of a kind of its type that is not read.
+    #[error("{} is a kind of {format} file that is not read here ({cause}); save it as PNG or JPEG", path.display())]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// Name of its type.
+        format: &'static str,
+        /// What the decoder said.
+        cause: String,
+    },
     /// The picture breaks the rules of its type.
     #[error("{} is damaged: {cause}", path.display())]
     Damaged {

@@ -63,19 +63,30 @@ fn recognize(bytes: &[u8], path: &Path) -> Result<ImageFormat, PictureError> {
     }
 }
 
-/// A type's usual name, and the bytes that a pixel takes while it is decoded: the decoder's own buffers and its result.
+/// A type's usual name.
+fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::Png => "PNG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Tiff => "TIFF",
+        ImageFormat::Bmp => "BMP",
+        _ => "portable map (PNM)",
+    }
+}
+
+/// A kind's name, and the bytes that a pixel takes while it is decoded: the decoder's own buffers and its result.
 fn cost(bytes: &[u8], format: ImageFormat, depth: u64) -> (&'static str, u64) {
     match format {
         // Three coefficients of two bytes stay until the last scan.
         ImageFormat::Jpeg if is_progressive(bytes) => ("progressive JPEG", depth + 2 * depth.max(3)),
-        ImageFormat::Jpeg => ("JPEG", depth),
         ImageFormat::Png => ("interlaced PNG", depth),
         // A frame beside the canvas of an animation.
-        ImageFormat::WebP => ("WebP", depth + 8),
-        ImageFormat::Gif => ("GIF", depth + 4),
-        ImageFormat::Tiff => ("TIFF", 2 * depth),
-        ImageFormat::Bmp => ("BMP", depth),
-        _ => ("portable map (PNM)", depth),
+        ImageFormat::WebP => (name(format), depth + 8),
+        ImageFormat::Gif => (name(format), depth + 4),
+        ImageFormat::Tiff => (name(format), 2 * depth),
+        _ => (name(format), depth),
     }
 }
 
@@ -110,16 +121,16 @@ fn whole(bytes: &[u8], format: ImageFormat, path: &Path) -> Result<(Decoded, Ori
     limits.max_alloc = Some(MAX_MEMORY);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| broken(error, path))?;
+    let mut decoder = reader.into_decoder().map_err(|error| broken(error, name(format), path))?;
     let (width, height) = decoder.dimensions();
     check_sides(width, height, path)?;
-    let (format, cost) = cost(bytes, format, decoder.color_type().bytes_per_pixel().into());
+    let (kind, cost) = cost(bytes, format, decoder.color_type().bytes_per_pixel().into());
     let most = MAX_MEMORY / cost;
     if u64::from(width) * u64::from(height) > most {
-        return Err(PictureError::TooLarge { path: path.into(), format, width, height, most });
+        return Err(PictureError::TooLarge { path: path.into(), format: kind, width, height, most });
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(error, path))?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(error, name(format), path))?;
     Ok((shrunk(&image), orientation))
 }
 
@@ -195,13 +206,82 @@ fn upright(picture: Decoded, orientation: Orientation) -> Decoded {
     Decoded { width, height, pixels: image.pixels().map(|pixel| pixel.0).collect() }
 }
 
-fn broken(error: ImageError, path: &Path) -> PictureError {
-    let truncated = match &error {
-        ImageError::IoError(error) => error.kind() == ErrorKind::UnexpectedEof,
-        _ => false,
-    };
-    if truncated {
-        return PictureError::Truncated { path: path.into() };
+fn broken(error: ImageError, format: &'static str, path: &Path) -> PictureError {
+    let path = path.into();
+    match error {
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => PictureError::Truncated { path },
+        ImageError::Unsupported(error) => PictureError::WrongKind { path, format, cause: error.to_string() },
+        error => PictureError::Damaged { path, cause: error.to_string() },
     }
-    PictureError::Damaged { path: path.into(), cause: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::picture::parse;
+
+    /// The files of `tests/pictures`: 16×16 pixels, the left half black and the right one white.
+    fn kinds() -> Vec<(PathBuf, Vec<u8>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures");
+        let files = fs::read_dir(folder).expect("it is committed").map(|entry| entry.expect("it is committed").path());
+        let mut kinds: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|extension| extension != "sh"))
+            .map(|path| (path.clone(), fs::read(path).expect("it can be read")))
+            .collect();
+        kinds.sort();
+        kinds
+    }
+
+    #[test]
+    fn every_kind_of_every_type_is_read_as_the_same_picture() {
+        assert_eq!(kinds().len(), 23);
+        for (path, bytes) in kinds() {
+            let picture = parse(&bytes, &path).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((picture.width, picture.height), (16, 16), "{}", path.display());
+            for (i, colour) in picture.pixels.iter().enumerate() {
+                // JPEG and lossy WebP are not exact.
+                let expected = if i % 16 < 8 { 0 } else { 255 };
+                assert!(
+                    colour.iter().all(|value| value.abs_diff(expected) <= 12),
+                    "{}: {colour:?} at {i}",
+                    path.display()
+                );
+            }
+        }
+    }
+
+    /// A file that ends too early, wherever that is.
+    #[test]
+    fn a_cut_file_is_an_error_that_names_it_or_a_picture_of_its_size() {
+        for (path, bytes) in kinds() {
+            for length in 0..bytes.len() {
+                match parse(&bytes[..length], &path) {
+                    Ok(picture) => {
+                        assert_eq!((picture.width, picture.height), (16, 16), "{} at {length}", path.display())
+                    }
+                    Err(error) => assert!(error.to_string().starts_with(&*path.to_string_lossy()), "{error}"),
+                }
+            }
+            // With nothing but its header, it is no picture.
+            let half = parse(&bytes[..bytes.len().min(24)], &path).unwrap_err();
+            assert!(!matches!(half, PictureError::File(_)), "{half}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_not_read_is_not_called_damaged() {
+        let (path, mut bytes) = kinds().into_iter().find(|(path, _)| path.ends_with("cmyk.tif")).unwrap();
+        // The photometric interpretation: tag 262, a SHORT, one value, CMYK (5) becomes CIELab (8).
+        let tag = [6, 1, 3, 0, 1, 0, 0, 0, 5, 0];
+        let at = bytes.windows(tag.len()).position(|window| window == tag).unwrap();
+        bytes[at + 8] = 8;
+        let message = parse(&bytes, &path).unwrap_err().to_string();
+        assert!(
+            message.contains("is a kind of TIFF file that is not read here") && message.contains("save it as"),
+            "{message}"
+        );
+    }
 }

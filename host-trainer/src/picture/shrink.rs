@@ -50,7 +50,7 @@ impl Shrinker {
             }
         }
         self.rows += 1;
-        if self.rows % self.factor == 0 || self.rows == self.height {
+        if self.rows.is_multiple_of(self.factor) || self.rows == self.height {
             self.finish_squares(N == 2 || N == 4);
         }
     }
