@@ -27,5 +27,5 @@ for processor in aarch64 s390x; do
     export "${name}_LINKER=$processor-linux-gnu-gcc" "${name}_RUNNER=qemu-$processor -L /usr/$processor-linux-gnu"
     echo "── $processor"
     .ci/cross.sh "$target" std,panic_abort test --locked --target-dir target/other-processors "${quickly[@]}" \
-        --release --package tests --test golden_run --test equality_matrix --test backend_equality --test divergence
+        --release --package equality --test golden_run --test equality_matrix --test backend_equality --test divergence
 done

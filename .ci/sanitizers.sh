@@ -12,7 +12,7 @@ if [ "${1:-}" = address ]; then
     # The runtime comes with the stable toolchain, the flag is unstable. With a target given, what runs while building
     # is built without it; dependencies are built quickly.
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --locked --target "$host" --target-dir target/sanitizers \
-        --config 'profile.dev.package."*".opt-level=0' --package tests --test equality_matrix -- cpu::
+        --config 'profile.dev.package."*".opt-level=0' --package equality --test equality_matrix -- cpu::
     exit
 fi
 
@@ -23,12 +23,12 @@ fi
 echo "── valgrind"
 runner=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$host")_RUNNER
 env "$runner=valgrind --quiet --error-exitcode=9" \
-    cargo test --locked --package tests --test equality_matrix -- --test-threads 1 cpu::
+    cargo test --locked --package equality --test equality_matrix -- --test-threads 1 cpu::
 
 echo "── Miri"
 if cargo miri --version >/dev/null 2>&1; then
     cargo miri test --locked --package cnn-core
-    cargo miri test --locked --package tests --test equality_matrix -- portable
+    cargo miri test --locked --package equality --test equality_matrix -- portable
 else
     .ci/skip.sh Miri "this toolchain has none (rustup component add miri, on nightly)"
 fi

@@ -10,15 +10,15 @@ use cnn_core::network::{Activations, Parameters, forward, predict};
 use cnn_core::protocol::{
     self, Classified, DELIMITER, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply, Request,
 };
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
+use equality::values::Values;
 use host_trainer::board::{BoardError, Client, Patience, Wrong, verify};
-use host_trainer::fingerprint::Fingerprint;
-use host_trainer::random::initial_parameters;
 use tests::board::flash::{AREA_LEN, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;
 use tests::board::modelled;
 use tests::board::parrot::{self, NoBoard, Parrot};
-use tests::values::Values;
 
 /// Whether a model was refused for the right reason.
 type Expectation = fn(ModelError) -> bool;

@@ -8,10 +8,10 @@ use std::path::Path;
 use cnn_core::image::Pixels;
 use cnn_core::model::ModelError;
 use cnn_core::protocol::Refusal;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 use host_trainer::board::{BoardError, verify};
 use host_trainer::dataset::idx;
-use host_trainer::fingerprint::Fingerprint;
-use host_trainer::random::initial_parameters;
 use tests::board::emulator::Firmware;
 use tests::board::model;
 

@@ -2,9 +2,9 @@
 //! the new one, or asks for one.
 
 use cnn_core::model::ModelError;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 use host_trainer::board::BoardError;
-use host_trainer::fingerprint::Fingerprint;
-use host_trainer::random::initial_parameters;
 use tests::board::flash::{AREA_LEN, Cut, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;

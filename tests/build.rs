@@ -17,10 +17,6 @@ fn main() {
     needs("no_gpu", simulated || real);
     // A real GPU's faults cannot be ordered.
     needs("no_gpu_with_faults", simulated && !real);
-    // Of another machine nothing is known.
-    let here = env::var("HOST").is_ok_and(|host| host == target);
-    needs("no_avx512", !here || has_avx512());
-    needs("no_avx2", !here || has_avx2());
 }
 
 /// Sets a cfg where something is missing.
@@ -34,30 +30,4 @@ fn needs(missing: &str, is_there: bool) {
 fn is_set(variable: &str) -> bool {
     println!("cargo::rerun-if-env-changed={variable}");
     env::var_os(variable).is_some_and(|value| !value.is_empty())
-}
-
-// As host-trainer/src/backend/cpu/simd/*.rs look for them.
-#[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_avx512() -> bool {
-    false
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_avx2() -> bool {
-    false
 }

@@ -9,11 +9,12 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
+use cnn_train::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
+use cnn_train::dataset::{Dataset, Split, synthetic};
+use cnn_train::random::{initial_parameters, shuffled};
+use equality::mnist_dir;
 use host_trainer::dataset::download::{Network, Proxies};
-use host_trainer::dataset::{Dataset, Notice, Options, Source, Split, mnist, open, open_split, synthetic};
-use host_trainer::random::{initial_parameters, shuffled};
-use tests::mnist_dir;
+use host_trainer::dataset::{Notice, Options, Source, mnist, open, open_split};
 
 /// SHA-256 of the SHA-256 digests of MNIST's four files, one after the other.
 const MNIST_HASH: &str = "e9914cff2ade526da2ab1ac60c072f9173cc53e35b9411692de8207cb1b9009d";

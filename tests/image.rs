@@ -2,9 +2,10 @@
 
 use cnn_core::image::{self, ImageError, Pixels, Prepared, Rgb, Workspace, as_is};
 use cnn_core::network::IMAGE_SIDE;
-use host_trainer::dataset::{Split, idx, mnist};
+use cnn_train::dataset::Split;
+use equality::mnist_dir;
+use host_trainer::dataset::{idx, mnist};
 use proptest::prelude::*;
-use tests::mnist_dir;
 
 /// A picture that owns its pixels.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ use cnn_core::loss::cross_entropy;
 use cnn_core::network::{Activations, CLASSES, FlatParameters, PARAMETER_COUNT, Parameters, TENSORS, forward};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
-use tests::bits::assert_same_bits;
+use equality::bits::assert_same_bits;
 use tests::vectors::{Vectors, read_file};
 
 /// Largest accepted error of a tensor relative to its largest value; derived above.

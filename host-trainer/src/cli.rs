@@ -5,14 +5,17 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::{BackendChoice, CpuOptions, MachineOptions, SimdLevel};
-use host_trainer::dataset::{Source, Split};
-use host_trainer::trainer::Settings;
+use cnn_train::backend::{CpuOptions, SimdLevel};
+use cnn_train::dataset::Split;
+use cnn_train::trainer::Settings;
+use host_trainer::backend::{BackendChoice, MachineOptions};
+use host_trainer::dataset::Source;
 
 use crate::commands::output::Mode;
 
@@ -195,7 +198,7 @@ pub struct BackendArgs {
           help_heading = "Backend")]
     pub threads: Option<usize>,
     /// Vector instructions of the CPU backend [default: the widest of this machine]
-    #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Backend")]
+    #[arg(long, value_parser = simd_level(), value_name = "LEVEL", help_heading = "Backend")]
     pub simd: Option<SimdLevel>,
     /// Which GPU.
     #[command(flatten)]
@@ -483,6 +486,11 @@ fn rate(text: &str) -> Result<f32, String> {
         // −0.0 passes the comparison; as a factor it would turn gradients of 0 into −0.0.
         Ok(value.abs())
     }
+}
+
+/// A parser of the names of the SIMD levels.
+fn simd_level() -> impl TypedValueParser<Value = SimdLevel> {
+    PossibleValuesParser::new(SimdLevel::ALL.map(SimdLevel::name)).try_map(|name| name.parse())
 }
 
 /// A GPU's number, by itself or as PyTorch writes it.

@@ -6,9 +6,8 @@
 
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT, TENSORS, Tensor};
 use cnn_core::range::{PARAMETER_LIMIT, in_range};
+use cnn_train::backend::boxed_zeros;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
-
-use crate::backend::boxed_zeros;
 
 /// The longest file that is read, in bytes: the parameters and far more header than they need.
 pub const MAX_FILE_BYTES: u64 = (PARAMETER_COUNT * size_of::<f32>() + (1 << 20)) as u64;
@@ -165,9 +164,9 @@ fn index_of(mut place: usize, shape: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use cnn_core::network::{CONV2_BIAS, FC1_WEIGHT};
+    use cnn_train::random::initial_parameters;
 
     use super::*;
-    use crate::random::initial_parameters;
 
     /// A file with these tensors of zeros.
     fn file(tensors: &[(&str, Dtype, &[usize])]) -> Vec<u8> {

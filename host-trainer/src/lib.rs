@@ -1,7 +1,6 @@
-//! The trainer that runs on a host: data sets, backends, the epoch loop, reports and commands.
+//! What the program adds to [`cnn_train`]: files of data sets, models, checkpoints and reports, the GPU, boards.
 //!
-//! Everything that decides a bit of the result lives in [`cnn_core`], in [`random`] and in the backends; the rest of
-//! this crate reads, shows and saves.
+//! No bit of a result is decided here but in [the GPU's backend](backend::cuda); the rest reads, shows and saves.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -12,14 +11,9 @@ pub mod dataset;
 pub mod doubt;
 pub mod exchange;
 pub mod files;
-pub mod fingerprint;
-pub mod float_environment;
 pub mod lock;
 pub mod model_file;
 pub mod picture;
-pub mod random;
 pub mod report;
 pub mod text;
-pub mod threads;
-pub mod trainer;
 pub mod verify;

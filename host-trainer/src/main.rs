@@ -7,10 +7,11 @@ mod commands;
 
 use std::process::ExitCode;
 
+use cnn_train::float_environment;
+use host_trainer::dataset::DatasetError;
+
 use cli::{Cli, Command};
 use commands::output;
-use host_trainer::dataset::DatasetError;
-use host_trainer::float_environment;
 
 /// The exit code of flags that contradict each other, as clap has it for flags that it refuses.
 const USAGE: u8 = 2;

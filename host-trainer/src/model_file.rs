@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES, Training, encode};
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+use cnn_train::backend::boxed_zeros;
+use cnn_train::dataset::{Split, synthetic};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::float_environment;
+use cnn_train::float_environment::FloatEnvironmentError;
 
-use crate::backend::boxed_zeros;
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
-use crate::dataset::{Split, synthetic};
 use crate::files::{self, FileError, Staged, write_whole};
-use crate::fingerprint::Fingerprint;
-use crate::float_environment::{self, FloatEnvironmentError};
 
 /// Why a model file could not be read or written.
 #[derive(Debug, thiserror::Error)]

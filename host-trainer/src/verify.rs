@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use cnn_core::network::{FlatParameters, TENSORS};
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
+use cnn_train::dataset::{Dataset, Split};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
+use cnn_train::trainer::{EpochReport, Observer, Run, Settings, Stop};
 
-use crate::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use crate::checkpoint::Checkpoint;
-use crate::dataset::{Dataset, Split};
-use crate::fingerprint::Fingerprint;
-use crate::random::initial_parameters;
 use crate::report::RunRecord;
 use crate::report::record::{DatasetRecord, EpochRecord};
-use crate::trainer::{EpochReport, Observer, Run, Settings, Stop};
 
 /// What was compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,9 +381,10 @@ fn starts_with<T: PartialEq + ToString>(field: &'static str, recorded: T, found:
 mod tests {
     use std::sync::Arc;
 
+    use cnn_train::backend::Reference;
+    use cnn_train::dataset::Samples;
+
     use super::*;
-    use crate::backend::Reference;
-    use crate::dataset::Samples;
     use crate::report::record::{Host, Seconds, Status, Versions};
 
     const SETTINGS: Settings = Settings { epochs: 2, batch_length: 3, ..Settings::RECIPE };
@@ -466,15 +467,20 @@ mod tests {
         assert_eq!(epochs, [1, 2]);
     }
 
+    /// A backend that differs from a step of the second epoch on, and which step that is, counted from 0.
+    fn tampered_in_the_second_epoch(dataset: &Arc<Dataset>) -> (Tampered, usize) {
+        let [first, second] = [1, 2].map(|epoch| SETTINGS.order(epoch, 10));
+        // A sample that starts a step of the second epoch, but none of the first.
+        let step = (0..4).find(|step| !first.chunks(3).any(|batch| batch[0] == second[3 * step])).unwrap();
+        let mut tampered = Tampered::new(dataset);
+        tampered.first_sample = Some(second[3 * step]);
+        (tampered, step)
+    }
+
     #[test]
     fn the_first_difference_names_epoch_step_tensor_index_and_both_values() {
         let dataset = dataset();
-        let second_epoch = SETTINGS.order(2, 10);
-        let first_epoch = SETTINGS.order(1, 10);
-        // A sample that starts a step of the second epoch, but none of the first.
-        let step = (0..4).find(|step| !first_epoch.chunks(3).any(|batch| batch[0] == second_epoch[3 * step])).unwrap();
-        let mut tampered = Tampered::new(&dataset);
-        tampered.first_sample = Some(second_epoch[3 * step]);
+        let (mut tampered, step) = tampered_in_the_second_epoch(&dataset);
         tampered.place = cnn_core::network::FC1_BIAS.offset + 7;
         let (result, epochs) = compared(&mut tampered, &dataset);
         assert_eq!(epochs, [1]);
@@ -510,7 +516,7 @@ mod tests {
     }
 
     fn record(dataset: &Arc<Dataset>) -> RunRecord {
-        let run = crate::trainer::train(&mut Reference::new(dataset.clone()), dataset, &SETTINGS, &mut Silent);
+        let run = cnn_train::trainer::train(&mut Reference::new(dataset.clone()), dataset, &SETTINGS, &mut Silent);
         RunRecord {
             versions: Versions::current(),
             status: Status::Complete,
@@ -601,11 +607,7 @@ mod tests {
     #[test]
     fn a_search_for_the_step_names_the_epoch_it_is_in_and_can_be_interrupted() {
         let dataset = dataset();
-        let second_epoch = SETTINGS.order(2, 10);
-        let first_epoch = SETTINGS.order(1, 10);
-        let step = (0..4).find(|step| !first_epoch.chunks(3).any(|batch| batch[0] == second_epoch[3 * step])).unwrap();
-        let mut tampered = Tampered::new(&dataset);
-        tampered.first_sample = Some(second_epoch[3 * step]);
+        let (mut tampered, _) = tampered_in_the_second_epoch(&dataset);
         // Both have trained two epochs by the time that the search begins, and evaluated one.
         let mut heard = 0;
         let mut count = |_| {

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use cnn_core::model::{HEADER_LEN, Model};
-use host_trainer::backend::TrainingState;
+use cnn_train::backend::TrainingState;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::metrics::{EpochMetrics, Metrics};
+use cnn_train::random::{initial_parameters, shuffled};
+use cnn_train::threads;
+use cnn_train::trainer;
+use cnn_train::trainer::EpochReport;
 use host_trainer::checkpoint::Checkpoint;
-use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file;
-use host_trainer::random::{initial_parameters, shuffled};
 use host_trainer::report::record::{DatasetRecord, Settings};
-use host_trainer::report::{EpochMetrics, Metrics};
-use host_trainer::trainer::{self, EpochReport};
-use rayon::prelude::*;
 
 /// Bytes of the start of a file that are all changed, header and metadata among them.
 const HEAD: usize = 1200;
@@ -76,9 +77,10 @@ fn changes_are_noticed(file: &[u8], accepted: impl Fn(&[u8]) -> bool + Sync) {
     let body = shuffled(0, 1, file.len() - HEAD).into_iter().take(CHANGES).map(|place| HEAD + place as usize);
     let once = (HEADER_LEN..HEAD).chain(body).map(|place| (place, 1 + (place % 255) as u8));
     let changes: Vec<(usize, u8)> = header.chain(once).collect();
-    changes.par_chunks(256).for_each(|changes| {
+    let mut parts: Vec<_> = changes.chunks(256).collect();
+    threads::for_each(&mut parts, &|_, changes| {
         let mut file = file.to_vec();
-        for &(place, change) in changes {
+        for &(place, change) in *changes {
             file[place] ^= change;
             assert!(!accepted(&file), "byte {place} changed by {change:#04x}");
             file[place] ^= change;

@@ -1,8 +1,8 @@
 //! With rates at which training diverges, both schedules end at the reference's step, with its words.
 
-use host_trainer::backend::Reference;
+use cnn_train::backend::Reference;
+use equality::divergence::{datasets, ending, settings};
 use host_trainer::backend::cuda::{Cuda, Schedule};
-use tests::divergence::{datasets, ending, settings};
 
 use crate::gpu::gpu;
 

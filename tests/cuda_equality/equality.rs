@@ -1,19 +1,19 @@
-//! Training and evaluation give the reference's bits: for every schedule, batch length, number of multiprocessors and
-//! order of threads.
+//! Training and evaluation give the reference's bits: for every schedule, batch length and number of
+//! multiprocessors.
 
 use std::ops::ControlFlow;
 
 use cnn_core::sgd::Sgd;
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference, TrainingState};
+use cnn_train::dataset::Split;
+use cnn_train::random::{in_sequence, shuffled};
 use cuda_sim::Setting;
+use equality::bits::assert_same_parameters;
+use equality::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
+use equality::golden;
 use host_trainer::backend::cuda::{Cuda, Schedule};
-use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference, TrainingState};
-use host_trainer::dataset::Split;
-use host_trainer::random::{in_sequence, shuffled};
-use tests::bits::assert_same_parameters;
-use tests::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
-use tests::golden;
 
-use crate::gpu::{Gpu, gpu};
+use crate::gpu::gpu;
 
 const SCHEDULES: [Schedule; 2] = [Schedule::Cooperative, Schedule::Graph];
 /// Two whole batches of 100 and a short one; test images for more than one block, the last not full.
@@ -29,38 +29,35 @@ fn cuda(case: &Case, schedule: Schedule) -> Cuda {
     Cuda::with_schedule(case.dataset.clone(), schedule).unwrap()
 }
 
-fn assert_an_epoch_equals_the_reference(gpu: &Gpu, case: &Case, batch_length: usize) {
+fn assert_an_epoch_equals_the_reference(case: &Case, batch_length: usize) {
     let expected = trace(&mut Reference::new(case.dataset.clone()), case, batch_length);
     for schedule in SCHEDULES {
-        for &seed in gpu.seeds() {
-            gpu.set_seed(seed);
-            let mut cuda = cuda(case, schedule);
-            let found = trace(&mut cuda, case, batch_length);
-            let what = format!("{}, batches of {batch_length}, seed {seed}, {}", case.name, cuda.description());
-            assert_same(&expected, &found, &what);
-        }
+        let mut cuda = cuda(case, schedule);
+        let found = trace(&mut cuda, case, batch_length);
+        let what = format!("{}, batches of {batch_length}, {}", case.name, cuda.description());
+        assert_same(&expected, &found, &what);
     }
 }
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn an_epoch_of_noise_equals_the_reference() {
-    let Some(gpu) = gpu() else { return };
-    assert_an_epoch_equals_the_reference(&gpu, &noise(SIZES), 100);
+    let Some(_gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&noise(SIZES), 100);
 }
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn an_epoch_of_ties_equals_the_reference() {
-    let Some(gpu) = gpu() else { return };
-    assert_an_epoch_equals_the_reference(&gpu, &ties(SIZES), 100);
+    let Some(_gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&ties(SIZES), 100);
 }
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn an_epoch_of_extremes_equals_the_reference() {
-    let Some(gpu) = gpu() else { return };
-    assert_an_epoch_equals_the_reference(&gpu, &extremes(SIZES), 100);
+    let Some(_gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&extremes(SIZES), 100);
 }
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
@@ -71,7 +68,7 @@ fn the_batch_length_and_the_number_of_multiprocessors_change_no_bit_of_the_equal
     for batch_length in [7, 23] {
         for multiprocessors in [1, 5, 24] {
             gpu.set(Setting::Multiprocessors, multiprocessors);
-            assert_an_epoch_equals_the_reference(&gpu, &case, batch_length);
+            assert_an_epoch_equals_the_reference(&case, batch_length);
         }
     }
 }
@@ -79,15 +76,14 @@ fn the_batch_length_and_the_number_of_multiprocessors_change_no_bit_of_the_equal
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn batches_longer_than_a_tile_of_the_update_equal_the_reference() {
-    let Some(gpu) = gpu() else { return };
-    assert_an_epoch_equals_the_reference(&gpu, &noise(SIZES), 215);
+    let Some(_gpu) = gpu() else { return };
+    assert_an_epoch_equals_the_reference(&noise(SIZES), 215);
 }
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn the_cuda_backend_gives_the_golden_fingerprints() {
-    let Some(gpu) = gpu() else { return };
-    gpu.set_seed(1);
+    let Some(_gpu) = gpu() else { return };
     let dataset = golden::dataset();
     let mut cuda = Cuda::new(dataset.clone()).unwrap();
     assert_eq!(golden::fingerprints(&mut cuda, &dataset), golden::FINGERPRINTS);
@@ -96,12 +92,11 @@ fn the_cuda_backend_gives_the_golden_fingerprints() {
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
 fn every_single_step_equals_the_reference() {
-    let Some(gpu) = gpu() else { return };
+    let Some(_gpu) = gpu() else { return };
     let case = noise(SIZES);
     let order = shuffled(3, 1, SIZES.train);
     let mut reference = Reference::new(case.dataset.clone());
     for schedule in SCHEDULES {
-        gpu.set_seed(7);
         let mut cuda = cuda(&case, schedule);
         let mut state = case.state.clone();
         for (step, batch) in order.chunks(20).enumerate() {

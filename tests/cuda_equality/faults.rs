@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome};
+use cnn_train::dataset::Split;
+use cnn_train::random::in_sequence;
 use cuda_sim::Setting;
+use equality::cases::{Case, Sizes, noise};
 use host_trainer::backend::cuda::{Cuda, CudaError, Schedule, probe};
-use host_trainer::backend::{Backend, BackendError, Epoch, Outcome};
-use host_trainer::dataset::Split;
-use host_trainer::random::in_sequence;
-use tests::cases::{Case, Sizes, noise};
 
 use crate::gpu::simulated_gpu;
 

@@ -13,16 +13,6 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Orders of threads to try: all that matters of a seed is that it is another one. A real GPU has its own.
-    pub fn seeds(&self) -> &'static [u32] {
-        if self.simulated { &[0, 1, 2] } else { &[0] }
-    }
-
-    /// Chooses an order of threads.
-    pub fn set_seed(&self, seed: u32) {
-        self.set(Setting::Seed, seed);
-    }
-
     /// Changes a setting of a simulated GPU; a real one stays as it is.
     pub fn set(&self, setting: Setting, value: u32) {
         if self.simulated {

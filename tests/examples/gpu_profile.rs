@@ -9,14 +9,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
+use cnn_train::backend::{Backend, Epoch, Outcome, TrainingState};
+use cnn_train::dataset::Split;
+use cnn_train::random::in_sequence;
 use cuda_sim::{Setting, ptx};
+use equality::cases::{Sizes, real_digits};
 use host_trainer::backend::cuda::{Cuda, Schedule};
-use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState};
-use host_trainer::dataset::Split;
 use host_trainer::model_file::LoadedModel;
-use host_trainer::random::in_sequence;
 use ptx_machine::Counts;
-use tests::cases::{Sizes, real_digits};
 
 const MULTIPROCESSORS: u32 = 132;
 const BATCH: usize = 100;

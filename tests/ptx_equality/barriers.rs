@@ -3,14 +3,14 @@
 
 use std::ops::ControlFlow;
 
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome};
+use cnn_train::dataset::Split;
+use cnn_train::random::in_sequence;
 use cuda_sim::ptx;
+use equality::cases::{Sizes, noise};
 use host_trainer::backend::cuda::{Cuda, Schedule};
-use host_trainer::backend::{Backend, BackendError, Epoch, Outcome};
-use host_trainer::dataset::Split;
-use host_trainer::random::in_sequence;
 use kernels::Ptx;
 use ptx_machine::Kernel;
-use tests::cases::{Sizes, noise};
 
 use crate::gpu::gpu_with;
 

@@ -1,8 +1,8 @@
 //! Training and evaluation by the PTX give the reference's bits, without a fault.
 
-use host_trainer::backend::Reference;
+use cnn_train::backend::Reference;
+use equality::cases::{Case, Sizes, assert_same, digits, extremes, noise, ties, trace};
 use host_trainer::backend::cuda::{Cuda, Schedule};
-use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, ties, trace};
 
 use crate::gpu::gpu_with;
 

@@ -1,30 +1,6 @@
 //! Shared by the cross-crate tests.
 
-pub mod bits;
 pub mod board;
-pub mod cases;
-pub mod divergence;
-pub mod golden;
 pub mod hostile;
-pub mod oracle;
 pub mod pictures;
-pub mod values;
 pub mod vectors;
-
-use std::env;
-use std::path::PathBuf;
-
-/// The folder of real MNIST, or none, which counts as skipped.
-pub fn mnist_dir() -> Option<PathBuf> {
-    let folder = env::var_os("MNIST_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    if folder.is_none() {
-        skipped::skip("MNIST_DIR is not set");
-    }
-    folder
-}
-
-/// Whether an emulator runs this (the variable EMULATED is set), for which a second here is minutes: tests then take
-/// fewer and smaller cases, but leave out no dimension.
-pub fn is_emulated() -> bool {
-    env::var_os("EMULATED").is_some()
-}

@@ -35,6 +35,28 @@ where
     }
 }
 
+/// The program of a board, made of its modules `board`, `flash` and `port`: the model file, if the build script links one
+/// in, and `main`.
+#[macro_export]
+macro_rules! firmware {
+    () => {
+        /// The model file, in the flash area that an update replaces.
+        #[cfg(linked_model)]
+        #[used]
+        #[unsafe(link_section = ".model")]
+        static MODEL: [u8; include_bytes!(env!("LINKED_MODEL")).len()] = *include_bytes!(env!("LINKED_MODEL"));
+
+        #[cortex_m_rt::entry]
+        fn main() -> ! {
+            use application::{Application, Buffers};
+
+            let board = board::start();
+            let buffers = cortex_m::singleton!(: Buffers = Buffers::new()).expect("main runs once");
+            $crate::run(Application::boot(board.port, board.flash, board.led, board.system, buffers))
+        }
+    };
+}
+
 /// A fault of the processor: says where and stops, as a panic does.
 // SAFETY: it only reads the frame that the exception pushed.
 #[exception]

@@ -16,9 +16,9 @@ use cnn_core::protocol::{
     Refusal, Reply, Request,
 };
 use cnn_core::text::is_one_line;
+use cnn_train::fingerprint::Fingerprint;
 
 use super::link::{Link, is_timeout};
-use crate::fingerprint::Fingerprint;
 use crate::model_file::LoadedModel;
 
 /// How often a request is sent before the board counts as silent.

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::network::{Activations, FlatParameters, Logits, Parameters, forward};
+use cnn_train::fingerprint::Fingerprint;
 
 use super::client::{BoardError, Client};
 use super::link::Link;
-use crate::fingerprint::Fingerprint;
 
 /// An image for which board and host do not agree.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,12 +4,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::trainer::Run;
+
 use super::{Checkpoint, CheckpointError, MAX_BYTES};
 use crate::files::{FileError, read_limited};
-use crate::fingerprint::Fingerprint;
 use crate::report::RunRecord;
 use crate::report::record::{DatasetRecord, EpochRecord, Settings};
-use crate::trainer::Run;
 
 /// The folder's name in the output folder of a run.
 pub const FOLDER: &str = "checkpoints";

@@ -10,14 +10,14 @@
 
 use cnn_core::network::FlatParameters;
 use cnn_core::range::PARAMETER_LIMIT;
+use cnn_train::backend::{TrainingState, boxed_zeros};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::trainer::EpochReport;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, MAX_BACKENDS};
-use crate::backend::{TrainingState, boxed_zeros};
-use crate::fingerprint::Fingerprint;
 use crate::report::record::Inconsistent;
-use crate::trainer::EpochReport;
 
 /// The first four bytes of a checkpoint.
 pub const MAGIC: [u8; 4] = *b"CNNC";
@@ -368,10 +368,10 @@ mod tests {
     #[test]
     fn the_longest_checkpoint_is_within_the_limit() {
         let epoch = EpochReport {
-            metrics: crate::report::EpochMetrics {
+            metrics: cnn_train::metrics::EpochMetrics {
                 epoch: u32::MAX,
-                train: crate::report::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
-                test: crate::report::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
+                train: cnn_train::metrics::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
+                test: cnn_train::metrics::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
             },
             fingerprint: Fingerprint::from([0xff; 32]),
             training_seconds: 1.0,

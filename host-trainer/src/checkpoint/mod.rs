@@ -14,11 +14,11 @@ pub use writer::{Follow, Plan, WriteError, Writer};
 
 use cnn_core::model::Training;
 use cnn_core::range::first_out_of_range;
+use cnn_train::backend::TrainingState;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::trainer::{EpochReport, Run};
 
-use crate::backend::TrainingState;
-use crate::fingerprint::Fingerprint;
 use crate::report::record::{DatasetRecord, Inconsistent, Settings, as_line, not_negative, one_line, require};
-use crate::trainer::{EpochReport, Run};
 
 /// The most descriptions of backends that a checkpoint keeps.
 pub const MAX_BACKENDS: usize = 64;
@@ -130,9 +130,10 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use cnn_train::backend::boxed_zeros;
+    use cnn_train::metrics::{EpochMetrics, Metrics};
+
     use super::*;
-    use crate::backend::boxed_zeros;
-    use crate::report::{EpochMetrics, Metrics};
 
     /// A run of three epochs after its second one.
     pub(super) fn checkpoint() -> Checkpoint {

@@ -9,14 +9,15 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use cnn_train::dataset::Dataset;
+use cnn_train::trainer::{Run, Settings};
+
 use super::folder::{FOLDER, exists, file_name, may_replace, set_aside};
 use super::{Checkpoint, EpochReport, TrainingState};
-use crate::dataset::Dataset;
 use crate::files::{FileError, create_folder, write_whole};
 use crate::lock::FolderLock;
 use crate::report::record::Status;
 use crate::report::{self, RunContext, Snapshot};
-use crate::trainer::{Run, Settings};
 
 /// States that may wait for the disk before the run waits too.
 const WAITING: usize = 2;
@@ -331,10 +332,11 @@ fn removed(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use cnn_train::fingerprint::Fingerprint;
+
     use super::super::folder::list;
     use super::super::tests::checkpoint;
     use super::*;
-    use crate::fingerprint::Fingerprint;
 
     /// The start of a run of many epochs.
     fn start() -> Checkpoint {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use cnn_core::loss::softmax;
+use cnn_train::dataset::Split;
 use host_trainer::board::{self, Client, Link, Verification};
-use host_trainer::dataset::Split;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::picture::probability_bars;
 

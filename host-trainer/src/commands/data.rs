@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
+use host_trainer::dataset;
 use host_trainer::dataset::download::Network;
-use host_trainer::dataset::{self, Dataset, DatasetError, Notice, Options, Samples, Source, Split, synthetic};
+use host_trainer::dataset::{DatasetError, Notice, Options, Source};
 use host_trainer::report::RunRecord;
 
 use super::output;

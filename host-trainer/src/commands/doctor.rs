@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use cnn_train::backend::{CpuOptions, SimdLevel};
+use cnn_train::dataset::{Dataset, Split, synthetic};
 use host_trainer::backend::cuda::{Probe, ProbedDevice, probe};
-use host_trainer::backend::{BackendChoice, CpuOptions, MachineOptions, Opened, SimdLevel, open};
-use host_trainer::dataset::{DOWNLOAD_FOLDER, Dataset, Source, Split, mnist, synthetic};
+use host_trainer::backend::{BackendChoice, MachineOptions, Opened, open};
+use host_trainer::dataset::{DOWNLOAD_FOLDER, Source, mnist};
 use serde::{Serialize, Serializer};
 
 use super::output::{self, result, say};

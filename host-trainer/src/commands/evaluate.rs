@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cnn_core::network::CLASSES;
-use host_trainer::backend::{Outcome, TrainingState};
-use host_trainer::dataset::Split;
-use host_trainer::fingerprint::Fingerprint;
+use cnn_train::backend::{Outcome, TrainingState};
+use cnn_train::dataset::Split;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::metrics::Metrics;
 use host_trainer::model_file::LoadedModel;
-use host_trainer::report::metrics::Metrics;
 use serde::Serialize;
 
 use super::output::{self, result, say};

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use cnn_train::fingerprint::Fingerprint;
 use host_trainer::exchange::{self, MAX_FILE_BYTES};
 use host_trainer::files::{STANDARD_STREAM, read_input, write_output};
-use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::{self, LoadedModel};
 
 use super::output::{self, say};

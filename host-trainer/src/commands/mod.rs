@@ -19,9 +19,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, Once};
 
 use clap::CommandFactory;
-use host_trainer::backend::{Backend, CudaError, OpenError, Opened, open};
+use cnn_train::backend::Backend;
+use cnn_train::dataset::Dataset;
+use host_trainer::backend::{CudaError, OpenError, Opened, open};
 use host_trainer::checkpoint::Unfit;
-use host_trainer::dataset::Dataset;
 
 use crate::cli::{BackendArgs, Cli, CompletionsArgs};
 

@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use cnn_core::model::Training;
+use cnn_train::dataset::Dataset;
+use cnn_train::trainer::{Run, Settings};
 use host_trainer::checkpoint::{self, Checkpoint, Follow, Identity, MAX_EPOCHS, Plan, Search, Writer};
-use host_trainer::dataset::Dataset;
 use host_trainer::files::read_limited;
 use host_trainer::lock::FolderLock;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::report::record::MAX_RECORD_BYTES;
 use host_trainer::report::{self, MODEL, RECORD, RunRecord};
-use host_trainer::trainer::{Run, Settings};
 
 use super::warn_of_skipped;
 use crate::cli::TrainArgs;

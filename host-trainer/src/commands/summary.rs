@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use cnn_core::model::Training;
+use cnn_train::fingerprint::Fingerprint;
 use host_trainer::exchange::INPUT;
-use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
 use serde::Serialize;
 

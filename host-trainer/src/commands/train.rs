@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use host_trainer::backend::TrainingState;
+use cnn_train::backend::TrainingState;
+use cnn_train::dataset::Dataset;
+use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Settings, Stop};
 use host_trainer::checkpoint::{self, WriteError, Writer};
-use host_trainer::dataset::Dataset;
 use host_trainer::files::{create_folder, remove_temporary};
 use host_trainer::lock::FolderLock;
 use host_trainer::report::{self, ReportError, RunContext};
-use host_trainer::trainer::{EpochReport, Observer, Run, Settings, Stop};
 use indicatif::ProgressBar;
 
 use super::interrupt::{self, Interruption};
@@ -52,7 +52,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         checkpoint::add_backend(&mut backends, &backend.description());
     }
     let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
-    let mut observer = Attended { terminal: Terminal::new(&settings, &dataset, resumed)?, writer };
+    let mut observer = Attended { begin, terminal: Terminal::new(&settings, &dataset, resumed)?, writer };
     let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
     observer.terminal.bar.finish_and_clear();
 
@@ -186,6 +186,7 @@ pub fn epochs(count: usize) -> &'static str {
 
 /// A run that is shown, and whose files are written.
 struct Attended {
+    begin: Instant,
     terminal: Terminal,
     writer: Writer,
 }
@@ -199,8 +200,12 @@ impl Observer for Attended {
         self.terminal.epoch(report);
     }
 
-    fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), WriteError> {
-        self.writer.keep(report, state)
+    fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), KeepError> {
+        self.writer.keep(report, state).map_err(|error| KeepError(error.into()))
+    }
+
+    fn now(&mut self) -> Duration {
+        self.begin.elapsed()
     }
 }
 

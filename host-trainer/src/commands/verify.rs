@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, ensure};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use cnn_train::dataset::Dataset;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::trainer::{EpochReport, Observer, Stop};
 use host_trainer::checkpoint;
-use host_trainer::dataset::Dataset;
 use host_trainer::files::read_limited;
-use host_trainer::fingerprint::Fingerprint;
 use host_trainer::report::RunRecord;
 use host_trainer::report::record::{DatasetRecord, MAX_RECORD_BYTES};
-use host_trainer::trainer::{EpochReport, Observer, Stop};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
 use serde::Serialize;
 

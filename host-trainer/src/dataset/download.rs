@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cnn_train::threads;
 use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::header::CONTENT_TYPE;
 use ureq::http::uri::Scheme;
@@ -19,7 +20,6 @@ use super::idx::{self, Fault};
 use super::mnist::OriginalFile;
 pub use super::proxy::{Proxies, ProxyError};
 use crate::files::{FileError, read, write_whole};
-use crate::threads;
 
 /// Where MNIST is downloaded from, in this order.
 pub const MIRRORS: [&str; 2] =
@@ -439,6 +439,7 @@ mod tests {
     use std::path::Path;
     use std::time::Instant;
 
+    use cnn_train::dataset::digest::labels_sha256;
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
@@ -450,7 +451,7 @@ mod tests {
 
     /// Stands in for a file of MNIST: [`LABELS`].
     fn original() -> OriginalFile {
-        let sha256 = hex::encode(idx::labels_sha256(&LABELS)).leak();
+        let sha256 = hex::encode(labels_sha256(&LABELS)).leak();
         OriginalFile { name: NAME, kind: Kind::Labels, length: 8 + LABELS.len() as u64, sha256 }
     }
 

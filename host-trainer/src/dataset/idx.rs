@@ -17,18 +17,13 @@ use std::path::Path;
 
 use cnn_core::image::Pixels;
 use cnn_core::network::{CLASSES, IMAGE_SIDE};
+use cnn_train::dataset::digest::{IMAGE_DIMENSIONS, IMAGES_MAGIC, LABELS_MAGIC};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::npz;
 use crate::files::read::{self, OpenError};
 
-/// First word of a file of images: bytes (`0x08`) in three dimensions.
-pub(super) const IMAGES_MAGIC: u32 = 0x0000_0803;
-/// First word of a file of labels: bytes in one dimension.
-pub(super) const LABELS_MAGIC: u32 = 0x0000_0801;
-/// Rows and columns of an image.
-const IMAGE_DIMENSIONS: [u32; 2] = [IMAGE_SIDE as u32; 2];
 /// First bytes of a gzip member (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// No deflate stream unpacks to more than 1032 times its length (<https://zlib.net/zlib_tech.html>).
@@ -147,25 +142,6 @@ pub fn parse_labels(file: &[u8]) -> Result<Vec<u8>, Fault> {
 /// Whether these are the first bytes of a gzip archive.
 pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&GZIP_MAGIC)
-}
-
-/// SHA-256 of the unpacked file that holds these images.
-pub fn images_sha256(images: &[Pixels]) -> [u8; 32] {
-    sha256(header(IMAGES_MAGIC, images.len(), &IMAGE_DIMENSIONS), images.as_flattened())
-}
-
-/// SHA-256 of the unpacked file that holds these labels.
-pub fn labels_sha256(labels: &[u8]) -> [u8; 32] {
-    sha256(header(LABELS_MAGIC, labels.len(), &[]), labels)
-}
-
-fn sha256(header: Vec<u8>, items: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(header).chain_update(items).finalize().into()
-}
-
-fn header(magic: u32, count: usize, dimensions: &[u32]) -> Vec<u8> {
-    let count = u32::try_from(count).expect("a split has fewer than 2³² samples");
-    [magic, count].iter().chain(dimensions).flat_map(|word| word.to_be_bytes()).collect()
 }
 
 fn open(path: &Path) -> Result<(BufReader<File>, u64), Fault> {
@@ -329,6 +305,7 @@ impl<'a> Contents<'a> {
 mod tests {
     use std::io::Write;
 
+    use cnn_train::dataset::digest::{header, images_sha256, labels_sha256};
     use flate2::Compression;
     use flate2::write::GzEncoder;
 

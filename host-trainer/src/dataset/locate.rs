@@ -7,15 +7,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cnn_core::image::Pixels;
+use cnn_train::dataset::digest::{Digests, of_dataset};
+use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
+use cnn_train::threads;
 
 use super::download::{DownloadError, MIRRORS, Network, download};
 use super::idx::{self, Fault};
 use super::mnist::{self, OriginalFile};
 use super::npz;
-use super::synthetic;
-use super::{Dataset, Digests, Samples, Split, combine};
 use crate::files::{FileError, read_limited, remove_abandoned};
-use crate::threads;
 
 /// Where downloads go unless told otherwise.
 pub const DOWNLOAD_FOLDER: &str = "data/mnist";
@@ -242,7 +242,7 @@ pub fn open(options: &Options) -> Result<Opened, DatasetError> {
     let [train, test] = place.read()?;
     let name = place.name(&[&train, &test]);
     place.check(options, &name)?;
-    let hash = combine(&train.digests, &test.digests);
+    let hash = of_dataset(&train.digests, &test.digests);
     Ok(Opened { dataset: Dataset { name, hash, train: train.samples, test: test.samples }, notice })
 }
 

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use cnn_train::dataset::Split;
+use cnn_train::dataset::digest::{Digests, IMAGES_MAGIC, LABELS_MAGIC};
 use sha2::{Digest, Sha256};
 
 use super::idx::{self, Fault};
-use super::{Digests, Split};
 use crate::files::read_limited;
 
 /// What an IDX file holds.
@@ -132,8 +133,8 @@ impl OriginalFile {
     /// If the bytes are no file of this kind and length.
     pub fn sha256_of(&self, file: &[u8]) -> Result<String, Fault> {
         let magic = match self.kind {
-            Kind::Images => idx::IMAGES_MAGIC,
-            Kind::Labels => idx::LABELS_MAGIC,
+            Kind::Images => IMAGES_MAGIC,
+            Kind::Labels => LABELS_MAGIC,
         };
         idx::contents_sha256(file, magic, self.length).map(hex::encode)
     }

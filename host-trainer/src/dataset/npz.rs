@@ -9,10 +9,10 @@ use std::io::{self, Read};
 
 use cnn_core::image::Pixels;
 use cnn_core::network::{CLASSES, IMAGE_PIXELS, IMAGE_SIDE};
+use cnn_train::dataset::Split;
 use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipSliceArchive};
 
-use super::Split;
 use super::idx::{self, Contents, LARGEST_DEFLATE_RATIO, MAX_COUNT};
 
 /// The longest archive that is read, in bytes: unpacked, MNIST has 55 MB.

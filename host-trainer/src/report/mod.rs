@@ -1,24 +1,24 @@
 //! What a run says of itself: the model, the metrics table, the two plots and the run record.
 
-pub mod metrics;
 pub mod plot;
 pub mod record;
+pub mod table;
 
 use std::path::{Path, PathBuf};
 
 use cnn_core::model::Training;
 use cnn_core::network::FlatParameters;
+use cnn_train::dataset::Dataset;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::metrics::EpochMetrics;
+use cnn_train::trainer::{EpochReport, Run, Settings};
 
-pub use metrics::{EpochMetrics, Metrics};
 pub use plot::PlotError;
 pub use record::RunRecord;
 
 use crate::checkpoint::exists;
-use crate::dataset::Dataset;
 use crate::files::{FileError, create_folder, remove, write_whole};
-use crate::fingerprint::Fingerprint;
 use crate::model_file::{self, ModelFileError};
-use crate::trainer::{EpochReport, Run, Settings};
 use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions, as_line};
 
 /// The model file's name.
@@ -128,7 +128,7 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
     }
     let loss = plot::loss_image(&metrics, &named).map(|bytes| write_whole(&folder.join(LOSS_PLOT), &bytes));
     let accuracy = plot::accuracy_image(&metrics, &named).map(|bytes| write_whole(&folder.join(ACCURACY_PLOT), &bytes));
-    let table = write_whole(&folder.join(METRICS), metrics::to_csv(&metrics).as_bytes());
+    let table = write_whole(&folder.join(METRICS), table::to_csv(&metrics).as_bytes());
     let record = if table.as_ref().err().is_none_or(FileError::is_done) {
         let json = run_record(run, context).to_json()?;
         write_whole(&folder.join(RECORD), json.as_bytes())

@@ -6,8 +6,9 @@
 //!
 //! The font comes with the program (`assets/README.md`), so that the plots need nothing of the system they are made on.
 
+use cnn_train::metrics::{EpochMetrics, Metrics};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::imageops::thumbnail;
+use image::imageops::{replace, thumbnail};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use plotters::backend::BitMapBackend;
 use plotters::coord::Shift;
@@ -17,8 +18,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{
     Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE, register_font,
 };
-
-use super::metrics::{EpochMetrics, Metrics};
+use plotters_backend::{BackendColor, BackendCoord, BackendStyle, DrawingBackend, DrawingErrorKind};
 
 /// Pixels of a plot across.
 const WIDTH: u32 = 1900;
@@ -26,6 +26,9 @@ const WIDTH: u32 = 1900;
 const HEIGHT: u32 = 1000;
 /// Every pixel is the mean of this many drawn ones along each side: the drawing library does not smooth lines.
 const OVERSAMPLING: u32 = 2;
+/// A plot is drawn in so many strips, one below the other, for the memory of the drawn pixels: it is a run's peak.
+const STRIPS: u32 = 5;
+const _: () = assert!(HEIGHT % STRIPS == 0);
 
 /// Sky blue and vermillion of Okabe and Ito's palette, told apart with any colour vision
 /// (<https://jfly.uni-koeln.de/color/>).
@@ -113,22 +116,76 @@ struct Plot {
     shown: fn(f64) -> String,
 }
 
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+/// A strip of the drawn plot, from a row on: what is drawn above or below it is cut off.
+struct Strip<'a> {
+    pixels: BitMapBackend<'a>,
+    top: i32,
+}
+
+impl Strip<'_> {
+    fn within(&self, (x, y): BackendCoord) -> BackendCoord {
+        (x, y - self.top)
+    }
+}
+
+type Drawn<'a> = Result<(), DrawingErrorKind<<BitMapBackend<'a> as DrawingBackend>::ErrorType>>;
+
+/// The library draws everything else with these.
+impl<'a> DrawingBackend for Strip<'a> {
+    type ErrorType = <BitMapBackend<'a> as DrawingBackend>::ErrorType;
+
+    fn get_size(&self) -> (u32, u32) {
+        (WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING)
+    }
+
+    fn ensure_prepared(&mut self) -> Drawn<'a> {
+        self.pixels.ensure_prepared()
+    }
+
+    fn present(&mut self) -> Drawn<'a> {
+        self.pixels.present()
+    }
+
+    fn draw_pixel(&mut self, point: BackendCoord, colour: BackendColor) -> Drawn<'a> {
+        self.pixels.draw_pixel(self.within(point), colour)
+    }
+
+    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Drawn<'a> {
+        self.pixels.draw_line(self.within(from), self.within(to), style)
+    }
+
+    fn draw_rect<S: BackendStyle>(
+        &mut self,
+        upper_left: BackendCoord,
+        bottom_right: BackendCoord,
+        style: &S,
+        fill: bool,
+    ) -> Drawn<'a> {
+        self.pixels.draw_rect(self.within(upper_left), self.within(bottom_right), style, fill)
+    }
+}
+
+type Area<'a> = DrawingArea<Strip<'a>, Shift>;
 
 impl Plot {
     fn png(&self, epochs: &[EpochMetrics], run: &str) -> Result<Vec<u8>, PlotError> {
-        let size = (WIDTH * OVERSAMPLING, HEIGHT * OVERSAMPLING);
-        let mut canvas = RgbImage::new(size.0, size.1);
-        {
-            let area = BitMapBackend::with_buffer(&mut canvas, size).into_drawing_area();
+        const ROWS: u32 = HEIGHT / STRIPS;
+        register_font(FONT, FontStyle::Normal, FONT_FILE).map_err(|_| PlotError::new("its font is damaged"))?;
+        let size = (WIDTH * OVERSAMPLING, ROWS * OVERSAMPLING);
+        let mut plot = RgbImage::new(WIDTH, HEIGHT);
+        let mut drawn = RgbImage::new(size.0, size.1);
+        for first_row in (0..HEIGHT).step_by(ROWS as usize) {
+            let pixels = BitMapBackend::with_buffer(&mut drawn, size);
+            let area = Strip { pixels, top: scaled(first_row as i32) }.into_drawing_area();
             self.draw(epochs, run, &area)?;
             area.present().map_err(PlotError::new)?;
+            drop(area);
+            replace(&mut plot, &thumbnail(&drawn, WIDTH, ROWS), 0, first_row.into());
         }
-        encode(&thumbnail(&canvas, WIDTH, HEIGHT))
+        encode(&plot)
     }
 
     fn draw(&self, epochs: &[EpochMetrics], run: &str, area: &Area<'_>) -> Result<(), PlotError> {
-        register_font(FONT, FontStyle::Normal, FONT_FILE).map_err(|_| PlotError::new("its font is damaged"))?;
         area.fill(&WHITE).map_err(PlotError::new)?;
         let caption = |text: &str, style: TextStyle<'_>, y| {
             area.draw(&Text::new(text.to_owned(), (scaled(150), scaled(y)), style)).map_err(PlotError::new)
@@ -424,7 +481,7 @@ const fn to_middle(height: i32) -> i32 {
 }
 
 fn line(colour: RGBColor, width: u32) -> ShapeStyle {
-    colour.stroke_width(width * OVERSAMPLING)
+    Color::stroke_width(&colour, width * OVERSAMPLING)
 }
 
 fn encode(image: &RgbImage) -> Result<Vec<u8>, PlotError> {

@@ -4,12 +4,12 @@
 //! fingerprint of the parameters after every epoch, so that anyone can repeat the run and compare every epoch.
 //! Every floating-point number in it reads back as the bits that were written.
 
+use cnn_core::sgd::Sgd;
 use cnn_core::text::{breaks_line, is_one_line};
+use cnn_train::dataset::Dataset;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::trainer::{self, EpochReport};
 use serde::{Deserialize, Serialize};
-
-use crate::dataset::Dataset;
-use crate::fingerprint::Fingerprint;
-use crate::trainer::{self, EpochReport};
 
 /// The version of the record that this program writes and reads.
 pub const RECORD_VERSION: u32 = 1;
@@ -100,6 +100,22 @@ impl Settings {
     }
 }
 
+impl From<&Settings> for trainer::Settings {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            epochs: settings.epochs,
+            batch_length: settings.batch_size,
+            sgd: Sgd {
+                learning_rate: settings.learning_rate,
+                momentum: settings.momentum,
+                weight_decay: settings.weight_decay,
+            },
+            seed: settings.seed,
+            shuffle: settings.shuffle,
+        }
+    }
+}
+
 impl From<&trainer::Settings> for Settings {
     fn from(settings: &trainer::Settings) -> Self {
         Self {
@@ -120,8 +136,8 @@ impl From<&trainer::Settings> for Settings {
 pub struct DatasetRecord {
     /// What people call it, [one line](cnn_core::text).
     pub name: String,
-    /// SHA-256 of its contents (see [`crate::dataset::Dataset`]), 64 hexadecimal digits.
-    #[serde(with = "crate::fingerprint::sha256")]
+    /// SHA-256 of its contents (see [`cnn_train::dataset::Dataset`]), 64 hexadecimal digits.
+    #[serde(with = "cnn_train::fingerprint::sha256")]
     pub sha256: [u8; 32],
     /// Images of the training split, at least 1.
     pub train_count: u64,

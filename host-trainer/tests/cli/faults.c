@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* FAULT_FLOCK=N: no file can be locked, for the reason N. */
 int flock(int file, int operation) {
@@ -48,6 +49,18 @@ int open(const char *path, int flags, ...) {
     mode_t mode = mode_in(flags, arguments);
     va_end(arguments);
     return opened("open", path, flags, mode);
+}
+
+/* FAULT_TERMINAL=N: after N writes to standard output and error together the terminal behind them is closed. */
+ssize_t write(int file, const void *bytes, size_t length) {
+    static int writes;
+    const char *limit = getenv("FAULT_TERMINAL");
+    if (limit && (file == 1 || file == 2) && __atomic_fetch_add(&writes, 1, __ATOMIC_SEQ_CST) >= atoi(limit)) {
+        errno = EIO;
+        return -1;
+    }
+    ssize_t (*real)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
+    return real(file, bytes, length);
 }
 
 /* FAULT_FLOAT=N: bits that are set in the register that says how floats are computed, in every thread, as a library does

@@ -163,6 +163,25 @@ fn checkpoints_on_a_broken_disk_are_neither_removed_nor_replaced() {
     succeed(faults.path(), &recipe("2", "o", &["--resume", "--seed", "1"]));
 }
 
+/// Whoever ignores SIGHUP outlives the terminal, and every write to it fails from then on.
+#[test]
+fn a_run_whose_terminal_is_closed_goes_on_to_its_end() {
+    let faults = Faults::new();
+    succeed(faults.path(), &recipe("3", "whole", &[]));
+    for writes in 0..12 {
+        let output = faults.run(("FAULT_TERMINAL", &writes.to_string()), &recipe("3", "o", &["--overwrite"]));
+        assert_eq!(output.status.code(), Some(0), "{writes}: {}", stderr(&output));
+        assert_same_run(faults.path(), "o", "whole");
+        let printed = stdout(&output).lines().count() + stderr(&output).lines().count();
+        assert!(printed > 0 || writes == 0, "{writes} writes were printed");
+    }
+    // A command that is there for what it prints has failed.
+    for args in [&["summary"][..], &["evaluate", "o/weights.postcard", "--data", "data"], &["doctor", "--json"]] {
+        let output = faults.run(("FAULT_TERMINAL", "0"), args);
+        assert_eq!((output.status.code(), &*stderr(&output)), (Some(1), ""), "{args:?}");
+    }
+}
+
 /// Flushing subnormals and rounding towards zero: the second alone would change every fingerprint.
 #[test]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

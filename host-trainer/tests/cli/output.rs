@@ -4,8 +4,8 @@ use std::fs::File;
 use std::process::Stdio;
 
 use cnn_core::model::Training;
+use cnn_train::random::initial_parameters;
 use host_trainer::model_file;
-use host_trainer::random::initial_parameters;
 use host_trainer::text::is_visible;
 use serde_json::Value;
 

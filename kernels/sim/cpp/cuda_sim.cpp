@@ -50,11 +50,10 @@ static char *fiber_stacks(size_t bytes) {
 }
 
 // Gives every thread of the block that is not blocked one turn; whether there was one that could go on.
-bool SimBlock::take_turns(const std::vector<unsigned> &order, std::minstd_rand &random) {
+bool SimBlock::take_turns() {
     bool progress = false;
-    for (unsigned t : order) {
+    for (unsigned t = 0; t < threads.size(); t++) {
         if (!threads[t].stack || threads[t].is_blocked()) continue;
-        if (seed && random() % 64 == 0) sched_yield();  // lets other blocks overtake this one
         current = t;
         thread = {t % block.x, t / block.x % block.y, t / block.x / block.y};
         spins = false;
@@ -80,13 +79,9 @@ void SimBlock::run() {
         memset(top, 0, 6 * sizeof(void *));
         threads[t].stack = top;
     }
-    std::minstd_rand random(seed * 1000003 + index.x + 1);
-    std::vector<unsigned> order(count);
-    for (unsigned t = 0; t < count; t++) order[t] = t;
     sim = this;
     for (alive = count; alive > 0;) {
-        if (seed) std::shuffle(order.begin(), order.end(), random);
-        if (take_turns(order, random)) continue;
+        if (take_turns()) continue;
         const bool someone_spins = std::any_of(threads.begin(), threads.end(), [](const SimThread &thread) {
             return thread.stack && !thread.is_blocked();
         });
@@ -112,8 +107,7 @@ void sim_launch(const SimLaunch &launch, const std::function<void()> &body) {
                            {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y},
                            {},
                            &body,
-                           launch.shared_bytes,
-                           launch.seed};
+                           launch.shared_bytes};
             block.run();
             if (launch.cooperative) return;
         }

@@ -1,17 +1,17 @@
 // CUDA C++ on the CPU, for tests: each CUDA thread is a fiber, each resident block an operating system's thread, so
 // that barriers, warp votes and spinning grid barriers work as on a GPU. The kernels' sources compile unchanged.
 //
-// The threads of a block take turns. With a seed the order of turns is drawn anew in every round, which shows a missing
-// barrier: some order then gives a wrong result. Shared memory is dynamic only and starts as NaNs.
+// The threads of a block take turns in their order. What another order would show, a missing barrier, the machine that
+// executes the PTX finds in any (`kernels/ptx-machine`). Shared memory is dynamic only and starts as NaNs.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <random>
 #include <thread>
 #include <vector>
 
@@ -67,7 +67,6 @@ struct SimBlock {
     uint3 grid, block, index, thread{};
     const std::function<void()> *body;
     size_t shared_bytes;
-    unsigned seed;  // 0: the threads take turns in their order
 
     std::vector<SimThread> threads{};
     std::vector<SimBarrier> warps{};
@@ -86,11 +85,11 @@ struct SimBlock {
             at.arrived = 0;
             at.generation++;
         }
-        if (self.is_blocked() || seed) yield();
+        if (self.is_blocked()) yield();
         self.waits_at = nullptr;
     }
     void run();
-    bool take_turns(const std::vector<unsigned> &order, std::minstd_rand &random);
+    bool take_turns();
 };
 
 // The block of this operating system's thread.
@@ -100,7 +99,6 @@ struct SimLaunch {
     dim3 grid, block;
     size_t shared_bytes;
     bool cooperative;  // all blocks are resident at once
-    unsigned seed;
 };
 // Runs `body` for every thread of a grid.
 void sim_launch(const SimLaunch &launch, const std::function<void()> &body);

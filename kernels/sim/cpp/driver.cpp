@@ -32,7 +32,6 @@ enum {
 
 // What cuda_sim_set sets; the crate's `Setting` says what each is.
 const std::map<std::string, unsigned> defaults = {
-    {"seed", 0},
     {"driver_version", 12000},
     {"devices", 1},
     {"multiprocessors", 4},
@@ -147,9 +146,7 @@ int launch(void *function, const SimLaunch &shape, void **arguments) {
                                                kernel->argument_sizes.data(), pointers.size());
             return right ? SUCCESS : LAUNCH_FAILED;
         }
-        SimLaunch now = shape;
-        now.seed = settings["seed"];
-        kernel->run(now, pointers.data());
+        kernel->run(shape, pointers.data());
         return SUCCESS;
     });
 }
@@ -312,11 +309,11 @@ int cuMemsetD32Async(Address to, Unsigned value, size_t count, void *) {
 
 int cuLaunchKernel(void *function, Unsigned gx, Unsigned gy, Unsigned gz, Unsigned bx, Unsigned by, Unsigned bz,
                    Unsigned shared_bytes, void *, void **arguments, void **) {
-    return launch(function, {{gx, gy, gz}, {bx, by, bz}, shared_bytes, false, 0}, arguments);
+    return launch(function, {{gx, gy, gz}, {bx, by, bz}, shared_bytes, false}, arguments);
 }
 int cuLaunchCooperativeKernel(void *function, Unsigned gx, Unsigned gy, Unsigned gz, Unsigned bx, Unsigned by,
                               Unsigned bz, Unsigned shared_bytes, void *, void **arguments) {
-    return launch(function, {{gx, gy, gz}, {bx, by, bz}, shared_bytes, true, 0}, arguments);
+    return launch(function, {{gx, gy, gz}, {bx, by, bz}, shared_bytes, true}, arguments);
 }
 
 int cuStreamBeginCapture_v2(void *, int) { return capturing = new Graph, SUCCESS; }

@@ -3,7 +3,7 @@
 //!
 //! The kernels run in one of two forms:
 //! - their own sources, compiled for the CPU: each CUDA thread is a fiber, each resident block a thread of the operating
-//!   system (`cpp/cuda_sim.h`). A dropped barrier shows as a wrong result under some [`Setting::Seed`].
+//!   system (`cpp/cuda_sim.h`).
 //! - the PTX that the program loads, executed by [`ptx_machine`] once [`ptx::execute`] was called. Slower; but it is the
 //!   very text that a real driver gets, and races, wrong addresses and missed barriers are found whatever the order.
 
@@ -21,8 +21,6 @@ pub const LIBRARY: Option<&str> = option_env!("CUDA_SIM_LIBRARY");
 /// also be given to a program that opens the library, in the variable `CUDA_SIM`: see `cpp/driver.cpp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
-    /// Draws the order in which threads take turns; 0 is their own order.
-    Seed,
     /// The driver's CUDA version, 1000 · major + 10 · minor.
     DriverVersion,
     /// Number of devices.
@@ -52,7 +50,6 @@ pub enum Setting {
 impl Setting {
     fn name(self) -> &'static str {
         match self {
-            Setting::Seed => "seed",
             Setting::DriverVersion => "driver_version",
             Setting::Devices => "devices",
             Setting::Multiprocessors => "multiprocessors",

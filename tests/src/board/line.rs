@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
 
-use crate::values::Values;
+use equality::values::Values;
 
 /// What goes wrong, each in this many bytes of 10,000.
 #[derive(Debug, Clone, Copy, Default)]

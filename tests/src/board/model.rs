@@ -5,12 +5,12 @@ use std::path::Path;
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, MAX_LEN, Metadata, SHAPES, encode};
 use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 use flate2::Crc;
-use host_trainer::fingerprint::Fingerprint;
 use host_trainer::model_file::LoadedModel;
-use host_trainer::random::initial_parameters;
 
-use crate::values::Values;
+use equality::values::Values;
 
 /// A whole model file with the untrained parameters of a seed.
 pub fn file(seed: u64) -> Vec<u8> {

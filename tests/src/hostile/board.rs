@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use cnn_core::model::{FileHeader, HEADER_LEN};
 use cnn_core::protocol::{self, Deframer, MAX_CHUNK, MAX_FRAME, Reply, Request};
-use host_trainer::fingerprint::Fingerprint;
-use host_trainer::random::initial_parameters;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 
 use super::limited;
 use super::script::Script;

@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 use cnn_core::model::HEADER_LEN;
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
 use cnn_core::text::is_one_line;
-use host_trainer::backend::TrainingState;
+use cnn_train::backend::TrainingState;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::metrics::{EpochMetrics, Metrics};
+use cnn_train::random::initial_parameters;
+use cnn_train::trainer::EpochReport;
 use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES, VERSION};
-use host_trainer::fingerprint::Fingerprint;
-use host_trainer::random::initial_parameters;
 use host_trainer::report::record::{DatasetRecord, Settings};
-use host_trainer::report::{EpochMetrics, Metrics};
-use host_trainer::trainer::EpochReport;
 
 use super::script::Script;
 use super::{limited, put_header_right};

@@ -11,10 +11,10 @@ use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{
     self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, MAX_NAME, Memory, Refusal, Reply,
 };
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 use flate2::Crc;
 use host_trainer::board::{BoardError, Client, Patience, verify};
-use host_trainer::fingerprint::Fingerprint;
-use host_trainer::random::initial_parameters;
 
 use super::limited;
 use super::script::Script;

@@ -7,9 +7,9 @@ use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, HEADER_LEN, MAGIC, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES};
 use cnn_core::model::{Training, VERSION, encode};
 use cnn_core::network::{Activations, FlatParameters, PARAMETER_COUNT, Parameters, forward};
-use host_trainer::fingerprint::Fingerprint;
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 use host_trainer::model_file::LoadedModel;
-use host_trainer::random::initial_parameters;
 
 use super::script::Script;
 use super::{limited, put_header_right};

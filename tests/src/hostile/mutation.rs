@@ -1,6 +1,6 @@
 //! Random damage to good inputs, repeatable from a seed: what a fuzzer without eyes does.
 
-use crate::values::Values;
+use equality::values::Values;
 
 /// Numbers that headers lie with.
 const LIES: [u32; 12] =

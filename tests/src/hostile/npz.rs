@@ -3,9 +3,9 @@
 use std::io::Read;
 
 use cnn_core::network::{CLASSES, IMAGE_PIXELS};
+use cnn_train::dataset::Split;
 use flate2::bufread::{DeflateDecoder, DeflateEncoder};
 use flate2::{Compression, Crc};
-use host_trainer::dataset::Split;
 use host_trainer::dataset::idx::{Fault, MAX_COUNT};
 use host_trainer::dataset::npz::parse;
 

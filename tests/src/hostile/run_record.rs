@@ -1,7 +1,7 @@
 //! Run records, `run.json`.
 
 use cnn_core::text::is_one_line;
-use host_trainer::fingerprint::Fingerprint;
+use cnn_train::fingerprint::Fingerprint;
 use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Settings, Status, Versions};
 
 use super::limited;

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use cnn_core::network::{Activations, Parameters};
-use host_trainer::dataset::{Split, idx, mnist};
+use cnn_train::dataset::Split;
+use host_trainer::dataset::{idx, mnist};
 use host_trainer::doubt::Reading;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::picture;

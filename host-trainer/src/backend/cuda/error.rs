@@ -1,6 +1,6 @@
 //! What can go wrong with a GPU, one clear line each.
 
-use crate::backend::BackendError;
+use cnn_train::backend::BackendError;
 
 /// What helps where one device does not serve.
 pub(super) const ANOTHER_GPU: &str = "--device N or CUDA_VISIBLE_DEVICES takes another GPU";

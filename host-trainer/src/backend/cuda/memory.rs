@@ -1,14 +1,14 @@
 //! What lies in device memory.
 
 use cnn_core::network::{FC1_WEIGHT, FlatParameters, HIDDEN, PARAMETER_COUNT, POOL2_LEN};
+use cnn_train::backend::TrainingState;
+use cnn_train::dataset::Samples;
 use cust::error::CudaError as Code;
 use cust::memory::{CopyDestination, DeviceBuffer, DeviceCopy};
 use cust::sys;
 use kernels::{BATCH_BUFFERS, DeviceAddress};
 
 use super::error::CudaError;
-use crate::backend::TrainingState;
-use crate::dataset::Samples;
 
 /// A buffer whose contents are not defined yet.
 ///
@@ -88,7 +88,7 @@ impl DeviceState {
     }
 
     pub(super) fn read(&self) -> Result<TrainingState, CudaError> {
-        let mut state = TrainingState::new(crate::backend::boxed_zeros());
+        let mut state = TrainingState::new(cnn_train::backend::boxed_zeros());
         self.parameters
             .copy_to(&mut state.parameters[..])
             .and_then(|()| self.momentum.copy_to(&mut state.momentum[..]))

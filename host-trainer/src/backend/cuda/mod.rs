@@ -13,6 +13,8 @@ mod module;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState, boxed_zeros};
+use cnn_train::dataset::{Dataset, Split};
 use cust::context::{Context, CurrentContext};
 use cust::event::{Event, EventFlags};
 use cust::memory::{AsyncCopyDestination, CopyDestination, DeviceBuffer, LockedBuffer};
@@ -25,9 +27,6 @@ pub use error::CudaError;
 
 use memory::{BatchMemory, DeviceSamples, DeviceState, EvaluationMemory, address, allocate};
 use module::{Graph, Kernel, Module, arguments};
-
-use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState, boxed_zeros};
-use crate::dataset::{Dataset, Split};
 
 /// Steps of a launch: about 3 ms on a large GPU, so that an interrupt is heard at once.
 const STEPS_PER_LAUNCH: usize = 100;

@@ -8,13 +8,13 @@ use cnn_core::environment::{Violation, check};
 use cnn_core::range::{PARAMETER_LIMIT, first_out_of_range};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::{Diverged, Trainer};
-use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
-use host_trainer::backend::{Backend, Reference, boxed_zeros};
-use host_trainer::dataset::{Dataset, Samples};
-use host_trainer::trainer::Settings;
-use tests::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
-use tests::divergence::{Ending, datasets, ending, settings};
-use tests::{is_emulated, mnist_dir};
+use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
+use cnn_train::backend::{Backend, Reference, boxed_zeros};
+use cnn_train::dataset::{Dataset, Samples};
+use cnn_train::trainer::Settings;
+use equality::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
+use equality::divergence::{Ending, datasets, ending, settings};
+use equality::{is_emulated, mnist_dir};
 
 const THREADS: usize = 8;
 

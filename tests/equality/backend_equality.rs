@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
-use host_trainer::backend::{Backend, BackendError, Epoch, Outcome, Reference};
-use host_trainer::dataset::Split;
-use host_trainer::random::shuffled;
-use tests::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
-use tests::{is_emulated, mnist_dir};
+use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
+use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference};
+use cnn_train::dataset::Split;
+use cnn_train::random::shuffled;
+use equality::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
+use equality::{is_emulated, mnist_dir};
 
 const THREADS: [usize; 6] = [1, 2, 3, 5, 8, 100];
 const BATCH_LENGTHS: [usize; 5] = [1, 7, 100, 128, usize::MAX];

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use host_trainer::backend::{BackendChoice, SimdLevel};
+use cnn_train::backend::SimdLevel;
 
 use crate::cpu;
 use crate::table::{Cell, Column, Forms, Operation, Test, cell};
 
 /// The project's folder.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A file of the project.
@@ -49,7 +48,7 @@ fn assert_same_names(what: &str, table: BTreeSet<String>, code: BTreeSet<String>
     let gone: Vec<_> = table.difference(&code).collect();
     assert!(
         without_row.is_empty() && gone.is_empty(),
-        "{what}: without an operation in tests/equality_matrix/table.rs: {without_row:?}; named there but gone: {gone:?}"
+        "{what}: without an operation in tests/equality/matrix/table.rs: {without_row:?}; named there but gone: {gone:?}"
     );
 }
 
@@ -92,7 +91,7 @@ fn every_public_function_of_the_core_belongs_to_an_operation() {
 
 #[test]
 fn every_kernel_of_the_cpu_backend_belongs_to_an_operation() {
-    const FOLDER: &str = "host-trainer/src/backend/cpu/kernels";
+    const FOLDER: &str = "cnn-train/src/backend/cpu/kernels";
     let mut found = BTreeSet::new();
     for module in files(FOLDER, "rs") {
         let text = read(&format!("{FOLDER}/{module}.rs"));
@@ -125,13 +124,19 @@ fn every_function_of_the_firmware_in_assembly_belongs_to_an_operation() {
 
 #[test]
 fn every_backend_and_every_level_has_its_columns() {
-    let columns = Column::all();
-    for choice in BackendChoice::value_variants() {
-        for column in Column::of(*choice) {
-            assert!(columns.contains(&column), "{column:?} of {choice:?}");
+    let text = read("host-trainer/src/backend/mod.rs");
+    let choices = text.split_once("pub enum BackendChoice {").expect("the choice of a backend").1;
+    let choices = choices.split_once('}').expect("its end").0.lines().filter_map(|line| line.trim().strip_suffix(','));
+    let (mut found, columns) = (0, Column::all());
+    for choice in choices {
+        let of_choice = Column::of(choice).unwrap_or_else(|| panic!("tests/equality/matrix/table.rs lacks {choice}"));
+        for column in of_choice {
+            assert!(columns.contains(&column), "{column:?} of {choice}");
         }
+        found += 1;
     }
-    assert_eq!(cpu::LEVELS, SimdLevel::ALL, "the levels of the macro in tests/equality_matrix/cpu.rs");
+    assert_eq!(found, 5, "the backends that a flag names");
+    assert_eq!(cpu::LEVELS, SimdLevel::ALL, "the levels of the macro in tests/equality/matrix/cpu.rs");
 }
 
 #[test]
@@ -177,7 +182,7 @@ fn every_test_of_the_table_exists_and_every_generated_test_is_in_it() {
             }
         }
     }
-    assert_eq!(generated, cpu::OPERATIONS.iter().copied().collect(), "the tests of tests/equality_matrix/cpu.rs");
+    assert_eq!(generated, cpu::OPERATIONS.iter().copied().collect(), "the tests of tests/equality/matrix/cpu.rs");
 }
 
 fn has_test(file: &str, name: &str) -> bool {

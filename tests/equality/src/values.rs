@@ -2,7 +2,7 @@
 
 use cnn_core::image::Pixels;
 use cnn_core::network::{FlatParameters, TENSORS};
-use host_trainer::backend::boxed_zeros;
+use cnn_train::backend::boxed_zeros;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 

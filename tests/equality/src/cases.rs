@@ -1,14 +1,18 @@
 //! Data sets, states and settings on which every backend must equal the reference, and how two runs are compared.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use cnn_core::image::Pixels;
 use cnn_core::network::FlatParameters;
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState, boxed_zeros};
-use host_trainer::dataset::{Dataset, Options, Samples, Source, Split, open, synthetic};
-use host_trainer::random::{initial_parameters, shuffled};
+use cnn_train::backend::{Backend, Epoch, Outcome, TrainingState, boxed_zeros};
+use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
+use cnn_train::random::{initial_parameters, shuffled};
+use flate2::read::GzDecoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -152,12 +156,30 @@ pub fn digits(sizes: Sizes) -> Case {
 /// # Panics
 /// If the folder does not hold MNIST.
 pub fn real_digits(sizes: Sizes, folder: &Path) -> Case {
-    let options = Options { source: Source::Mnist, data: Some(folder.into()), ..Options::default() };
-    let dataset = open(&options).unwrap().dataset;
-    let first =
-        |samples: &Samples, count| Samples::new(samples.images()[..count].to_vec(), samples.labels()[..count].to_vec());
-    let (train, test) = (first(&dataset.train, sizes.train), first(&dataset.test, sizes.test));
-    of_digits("real digits", Dataset::new(dataset.name, train, test))
+    let first = |name, count| {
+        let images: Vec<Pixels> = first_items(folder, &format!("{name}-images-idx3-ubyte"), 16, count);
+        let labels: Vec<[u8; 1]> = first_items(folder, &format!("{name}-labels-idx1-ubyte"), 8, count);
+        Samples::new(images, labels.into_flattened())
+    };
+    let (train, test) = (first("train", sizes.train), first("t10k", sizes.test));
+    of_digits("real digits", Dataset::new("MNIST".into(), train, test))
+}
+
+/// The first items, of `N` bytes each, of a file of MNIST, packed or not, after its header.
+fn first_items<const N: usize>(folder: &Path, name: &str, header: usize, count: usize) -> Vec<[u8; N]> {
+    let read = |reader: &mut dyn Read| {
+        let mut bytes = vec![0; header + count * N];
+        reader.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{}, {name}: {error}", folder.display()));
+        bytes[header..].as_chunks().0.to_vec()
+    };
+    match File::open(folder.join(name)) {
+        Ok(mut file) => read(&mut file),
+        Err(_) => {
+            let path = folder.join(format!("{name}.gz"));
+            let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            read(&mut GzDecoder::new(file))
+        }
+    }
 }
 
 fn of_digits(name: &'static str, dataset: Dataset) -> Case {

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::Backend;
-use host_trainer::dataset::{Dataset, Samples, synthetic};
-use host_trainer::trainer::{EpochReport, Observer, Settings, train};
+use cnn_train::backend::Backend;
+use cnn_train::dataset::{Dataset, Samples, synthetic};
+use cnn_train::trainer::{EpochReport, Observer, Settings, train};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 

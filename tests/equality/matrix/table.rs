@@ -1,6 +1,6 @@
 //! Operations, backends, and for each pair the test that compares the two.
 
-use host_trainer::backend::{BackendChoice, Schedule, SimdLevel};
+use cnn_train::backend::SimdLevel;
 
 /// Where an operation is computed, by the names of the code.
 pub struct Forms {
@@ -15,7 +15,7 @@ pub struct Forms {
 }
 
 /// Where runs that may diverge are compared.
-const DIVERGENCE: &str = "tests/divergence.rs";
+const DIVERGENCE: &str = "tests/equality/divergence.rs";
 
 const TRAINING: &[&str] = &["train_steps", "train_samples"];
 const UPDATE: &[&str] = &["train_steps", "train_update"];
@@ -106,10 +106,19 @@ operations! {
         [], [], &["evaluate_convolutions", "evaluate_classifier"], [];
 }
 
+/// How the steps of an epoch reach a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schedule {
+    /// Many steps behind one launch.
+    Cooperative,
+    /// A graph of two kernels a step.
+    Graph,
+}
+
 /// A backend, or a level of one, that computes on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
-    /// `cnn-core`, compared with the obvious loops of `tests::oracle`.
+    /// `cnn-core`, compared with the obvious loops of `equality::oracle`.
     Core,
     /// The CPU backend at a level.
     Cpu(SimdLevel),
@@ -122,20 +131,21 @@ pub enum Column {
 impl Column {
     /// Every column: those of every backend that a flag names, and the firmware.
     pub fn all() -> Vec<Column> {
-        let choices = [BackendChoice::Reference, BackendChoice::Cpu, BackendChoice::Cuda, BackendChoice::CudaGraph];
-        choices.into_iter().flat_map(Self::of).chain([Self::Firmware]).collect()
+        let backends = ["Reference", "Cpu", "Cuda", "CudaGraph"];
+        backends.into_iter().filter_map(Self::of).flatten().chain([Self::Firmware]).collect()
     }
 
-    /// The columns of a backend.
-    pub fn of(choice: BackendChoice) -> Vec<Column> {
-        match choice {
+    /// The columns of a backend, as the program's `BackendChoice` names it; none if the table does not know it.
+    pub fn of(choice: &str) -> Option<Vec<Column>> {
+        Some(match choice {
             // One of the others.
-            BackendChoice::Auto => vec![],
-            BackendChoice::Reference => vec![Self::Core],
-            BackendChoice::Cpu => SimdLevel::ALL.map(Self::Cpu).into(),
-            BackendChoice::Cuda => vec![Self::Cuda(Schedule::Cooperative)],
-            BackendChoice::CudaGraph => vec![Self::Cuda(Schedule::Graph)],
-        }
+            "Auto" => vec![],
+            "Reference" => vec![Self::Core],
+            "Cpu" => SimdLevel::ALL.map(Self::Cpu).into(),
+            "Cuda" => vec![Self::Cuda(Schedule::Cooperative)],
+            "CudaGraph" => vec![Self::Cuda(Schedule::Graph)],
+            _ => return None,
+        })
     }
 
     /// The head of the column.
@@ -184,7 +194,7 @@ pub fn cell(operation: Operation, column: Column) -> Cell {
 
 /// `cnn-core`, compared with the oracle.
 fn core(operation: Operation) -> Cell {
-    const ORACLE: &str = "tests/oracle_equality.rs";
+    const ORACLE: &str = "tests/equality/oracle_equality.rs";
     const CONV1: Cell = Cell::Alone(&[Test::In(ORACLE, "conv1_with_relu_and_pooling_equals_the_loops")]);
     const CONV2: Cell = Cell::Alone(&[Test::In(
         ORACLE,
@@ -226,7 +236,7 @@ fn core(operation: Operation) -> Cell {
         Operation::ForwardPass => Cell::Alone(&[Test::In(ORACLE, "the_forward_pass_equals_the_loops")]),
         Operation::Step => Cell::Alone(&[Test::In(ORACLE, "training_steps_equal_the_loops_for_batches_of_any_length")]),
         Operation::Epoch => {
-            Cell::Alone(&[Test::In("tests/golden_run.rs", "the_reference_gives_the_golden_fingerprints")])
+            Cell::Alone(&[Test::In("tests/equality/golden_run.rs", "the_reference_gives_the_golden_fingerprints")])
         }
         Operation::Evaluation => Cell::Within(Operation::ForwardPass),
     }
@@ -234,7 +244,7 @@ fn core(operation: Operation) -> Cell {
 
 /// The CPU backend, compared with `cnn-core`.
 fn cpu(operation: Operation) -> Cell {
-    const BACKENDS: &str = "tests/backend_equality.rs";
+    const BACKENDS: &str = "tests/equality/backend_equality.rs";
     const EPOCHS: Cell = Cell::Alone(&[
         Test::In(BACKENDS, "cpu_equals_the_reference_on_noise"),
         Test::In(BACKENDS, "cpu_equals_the_reference_on_ties"),

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::Backend;
-use host_trainer::dataset::{Dataset, synthetic};
-use host_trainer::trainer::{EpochReport, Observer, Settings, train};
+use cnn_train::backend::Backend;
+use cnn_train::dataset::{Dataset, synthetic};
+use cnn_train::trainer::{EpochReport, Observer, Settings, train};
 
 const SETTINGS: Settings = Settings {
     epochs: 3,

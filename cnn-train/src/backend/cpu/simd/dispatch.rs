@@ -1,9 +1,7 @@
 //! The choice of the instruction set: the one place that looks at the machine.
 
 use std::fmt;
-
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
+use std::str::FromStr;
 
 use super::Simd;
 #[cfg(target_arch = "x86_64")]
@@ -58,13 +56,19 @@ impl fmt::Display for SimdLevel {
     }
 }
 
-impl ValueEnum for SimdLevel {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
+/// A text is not the name of a level.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a SIMD level: expected one of {}", SimdLevel::ALL.map(SimdLevel::name).join(", "))]
+pub struct ParseSimdLevelError {
+    text: String,
+}
 
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
+impl FromStr for SimdLevel {
+    type Err = ParseSimdLevelError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let level = Self::ALL.into_iter().find(|level| level.name() == text);
+        level.ok_or_else(|| ParseSimdLevelError { text: text.into() })
     }
 }
 
@@ -163,9 +167,9 @@ mod tests {
     #[test]
     fn levels_are_read_as_they_are_written() {
         for level in SimdLevel::ALL {
-            assert_eq!(SimdLevel::from_str(&level.to_string(), false), Ok(level));
+            assert_eq!(level.to_string().parse(), Ok(level));
         }
-        assert!(SimdLevel::from_str("AVX-1024", false).is_err());
+        assert!("AVX-1024".parse::<SimdLevel>().is_err());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The CPU backend in pieces and as a whole: `cargo bench -p host-trainer`, or a part of it, as
-//! `cargo bench -p host-trainer -- conv2 avx512`.
+//! The CPU backend in pieces and as a whole: `cargo bench -p cnn-train`, or a part of it, as
+//! `cargo bench -p cnn-train -- conv2 avx512`.
 //!
 //! Every operation handles 100 digits and is measured at each SIMD level of the machine, on one thread.
 
@@ -9,22 +9,22 @@ use std::sync::{Arc, LazyLock};
 use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_backward;
 use cnn_core::sgd::Sgd;
-use divan::counter::ItemsCount;
-use divan::{Bencher, black_box};
-use host_trainer::backend::cpu::forward::unpadded;
-use host_trainer::backend::cpu::kernels::conv1::{self, Marks};
-use host_trainer::backend::cpu::kernels::conv2;
-use host_trainer::backend::cpu::kernels::linear::{Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES};
-use host_trainer::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, Step};
-use host_trainer::backend::cpu::layout::{
+use cnn_train::backend::cpu::forward::unpadded;
+use cnn_train::backend::cpu::kernels::conv1::{self, Marks};
+use cnn_train::backend::cpu::kernels::conv2;
+use cnn_train::backend::cpu::kernels::linear::{Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES};
+use cnn_train::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, Step};
+use cnn_train::backend::cpu::layout::{
     ConvParameters, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use host_trainer::backend::cpu::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Panels, read, write};
-use host_trainer::backend::cpu::simd::dispatch::Dispatch;
-use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
-use host_trainer::backend::{Backend, Epoch, Outcome, TrainingState};
-use host_trainer::dataset::{Dataset, Split, synthetic};
-use host_trainer::random::{initial_parameters, shuffled};
+use cnn_train::backend::cpu::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Panels, read, write};
+use cnn_train::backend::cpu::simd::dispatch::Dispatch;
+use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
+use cnn_train::backend::{Backend, Epoch, Outcome, TrainingState};
+use cnn_train::dataset::{Dataset, Split, synthetic};
+use cnn_train::random::{initial_parameters, shuffled};
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
 
 const BATCH: usize = 100;
 

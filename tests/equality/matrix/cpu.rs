@@ -13,26 +13,27 @@ use cnn_core::network::{
 };
 use cnn_core::network::{CONV1_BIAS, CONV2_BIAS};
 use cnn_core::sgd::Sgd;
-use host_trainer::backend::cpu::forward::{PixelTable, unpadded};
-use host_trainer::backend::cpu::kernels::conv1::{self, Marks};
-use host_trainer::backend::cpu::kernels::conv2;
-use host_trainer::backend::cpu::kernels::linear::{Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES};
-use host_trainer::backend::cpu::kernels::pool;
-use host_trainer::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, Step};
-use host_trainer::backend::cpu::layout::{
+use cnn_train::backend::cpu::forward::{PixelTable, unpadded};
+use cnn_train::backend::cpu::kernels::conv1;
+use cnn_train::backend::cpu::kernels::conv1::Marks;
+use cnn_train::backend::cpu::kernels::conv2;
+use cnn_train::backend::cpu::kernels::linear::{Fc1BackwardInput, Fc1Forward, Fc2BackwardInput, Fc2Forward, IMAGES};
+use cnn_train::backend::cpu::kernels::pool;
+use cnn_train::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, Step};
+use cnn_train::backend::cpu::layout::{
     Aligned, Conv2ForwardWeight, ConvParameters, FC1_BLOCKS, Fc1Block, Fc1Panels, Fc2ForwardWeight, HeadParameters,
     Hidden, Image, POOL1_SIDE, PaddedLogits, Places, Pool1, Pool2, Winners2, fill_conv2_forward, fill_fc2_forward,
     fill_panels,
 };
-use host_trainer::backend::cpu::network::Network;
-use host_trainer::backend::cpu::simd::Simd;
-use host_trainer::backend::cpu::simd::dispatch::{Dispatch, Kernel};
-use host_trainer::backend::cpu::{Cpu, CpuOptions, SimdLevel};
-use host_trainer::backend::{Backend, Epoch, Reference, TrainingState, boxed_zeros};
-use host_trainer::random::shuffled;
-use tests::bits::{assert_same_bits, assert_same_parameters};
-use tests::cases::{Sizes, extremes, noise, ties};
-use tests::values::{Kind, Values, for_every_draw, for_every_kind};
+use cnn_train::backend::cpu::network::Network;
+use cnn_train::backend::cpu::simd::Simd;
+use cnn_train::backend::cpu::simd::dispatch::{Dispatch, Kernel};
+use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
+use cnn_train::backend::{Backend, Epoch, Reference, TrainingState, boxed_zeros};
+use cnn_train::random::shuffled;
+use equality::bits::{assert_same_bits, assert_same_parameters};
+use equality::cases::{Sizes, extremes, noise, ties};
+use equality::values::{Kind, Values, for_every_draw, for_every_kind};
 
 /// Images of a call: one whole tile of registers, and a rest.
 const BATCH: usize = IMAGES + 2;
@@ -44,7 +45,7 @@ macro_rules! at_every_level {
     ($($operation:ident),* $(,)?) => {
         $(
             mod $operation {
-                use host_trainer::backend::SimdLevel;
+                use cnn_train::backend::SimdLevel;
 
                 #[cfg_attr(not(target_arch = "x86_64"), ignore = "a level of x86-64")]
                 #[cfg_attr(no_avx512, ignore = "this processor has no avx512")]

@@ -26,7 +26,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
@@ -280,14 +280,10 @@ impl Cpu {
         work: impl Fn(&Member<'_>, &mut ThreadScratch, Done<'_>) -> Result<(), BackendError>,
     ) -> Result<usize, BackendError> {
         float_environment::establish()?;
-        let reported = RefCell::new((0, Instant::now(), progress));
+        let reported = RefCell::new((0, progress));
         let report = |samples| {
-            let (done, last, progress) = &mut *reported.borrow_mut();
+            let (done, progress) = &mut *reported.borrow_mut();
             *done += samples;
-            if last.elapsed() < REPORT_INTERVAL {
-                return Ok(());
-            }
-            *last = Instant::now();
             if progress(*done).is_break() { Err(BackendError::Interrupted) } else { Ok(()) }
         };
         work(&Team::new(1).join(0), &mut lock(&self.scratch[0]), &report)?;

@@ -15,9 +15,13 @@ use sha2::{Digest, Sha256};
 pub struct Fingerprint(#[serde(with = "sha256")] [u8; 32]);
 
 /// How serde saves a SHA-256: 64 hexadecimal digits in a format that people read, its 32 bytes in one they do not.
-pub(crate) mod sha256 {
+pub mod sha256 {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+    /// For serde.
+    ///
+    /// # Errors
+    /// The serializer's own.
     pub fn serialize<S: Serializer>(hash: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             hex::serde::serialize(hash, serializer)
@@ -26,6 +30,10 @@ pub(crate) mod sha256 {
         }
     }
 
+    /// For serde.
+    ///
+    /// # Errors
+    /// If there is anything but 32 bytes.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         if deserializer.is_human_readable() {
             hex::serde::deserialize(deserializer)

@@ -1,5 +1,5 @@
 //! cnn-core computes in blocks, fuses ReLU and pooling into the convolution, and leaves out terms that are zero. Each
-//! operation, and whole training steps, equal the obvious loops of `tests::oracle` bit for bit.
+//! operation, and whole training steps, equal the obvious loops of `equality::oracle` bit for bit.
 
 use cnn_core::conv::{
     NO_WINNER, convolve_backward_input, convolve_backward_parameters, convolve_relu_pool, convolve_relu_pool_winners,
@@ -11,10 +11,10 @@ use cnn_core::loss::{cross_entropy, cross_entropy_backward, softmax};
 use cnn_core::network::{Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, Parameters, forward};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
-use host_trainer::backend::boxed_zeros;
-use tests::bits::{assert_same_bits, assert_same_parameters};
-use tests::oracle;
-use tests::values::{Values, for_every_draw, for_every_kind};
+use cnn_train::backend::boxed_zeros;
+use equality::bits::{assert_same_bits, assert_same_parameters};
+use equality::oracle;
+use equality::values::{Values, for_every_draw, for_every_kind};
 
 #[test]
 fn every_pixel_is_normalised_as_the_formula_says() {

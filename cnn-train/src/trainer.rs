@@ -1,20 +1,19 @@
 //! The epoch loop: written once, above any backend.
 
+use std::error::Error;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::Duration;
 
 use cnn_core::range::PARAMETER_LIMIT;
 use cnn_core::sgd::Sgd;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, BackendError, Epoch, Outcome, TrainingState};
-use crate::checkpoint::WriteError;
 use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
 use crate::float_environment::{self, FloatEnvironmentError};
+use crate::metrics::{EpochMetrics, Metrics};
 use crate::random::{in_sequence, initial_parameters, shuffled};
-use crate::report::metrics::{EpochMetrics, Metrics};
-use crate::report::record;
 use crate::threads;
 
 /// What decides a run besides its data set.
@@ -39,22 +38,6 @@ impl Settings {
     /// The order of epoch `epoch`, counted from 1, over `length` samples.
     pub fn order(&self, epoch: u32, length: usize) -> Vec<u32> {
         if self.shuffle { shuffled(self.seed, epoch, length) } else { in_sequence(length) }
-    }
-}
-
-impl From<&record::Settings> for Settings {
-    fn from(settings: &record::Settings) -> Self {
-        Self {
-            epochs: settings.epochs,
-            batch_length: settings.batch_size,
-            sgd: Sgd {
-                learning_rate: settings.learning_rate,
-                momentum: settings.momentum,
-                weight_decay: settings.weight_decay,
-            },
-            seed: settings.seed,
-            shuffle: settings.shuffle,
-        }
     }
 }
 
@@ -83,10 +66,20 @@ pub trait Observer {
     ///
     /// # Errors
     /// If it, or that of an earlier epoch, cannot be kept: that ends the run.
-    fn keep(&mut self, _report: &EpochReport, _state: &TrainingState) -> Result<(), WriteError> {
+    fn keep(&mut self, _report: &EpochReport, _state: &TrainingState) -> Result<(), KeepError> {
         Ok(())
     }
+
+    /// The time since any fixed moment: what a report's seconds are measured with. They are 0 without a clock.
+    fn now(&mut self) -> Duration {
+        Duration::ZERO
+    }
 }
+
+/// What an observer could not keep, and why, in its own words.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct KeepError(#[from] pub Box<dyn Error + Send + Sync>);
 
 /// Why a run ended before its last epoch. Epochs and steps count from 1.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +93,7 @@ pub enum Stop {
     /// A training step took a parameter out of range ([`cnn_core::range`]).
     #[error(
         "epoch {epoch}, step {step}: the training has diverged, a parameter is no longer below {PARAMETER_LIMIT} in \
-         magnitude; try a smaller --lr"
+         magnitude; try a smaller learning rate"
     )]
     Diverged {
         /// The epoch.
@@ -119,18 +112,19 @@ pub enum Stop {
         /// What failed.
         message: String,
     },
-    /// A checkpoint could not be written.
+    /// The observer could not keep a state.
     #[error("after epoch {epoch}: {error}")]
-    Checkpoint {
+    NotKept {
         /// The last complete epoch.
         epoch: u32,
-        /// The checkpoint, the cause, what is saved.
-        error: WriteError,
+        /// What could not be kept, and why.
+        error: KeepError,
     },
 }
 
 impl Stop {
-    pub(crate) fn from_backend(epoch: u32, error: BackendError) -> Self {
+    /// Of a backend's error in that epoch.
+    pub fn from_backend(epoch: u32, error: BackendError) -> Self {
         match error {
             BackendError::Interrupted => Stop::Interrupted { epoch },
             BackendError::Diverged { step } => Stop::Diverged { epoch, step: step + 1 },
@@ -198,7 +192,7 @@ impl Run {
         let length = dataset.train.len();
         let mut order = settings.order(first, length);
         for epoch in first..=settings.epochs {
-            let start = Instant::now();
+            let start = observer.now();
             // A device trains; meanwhile the host shuffles for the epoch after this one.
             let (next_order, trained) = threads::join(
                 || if epoch < settings.epochs { settings.order(epoch + 1, length) } else { Vec::new() },
@@ -206,15 +200,15 @@ impl Run {
             );
             trained.map_err(|error| Stop::from_backend(epoch, error))?;
             let state = backend.state().map_err(|error| Stop::from_backend(epoch, error))?;
-            let training_seconds = start.elapsed().as_secs_f64();
+            let training_seconds = seconds_since(start, observer);
 
-            let start = Instant::now();
+            let start = observer.now();
             let mut measure = |split| {
                 evaluate(backend, dataset, split, &mut outcomes, observer)
                     .map_err(|error| Stop::from_backend(epoch, error))
             };
             let (train, test) = (measure(Split::Train)?, measure(Split::Test)?);
-            let evaluation_seconds = start.elapsed().as_secs_f64();
+            let evaluation_seconds = seconds_since(start, observer);
 
             let fingerprint = Fingerprint::of(&state.parameters);
             let metrics = EpochMetrics { epoch, train, test };
@@ -222,11 +216,15 @@ impl Run {
             self.epochs.push(report);
             self.state = state;
             observer.epoch(&report);
-            observer.keep(&report, &self.state).map_err(|error| Stop::Checkpoint { epoch, error })?;
+            observer.keep(&report, &self.state).map_err(|error| Stop::NotKept { epoch, error })?;
             order = next_order;
         }
         Ok(())
     }
+}
+
+fn seconds_since(start: Duration, observer: &mut dyn Observer) -> f64 {
+    observer.now().saturating_sub(start).as_secs_f64()
 }
 
 fn train_epoch(
@@ -274,7 +272,6 @@ mod tests {
     use super::*;
     use crate::backend::Reference;
     use crate::dataset::Samples;
-    use crate::files::FileError;
 
     const SETTINGS: Settings = Settings { epochs: 3, batch_length: 2, ..Settings::RECIPE };
 
@@ -402,10 +399,9 @@ mod tests {
 
         fn epoch(&mut self, _report: &EpochReport) {}
 
-        fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), WriteError> {
+        fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), KeepError> {
             if self.kept.len() == self.limit {
-                let cause = FileError::NotAFile { path: "there".into() };
-                return Err(WriteError { cause, saved: None });
+                return Err(KeepError("the disk is full".into()));
             }
             self.kept.push((report.metrics.epoch, state.clone()));
             Ok(())
@@ -439,7 +435,7 @@ mod tests {
         let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut keeper);
         assert_eq!(run.epochs.len(), 2);
         let message = run.stopped.expect("it stops").to_string();
-        assert!(message.starts_with("after epoch 2: there is not a regular file"), "{message}");
+        assert!(message.starts_with("after epoch 2: the disk is full"), "{message}");
     }
 
     #[test]

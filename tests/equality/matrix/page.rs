@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::{env, fs};
 
-use host_trainer::backend::SimdLevel;
+use cnn_train::backend::SimdLevel;
 
 use crate::coverage::{read, root};
-use crate::table::{Cell, Column, Operation, Test, cell};
+use crate::table::{Cell, Column, Operation, Schedule, Test, cell};
 
 const PAGE: &str = "docs/equality.md";
 /// Set, this variable makes the test write the page rather than compare it.
@@ -16,9 +16,9 @@ const UPDATE: &str = "UPDATE_PAGES";
 const HEAD: &str = "\
 # The matrix of equality
 
-Which test compares which operation of which backend. This page is written by `UPDATE_PAGES=1 cargo test -p tests --test equality_matrix` from the table in `tests/equality_matrix/table.rs`. The same test without the variable fails when the page is another, and when the code has a public function of `cnn-core`, a kernel of the CPU backend, a CUDA kernel, a function in assembly, a backend, a SIMD level, a build profile or an emulated processor that the table does not know, or the table a test that does not exist.
+Which test compares which operation of which backend. This page is written by `UPDATE_PAGES=1 cargo test -p equality --test equality_matrix` from the table in `tests/equality/matrix/table.rs`. The same test without the variable fails when the page is another, and when the code has a public function of `cnn-core`, a kernel of the CPU backend, a CUDA kernel, a function in assembly, a backend, a SIMD level, a build profile or an emulated processor that the table does not know, or the table a test that does not exist.
 
-Every comparison is one of bits (`to_bits()`), never within a tolerance: of `cnn-core` with the obvious loops of `tests/src/oracle.rs`, of everything else with `cnn-core`. The numbers are ordinary ones, exact ties, zeros of both signs, subnormals, and exponents so far apart that most additions lose bits (`tests/src/values.rs`, `tests/src/cases.rs`). `exp` and `ln` of `cnn-core` alone have an oracle with an error bound, the f64 functions, over every float that they are specified for; a prediction has values written down.
+Every comparison is one of bits (`to_bits()`), never within a tolerance: of `cnn-core` with the obvious loops of `tests/equality/src/oracle.rs`, of everything else with `cnn-core`. The numbers are ordinary ones, exact ties, zeros of both signs, subnormals, and exponents so far apart that most additions lose bits (`tests/equality/src/values.rs`, `tests/equality/src/cases.rs`). `exp` and `ln` of `cnn-core` alone have an oracle with an error bound, the f64 functions, over every float that they are specified for; a prediction has values written down.
 
 ";
 
@@ -51,14 +51,14 @@ const RUNS: [Run; 7] = [
         processor: "x86-64",
         profile: "unoptimized",
         script: ".ci/run",
-        command: "cargo test -p tests --test golden_run --profile unoptimized --locked",
+        command: "cargo test -p equality --test golden_run --profile unoptimized --locked",
         compares: "the golden run",
     },
     Run {
         processor: "x86-64",
         profile: "release",
         script: ".ci/run",
-        command: "cargo test -p tests --test golden_run --test equality_matrix --release --locked",
+        command: "cargo test -p equality --test golden_run --test equality_matrix --release --locked",
         compares: "the golden run; every operation of the CPU backend at every level",
     },
     Run {
@@ -72,14 +72,14 @@ const RUNS: [Run; 7] = [
         processor: "aarch64",
         profile: "release",
         script: ".ci/other-processors.sh",
-        command: "--release --package tests --test golden_run --test equality_matrix --test backend_equality --test divergence",
+        command: "--release --package equality --test golden_run --test equality_matrix --test backend_equality --test divergence",
         compares: "the golden run; every operation, epochs of every number of threads and batch length, and runs that diverge, at the levels neon and portable (QEMU)",
     },
     Run {
         processor: "s390x",
         profile: "release",
         script: ".ci/other-processors.sh",
-        command: "--release --package tests --test golden_run --test equality_matrix --test backend_equality --test divergence",
+        command: "--release --package equality --test golden_run --test equality_matrix --test backend_equality --test divergence",
         compares: "the same at the level portable, on a big-endian processor (QEMU)",
     },
     Run {
@@ -128,7 +128,7 @@ fn write_tests(page: &mut String) {
     let groups = [
         ("cnn-core", Column::Core),
         ("cpu, every level", Column::Cpu(SimdLevel::Portable)),
-        ("cuda, cuda-graph", Column::Cuda(host_trainer::backend::Schedule::Graph)),
+        ("cuda, cuda-graph", Column::Cuda(Schedule::Graph)),
         ("firmware", Column::Firmware),
     ];
     for &operation in Operation::ALL {
@@ -146,7 +146,7 @@ fn write_tests(page: &mut String) {
 fn name_of(test: Test) -> String {
     match test {
         Test::In(file, name) => format!("`{file}`: `{name}`"),
-        Test::AtEveryLevel(name) => format!("`tests/equality_matrix/cpu.rs`: `{name}`, a test for each level"),
+        Test::AtEveryLevel(name) => format!("`tests/equality/matrix/cpu.rs`: `{name}`, a test for each level"),
     }
 }
 
@@ -175,7 +175,7 @@ fn the_page_is_what_the_table_says() {
     if env::var_os(UPDATE).is_some() {
         fs::write(root().join(PAGE), page).expect("the page can be written");
     } else {
-        assert!(read(PAGE) == page, "{PAGE} is out of date: {UPDATE}=1 cargo test -p tests --test equality_matrix");
+        assert!(read(PAGE) == page, "{PAGE} is out of date: {UPDATE}=1 cargo test -p equality --test equality_matrix");
     }
 }
 

@@ -1,0 +1,26 @@
+//! Shared by the tests of equality: cases, values, the obvious loops, and how bits are compared.
+
+pub mod bits;
+pub mod cases;
+pub mod divergence;
+pub mod golden;
+pub mod oracle;
+pub mod values;
+
+use std::env;
+use std::path::PathBuf;
+
+/// The folder of real MNIST, or none, which counts as skipped.
+pub fn mnist_dir() -> Option<PathBuf> {
+    let folder = env::var_os("MNIST_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    if folder.is_none() {
+        skipped::skip("MNIST_DIR is not set");
+    }
+    folder
+}
+
+/// Whether an emulator runs this (the variable EMULATED is set), for which a second here is minutes: tests then take
+/// fewer and smaller cases, but leave out no dimension.
+pub fn is_emulated() -> bool {
+    env::var_os("EMULATED").is_some()
+}
