@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use tests::mnist_dir;
+use equality::mnist_dir;
 use tests::pictures::{Expectation, ROWS, Reader, Row, Score, read_again};
 
 /// Pictures of a row; ten rows together have every digit as often.

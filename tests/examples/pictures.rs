@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-use tests::mnist_dir;
+use equality::mnist_dir;
 use tests::pictures::{Expectation, ROWS, Reader, Score, markdown, read_again};
 
 /// The lines of the page between which the table stands.
