@@ -40,7 +40,8 @@ fuzz() {
         if [ -d "$folder" ]; then folders+=("$folder"); fi
     done
     local limits=(-max_total_time="$seconds" -max_len="${max_len[$name]}" -timeout=60 -report_slow_units=60)
-    limits+=(-rss_limit_mb=512 -malloc_limit_mb=64)
+    # Pictures alone may take more than 64 MB at once.
+    limits+=(-rss_limit_mb=768 -malloc_limit_mb=128)
     # Freed memory is kept from being used again, 16 MB of it: more would count as the target's.
     ASAN_OPTIONS=quarantine_size_mb=16 "$out/$triple/release/$name" "$out/grown/$name" "${folders[@]}" "${limits[@]}" \
         -artifact_prefix="$out/failed/$name/" -print_final_stats=1 >"$out/logs/$name" 2>&1 ||

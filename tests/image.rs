@@ -1,6 +1,6 @@
 //! A person's own digit is prepared as MNIST's were, whatever the picture it comes in.
 
-use cnn_core::image::{GrayImage, ImageError, Pixels, as_is, prepare};
+use cnn_core::image::{self, ImageError, Pixels, Prepared, Rgb, Workspace, as_is};
 use cnn_core::network::IMAGE_SIDE;
 use cnn_train::dataset::Split;
 use equality::mnist_dir;
@@ -30,8 +30,19 @@ impl Picture {
     }
 
     fn prepare(&self) -> Result<Pixels, ImageError> {
-        prepare(&GrayImage::new(self.width, self.height, &self.pixels)?)
+        Ok(prepare(self.width, self.height, &colours(&self.pixels))?.pixels)
     }
+}
+
+fn prepare(width: usize, height: usize, pixels: &[Rgb]) -> Result<Prepared, ImageError> {
+    let mut memory: Box<[u32; Workspace::WORDS]> =
+        vec![0; Workspace::WORDS].into_boxed_slice().try_into().expect("it has that length");
+    image::prepare(&image::Picture::new(width, height, pixels)?, &mut Workspace::new(&mut memory))
+}
+
+/// Greys as colours.
+fn colours(greys: &[u8]) -> Vec<Rgb> {
+    greys.iter().map(|&grey| [grey; 3]).collect()
 }
 
 impl From<&Pixels> for Picture {
@@ -192,26 +203,37 @@ fn blank_pictures_have_no_ink() {
 }
 
 #[test]
-fn lines_of_pixels_and_extreme_shapes_keep_their_aspect() {
-    let bar = Picture::new(1, 40, |_, y| if (10..30).contains(&y) { 255 } else { 0 });
-    assert_eq!(ink_box(&bar.prepare().unwrap()), [14, 14, 4, 23]);
-    let bar = Picture::new(40, 1, |x, _| if (10..11).contains(&x) { 255 } else { 0 });
-    assert_eq!(ink_box(&bar.prepare().unwrap()), [4, 23, 4, 23]);
-    let max = GrayImage::MAX_SIDE;
-    let thread = Picture::new(max, 5, |x, y| if y == 2 && x > 2 { 0 } else { 255 });
-    assert_eq!(ink_box(&thread.prepare().unwrap()), [4, 23, 14, 14]);
-    let solid = Picture::new(100, max, |x, _| if (30..70).contains(&x) { 0 } else { 255 });
-    assert_eq!(ink_box(&solid.prepare().unwrap()), [14, 14, 4, 23]);
+fn pictures_of_any_shape_are_taken() {
+    // A bar across a picture that is as narrow as its stroke, upright and lying, light and dark.
+    for width in 1..=8 {
+        let bar = Picture::new(width, 40, |_, y| if (10..30).contains(&y) { 255 } else { 0 });
+        let lying = Picture::new(40, width, |x, _| if (10..30).contains(&x) { 255 } else { 0 });
+        for (picture, place) in [(&bar, (0, 10, width, 20)), (&lying, (10, 0, 20, width))] {
+            for picture in [picture, &picture.negative()] {
+                let found = prepare(picture.width, picture.height, &colours(&picture.pixels)).unwrap().place;
+                assert_eq!((found.left, found.top, found.width, found.height), place);
+            }
+        }
+    }
+    let upright = Picture::new(1, 40, |_, y| if (10..30).contains(&y) { 255 } else { 0 });
+    assert_eq!(ink_box(&upright.prepare().unwrap()), [14, 14, 4, 23]);
+    let max = image::Picture::MAX_SIDE;
+    let dash = Picture::new(max, 5, |x, y| if y == 2 && (2000..8000).contains(&x) { 0 } else { 255 });
+    let [left, right, ..] = ink_box(&dash.prepare().unwrap());
+    assert_eq!(right - left, 19);
+    // A rule from edge to edge is no digit.
+    let thread = Picture::new(max, 100, |_, y| if (40..60).contains(&y) { 0 } else { 255 });
+    assert_eq!(thread.prepare(), Err(ImageError::NoInk));
 }
 
 #[test]
 fn what_is_no_picture_is_refused() {
-    let max = GrayImage::MAX_SIDE;
-    let refused = |width, height, pixels: &[u8]| GrayImage::new(width, height, pixels).unwrap_err();
+    let max = image::Picture::MAX_SIDE;
+    let refused = |width, height, pixels: &[Rgb]| image::Picture::new(width, height, pixels).unwrap_err();
     assert_eq!(refused(0, 3, &[]), ImageError::Empty { width: 0, height: 3 });
     assert_eq!(refused(3, 0, &[]), ImageError::Empty { width: 3, height: 0 });
-    assert_eq!(refused(3, 2, &[0; 5]), ImageError::Length { width: 3, height: 2, found: 5 });
-    assert_eq!(refused(3, 2, &[0; 7]), ImageError::Length { width: 3, height: 2, found: 7 });
+    assert_eq!(refused(3, 2, &[[0; 3]; 5]), ImageError::Length { width: 3, height: 2, found: 5 });
+    assert_eq!(refused(3, 2, &[[0; 3]; 7]), ImageError::Length { width: 3, height: 2, found: 7 });
     assert_eq!(refused(max + 1, 1, &[]), ImageError::TooLarge { width: max + 1, height: 1 });
     assert_eq!(refused(usize::MAX, usize::MAX, &[]), ImageError::TooLarge { width: usize::MAX, height: usize::MAX });
 }
@@ -219,10 +241,65 @@ fn what_is_no_picture_is_refused() {
 #[test]
 fn a_prepared_image_is_taken_as_it_is() {
     let pixels: Pixels = std::array::from_fn(|i| i as u8);
-    let image = GrayImage::new(IMAGE_SIDE, IMAGE_SIDE, &pixels).unwrap();
-    assert_eq!(as_is(&image), Ok(pixels));
-    let image = GrayImage::new(14, 56, &pixels).unwrap();
-    assert_eq!(as_is(&image), Err(ImageError::NotPrepared { width: 14, height: 56 }));
+    let pixels_in_colour = colours(&pixels);
+    let picture = image::Picture::new(IMAGE_SIDE, IMAGE_SIDE, &pixels_in_colour).unwrap();
+    assert_eq!(as_is(&picture), Ok(pixels));
+    let picture = image::Picture::new(14, 56, &pixels_in_colour).unwrap();
+    assert_eq!(as_is(&picture), Err(ImageError::NotPrepared { width: 14, height: 56 }));
+}
+
+#[test]
+fn images_of_mnist_and_their_negatives_keep_their_pixels() {
+    let Some(folder) = mnist_dir() else { return };
+    for split in [Split::Train, Split::Test] {
+        let file = mnist::files(split)[0].find(&folder).expect("MNIST_DIR holds the images");
+        for (index, digit) in idx::read_images(&file).unwrap().iter().enumerate() {
+            // Every one of the tests' images; of the 60,000 others a tenth.
+            if split == Split::Test || index % 10 == 0 {
+                assert_eq!(Picture::from(digit).prepare().as_ref(), Ok(digit), "{split} {index}");
+                assert_eq!(Picture::from(digit).negative().prepare().as_ref(), Ok(digit), "{split} {index}");
+            }
+        }
+    }
+}
+
+/// What stands beside a digit, and what is to be said of it.
+#[test]
+fn doubts_are_said() {
+    let digit = seven(300, 260, 30.0, 40.0, 180.0);
+    let doubts = |picture: &Picture| {
+        prepare(picture.width, picture.height, &colours(&picture.pixels)).map(|prepared| prepared.doubts)
+    };
+    assert_eq!(doubts(&digit), Ok(image::Doubts::default()));
+    let second = seven(300, 260, 160.0, 40.0, 180.0);
+    let two = digit.map(|x, y, ink| ink.max(second.pixels[y * 300 + x]));
+    assert!(doubts(&two).unwrap().several_digits);
+    assert!(doubts(&seven(300, 260, 60.0, 120.0, 180.0)).unwrap().at_edge);
+    let faint = digit.map(|_, _, ink| 200 - ink / 9);
+    assert!(doubts(&faint).unwrap().low_contrast);
+    let blot = Picture::new(300, 260, |x, y| if (90..200).contains(&x) && (70..160).contains(&y) { 0 } else { 255 });
+    assert!(doubts(&blot).unwrap().odd_shape);
+}
+
+#[test]
+fn ink_of_another_colour_is_found_where_it_is_as_bright_as_the_paper() {
+    let digit = seven(300, 260, 60.0, 40.0, 180.0);
+    let grey = digit.prepare().unwrap();
+    for (ink, paper) in
+        [([205, 75, 60], [60, 150, 130]), ([250, 240, 60], [255, 255, 255]), ([30, 60, 220], [170, 70, 70])]
+    {
+        let pixels: Vec<Rgb> = digit
+            .pixels
+            .iter()
+            .map(|&cover| {
+                let mix = |ink: i32, paper: i32| (paper + (ink - paper) * i32::from(cover) / 255) as u8;
+                std::array::from_fn(|k| mix([ink[0], ink[1], ink[2]][k], [paper[0], paper[1], paper[2]][k]))
+            })
+            .collect();
+        let prepared = prepare(300, 260, &pixels).unwrap().pixels;
+        let distance = distance_between(&prepared, &grey);
+        assert!(distance < 0.3, "{ink:?} on {paper:?}: {distance}\n{}", drawn(&prepared));
+    }
 }
 
 #[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
@@ -285,10 +362,8 @@ proptest! {
     }
 
     #[test]
-    fn a_negative_gives_the_same_digit(picture in pictures()) {
-        // Where black and white are equally many, either may be the ink.
-        let count = |value| picture.pixels.iter().filter(|&&pixel| pixel == value).count();
-        prop_assume!(count(0) != count(255) || count(0) == 0);
-        prop_assert_eq!(picture.prepare(), picture.negative().prepare());
+    fn a_negative_gives_the_same_digit(left in 0.0..200.0f64, top in 0.0..100.0f64, size in 40.0..150.0f64) {
+        let digit = seven(400, 300, left, top, size);
+        prop_assert_eq!(digit.prepare(), digit.negative().prepare());
     }
 }

@@ -130,7 +130,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   host-trainer predict out/weights.postcard --index 42        the test image 42
-  host-trainer predict out/weights.postcard my-digit.png      a photo or drawing of any size")]
+  host-trainer predict out/weights.postcard my-digit.jpg      a photo or drawing of any size
+  host-trainer predict out/weights.postcard photos/           a table of all pictures of a folder
+  host-trainer predict out/weights.postcard me.jpg --show seen.png")]
     Predict(PredictArgs),
     /// The network's layers, shapes, parameters and cost; with a model, what it was trained on
     #[command(after_help = "Example:\n  host-trainer summary out/weights.postcard")]
@@ -396,11 +398,15 @@ pub struct DoctorArgs {
 pub struct PredictArgs {
     /// The model file
     pub model: PathBuf,
-    /// A PNG, PGM, PBM or PPM picture of one digit, any size, dark on light or light on dark
-    #[arg(conflicts_with = "index")]
-    pub picture: Option<PathBuf>,
+    /// Pictures of one digit each, or folders of them; - is standard input. JPEG, PNG, WebP, GIF, BMP, TIFF, PGM, PPM or PBM,
+    /// any size, dark on light or light on dark
+    #[arg(value_name = "PICTURE", conflicts_with = "index")]
+    pub pictures: Vec<PathBuf>,
+    /// Write what was seen to this PNG file: the picture, the ink that was taken, the network's input
+    #[arg(long, value_name = "FILE.png", requires = "pictures", conflicts_with = "as_is")]
+    pub show: Option<PathBuf>,
     /// Take the picture as it is: 28×28, white on black, not prepared
-    #[arg(long, requires = "picture")]
+    #[arg(long, requires = "pictures")]
     pub as_is: bool,
     /// One JSON object instead of text
     #[arg(long)]

@@ -8,6 +8,7 @@ pub mod backend;
 pub mod board;
 pub mod checkpoint;
 pub mod dataset;
+pub mod doubt;
 pub mod exchange;
 pub mod files;
 pub mod lock;

@@ -1,34 +1,40 @@
-//! Pictures of digits: read from files of any size, drawn in a terminal.
+//! Pictures of digits: read from files of any size and usual type, drawn in a terminal.
+
+mod decode;
+mod shrink;
 
 use std::fmt::Write;
-use std::io::{Cursor, ErrorKind};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use cnn_core::image::{GrayImage, Pixels};
+use cnn_core::image::{self as preparation, Pixels, Prepared, Rgb, Workspace};
 use cnn_core::network::{CLASSES, IMAGE_SIDE, predict};
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::imageops::{FilterType, overlay, resize};
+use image::{DynamicImage, ImageFormat, RgbImage};
 
-use crate::files::{FileError, read_limited};
+use crate::files::{FileError, STANDARD_STREAM, read_input, write_whole};
 
-/// The memory that a picture may take while it is read, in bytes: its pixels as the file has them and, one byte each, as
-/// grey. Room for 15 megapixels in colour, 12 with transparency.
-pub const MAX_MEMORY: u64 = 60 << 20;
+pub use shrink::KEPT_SIDE;
+
+/// The memory that decoding a picture may take, in bytes. PNG files are read row by row and need none of it, unless
+/// they are interlaced.
+pub const MAX_MEMORY: u64 = 120 << 20;
 /// The longest side of a picture, in pixels.
-pub const MAX_SIDE: u32 = GrayImage::MAX_SIDE as u32;
+pub const MAX_SIDE: u32 = preparation::Picture::MAX_SIDE as u32;
 /// The longest picture file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-/// The memory for all that a PNG file has beside its pixels, in bytes: a row, a colour profile, texts.
-const MAX_EXTRAS_BYTES: u64 = 1 << 20;
+/// What messages call the standard input.
+const STANDARD_INPUT: &str = "standard input";
 
-/// A picture in shades of grey.
+/// A picture in colour, upright, made smaller if it was large: its sides are at most [`KEPT_SIDE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GreyPicture {
+pub struct ColourPicture {
     /// Pixels across, at least 1.
     pub width: usize,
     /// Pixels from top to bottom, at least 1.
     pub height: usize,
-    /// `width · height` values in raster order, 0 black, 255 white.
-    pub pixels: Vec<u8>,
+    /// `width · height` colours in raster order; what was transparent shows the ground.
+    pub pixels: Vec<Rgb>,
 }
 
 /// Why a file is not a picture that can be read.
@@ -38,37 +44,61 @@ pub enum PictureError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file begins like no picture.
-    #[error("{} is not a picture that is known here; give a PNG, PGM, PPM or PBM file", path.display())]
+    #[error("{} is not a picture that is known here; give a JPEG, PNG, WebP, GIF, BMP, TIFF, PGM, PPM or PBM file", path.display())]
     NotAPicture {
         /// The file.
         path: PathBuf,
     },
     /// A picture, but of a type that is not read.
-    #[error("{} is a {format} picture, which is not read here; convert it to PNG, PGM, PPM or PBM", path.display())]
+    #[error("{} is a {format} file, which is not read here; {advice}", path.display())]
     WrongType {
         /// The file.
         path: PathBuf,
         /// Name of its type.
-        format: String,
+        format: &'static str,
+        /// How to get one that is.
+        advice: &'static str,
     },
-    /// A side longer than [`MAX_SIDE`], or more memory needed than [`MAX_MEMORY`].
-    #[error("{} has {width}×{height} pixels of {depth} bytes: sides of at most {MAX_SIDE} pixels and at most \
-        {} pixels of that depth are read; crop it or make it smaller", path.display(), most_pixels(*depth))]
-    TooLarge {
+    /// A side longer than [`MAX_SIDE`].
+    #[error("{} has {width}×{height} pixels: sides of at most {MAX_SIDE} pixels are read; crop it or make it smaller", path.display())]
+    TooLong {
         /// The file.
         path: PathBuf,
         /// Pixels across.
         width: u32,
         /// Pixels from top to bottom.
         height: u32,
-        /// Bytes of a pixel.
-        depth: u8,
+    },
+    /// More memory needed than [`MAX_MEMORY`].
+    #[error("{} has {width}×{height} pixels: of a {format} file at most {most} pixels are read; make it smaller, or save \
+        it as PNG without interlacing, of which sides of {MAX_SIDE} pixels are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Name of its type.
+        format: &'static str,
+        /// Pixels across.
+        width: u32,
+        /// Pixels from top to bottom.
+        height: u32,
+        /// The most pixels of such a file.
+        most: u64,
     },
     /// The picture ends too early.
     #[error("{} is truncated: the picture ends before its last pixel", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
+    },
+    /// A picture of a kind of its type that is not read.
+    #[error("{} is a kind of {format} file that is not read here ({cause}); save it as PNG or JPEG", path.display())]
+    WrongKind {
+        /// The file.
+        path: PathBuf,
+        /// Name of its type.
+        format: &'static str,
+        /// What the decoder said.
+        cause: String,
     },
     /// The picture breaks the rules of its type.
     #[error("{} is damaged: {cause}", path.display())]
@@ -80,80 +110,97 @@ pub enum PictureError {
     },
 }
 
-/// The most pixels that a picture of `depth` bytes a pixel may have.
-fn most_pixels(depth: u8) -> u64 {
-    MAX_MEMORY / (u64::from(depth) + 1)
-}
-
-/// Reads a PNG, PBM, PGM, PPM or PAM file of any colour type and depth as shades of grey.
+/// Reads a picture of a file, or of the standard input if the path is `-`: JPEG, PNG, WebP, GIF (the first frame), BMP,
+/// TIFF (the first page), PBM, PGM, PPM or PAM of any colour type and depth.
 ///
-/// Colours become their luma; what is transparent shows a white background. The type is told by the contents, not by the
-/// name. The size is checked before memory is reserved.
+/// The type is told by the contents, not by the name. The size is checked before memory is reserved. The picture is
+/// turned as its EXIF orientation says.
 ///
 /// # Errors
 /// If the file cannot be read or is not a whole picture of these types within [`MAX_SIDE`] and [`MAX_MEMORY`].
-pub fn read(path: &Path) -> Result<GreyPicture, PictureError> {
-    parse(&read_limited(path, MAX_FILE_BYTES)?, path)
+pub fn read(path: &Path) -> Result<ColourPicture, PictureError> {
+    let name = if path == Path::new(STANDARD_STREAM) { Path::new(STANDARD_INPUT) } else { path };
+    parse(&read_input(path, |_| MAX_FILE_BYTES)?, name)
 }
 
 /// [`read`] of a file's contents; `path` is for the errors.
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(bytes: &[u8], path: &Path) -> Result<GreyPicture, PictureError> {
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_EXTRAS_BYTES);
-    let format = match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Pnm)) => format,
-        Ok(other) => return Err(PictureError::WrongType { path: path.into(), format: name(other) }),
-        Err(_) => return Err(PictureError::NotAPicture { path: path.into() }),
-    };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|error| broken(error, path))?;
-    let ((width, height), depth) = (decoder.dimensions(), decoder.color_type().bytes_per_pixel());
-    let pixels = u64::from(width) * u64::from(height);
-    if width.max(height) > MAX_SIDE || pixels > most_pixels(depth) {
-        return Err(PictureError::TooLarge { path: path.into(), width, height, depth });
-    }
-    if pixels == 0 {
-        return Err(PictureError::Damaged { path: path.into(), cause: "it has no pixels".into() });
-    }
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(error, path))?;
-    Ok(GreyPicture { width: width as usize, height: height as usize, pixels: on_white(&image) })
+pub fn parse(bytes: &[u8], path: &Path) -> Result<ColourPicture, PictureError> {
+    let decoded = decode::decode(bytes, path)?;
+    let ground = preparation::ground(decoded.pixels.as_slice());
+    Ok(ColourPicture {
+        width: decoded.width,
+        height: decoded.height,
+        pixels: decoded.pixels.into_iter().map(|pixel| preparation::over(ground, pixel)).collect(),
+    })
 }
 
-/// The picture as grey on white. Row by row: a whole picture in between would take as much memory again.
-fn on_white(image: &DynamicImage) -> Vec<u8> {
-    let (width, height) = (image.width(), image.height());
-    let mut grey = Vec::with_capacity(width as usize * height as usize);
-    for row in 0..height {
-        let row = image.crop_imm(0, row, width, 1).into_luma_alpha8();
-        grey.extend(row.pixels().map(|pixel| over_white(pixel.0)));
+/// A digit out of a picture, with what `--show` draws.
+pub struct Digit {
+    /// What the preparation says.
+    pub prepared: Prepared,
+    /// The ink it took, of [`Prepared::working_size`].
+    pub ink: Vec<u8>,
+}
+
+impl ColourPicture {
+    /// The picture as the preparation wants it.
+    ///
+    /// # Errors
+    /// None for a picture of [`read`].
+    pub fn borrowed(&self) -> Result<preparation::Picture<'_>, preparation::ImageError> {
+        preparation::Picture::new(self.width, self.height, &self.pixels)
     }
-    grey
-}
 
-/// A picture type's usual name.
-fn name(format: ImageFormat) -> String {
-    format!("{format:?}").to_uppercase()
-}
-
-fn broken(error: ImageError, path: &Path) -> PictureError {
-    let truncated = match &error {
-        ImageError::IoError(error) => error.kind() == ErrorKind::UnexpectedEof,
-        _ => false,
-    };
-    if truncated {
-        return PictureError::Truncated { path: path.into() };
+    /// Finds the digit.
+    ///
+    /// # Errors
+    /// [`preparation::ImageError::NoInk`] if there is none.
+    pub fn prepare(&self) -> Result<Digit, preparation::ImageError> {
+        let mut memory: Box<[u32; Workspace::WORDS]> =
+            vec![0; Workspace::WORDS].into_boxed_slice().try_into().expect("it has that length");
+        let mut workspace = Workspace::new(&mut memory);
+        let prepared = preparation::prepare(&self.borrowed()?, &mut workspace)?;
+        Ok(Digit { ink: workspace.ink(&prepared).to_vec(), prepared })
     }
-    PictureError::Damaged { path: path.into(), cause: error.to_string() }
+
+    /// Writes a PNG file: the picture, the ink that was taken, and the network's input, side by side.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn show(&self, digit: &Digit, path: &Path) -> Result<(), FileError> {
+        const SIDE: u32 = 15 * IMAGE_SIDE as u32;
+        const GAP: u32 = 12;
+        let grey = |width: usize, height: usize, pixels: &[u8]| {
+            let pixels = pixels.iter().flat_map(|&value| [value; 3]).collect();
+            RgbImage::from_raw(width as u32, height as u32, pixels).expect("three bytes a pixel")
+        };
+        let picture = RgbImage::from_raw(self.width as u32, self.height as u32, self.pixels.as_flattened().to_vec());
+        let (width, height) = digit.prepared.working_size;
+        let panels = [
+            fitted(&picture.expect("three bytes a pixel"), SIDE),
+            fitted(&grey(width, height, &digit.ink), SIDE),
+            fitted(&grey(IMAGE_SIDE, IMAGE_SIDE, &digit.prepared.pixels), SIDE),
+        ];
+        let mut sheet = RgbImage::from_pixel(3 * SIDE + 4 * GAP, SIDE + 2 * GAP, image::Rgb([96, 96, 110]));
+        for (i, panel) in (0..).zip(&panels) {
+            let left = GAP + i * (SIDE + GAP) + (SIDE - panel.width()) / 2;
+            overlay(&mut sheet, panel, left.into(), (GAP + (SIDE - panel.height()) / 2).into());
+        }
+        let mut file = Cursor::new(Vec::new());
+        DynamicImage::from(sheet).write_to(&mut file, ImageFormat::Png).expect("memory takes everything");
+        write_whole(path, &file.into_inner())
+    }
 }
 
-/// A grey value with its opacity, as it shows on a white background.
-fn over_white([grey, opacity]: [u8; 2]) -> u8 {
-    let (grey, opacity) = (u32::from(grey), u32::from(opacity));
-    ((grey * opacity + 255 * (255 - opacity) + 127) / 255) as u8
+/// The image with its longer side made `side`; enlarged, its pixels can be counted.
+fn fitted(image: &RgbImage, side: u32) -> RgbImage {
+    let longer = image.width().max(image.height());
+    let scaled = |len: u32| (u64::from(len) * u64::from(side) / u64::from(longer)).max(1) as u32;
+    let filter = if longer > side { FilterType::Triangle } else { FilterType::Nearest };
+    resize(image, scaled(image.width()), scaled(image.height()), filter)
 }
 
 /// Draws a digit for a terminal, two rows of pixels a line, bright ink on a dark ground; the last line ends with a line
@@ -242,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    fn decoded(bytes: &[u8]) -> Result<GreyPicture, PictureError> {
+    fn decoded(bytes: &[u8]) -> Result<ColourPicture, PictureError> {
         parse(bytes, Path::new("digit"))
     }
 
@@ -252,8 +299,8 @@ mod tests {
         bytes.into_inner()
     }
 
-    fn grey(width: usize, height: usize, pixels: &[u8]) -> GreyPicture {
-        GreyPicture { width, height, pixels: pixels.into() }
+    fn grey(width: usize, height: usize, pixels: &[u8]) -> ColourPicture {
+        ColourPicture { width, height, pixels: pixels.iter().map(|&value| [value; 3]).collect() }
     }
 
     #[test]
@@ -276,19 +323,84 @@ mod tests {
     }
 
     #[test]
-    fn colours_become_their_luma() {
-        let picture =
-            RgbImage::from_fn(3, 1, |x, _| Rgb(std::array::from_fn(|channel| 255 * u8::from(channel == x as usize))));
-        let [red, green, blue]: [u8; 3] = decoded(&png(picture)).unwrap().pixels.try_into().unwrap();
-        assert!(
-            blue < red && red < green && (250..=255).contains(&(u16::from(red) + u16::from(green) + u16::from(blue)))
-        );
+    fn transparent_pixels_show_the_ground_that_the_ink_is_not() {
+        let on_nothing =
+            |ink: u8| RgbaImage::from_raw(4, 1, vec![ink, ink, ink, 0, 9, 9, 9, 0, 0, 0, 0, 0, ink, ink, ink, 255]);
+        assert_eq!(decoded(&png(on_nothing(0).unwrap())).unwrap(), grey(4, 1, &[255, 255, 255, 0]));
+        assert_eq!(decoded(&png(on_nothing(255).unwrap())).unwrap(), grey(4, 1, &[0, 0, 0, 255]));
+        // A page with a transparent corner goes on.
+        let page = RgbaImage::from_raw(3, 1, vec![0, 0, 0, 0, 250, 250, 250, 255, 250, 250, 250, 255]).unwrap();
+        assert_eq!(decoded(&png(page)).unwrap(), grey(3, 1, &[255, 250, 250]));
+    }
+
+    /// The same picture in every type that this program's tests can write.
+    #[test]
+    fn every_type_is_read_as_the_same_picture() {
+        let picture = RgbImage::from_fn(24, 16, |x, _| Rgb(if x < 8 { [0; 3] } else { [255; 3] }));
+        let expected = decoded(&png(picture.clone())).unwrap();
+        for format in [
+            ImageFormat::Jpeg,
+            ImageFormat::WebP,
+            ImageFormat::Bmp,
+            ImageFormat::Gif,
+            ImageFormat::Tiff,
+            ImageFormat::Pnm,
+        ] {
+            let mut file = Cursor::new(Vec::new());
+            DynamicImage::from(picture.clone()).write_to(&mut file, format).unwrap();
+            let read = decoded(&file.into_inner()).unwrap();
+            assert_eq!((read.width, read.height), (24, 16), "{format:?}");
+            for (a, b) in read.pixels.as_flattened().iter().zip(expected.pixels.as_flattened()) {
+                assert!(a.abs_diff(*b) <= 4, "{format:?}: {a} for {b}");
+            }
+        }
+    }
+
+    /// A file with an EXIF block that says one of the eight orientations, of a picture whose upper left pixel is `first`
+    /// when it is upright.
+    #[test]
+    fn the_exif_orientation_is_honoured() {
+        use image::ImageEncoder;
+        use image::codecs::png::PngEncoder;
+        // Upright: 1 2 3 / 4 5 6. What a camera writes for each orientation.
+        let stored: [(u8, u32, u32, [u8; 6]); 8] = [
+            (1, 3, 2, [1, 2, 3, 4, 5, 6]),
+            (2, 3, 2, [3, 2, 1, 6, 5, 4]),
+            (3, 3, 2, [6, 5, 4, 3, 2, 1]),
+            (4, 3, 2, [4, 5, 6, 1, 2, 3]),
+            (5, 2, 3, [1, 4, 2, 5, 3, 6]),
+            (6, 2, 3, [3, 6, 2, 5, 1, 4]),
+            (7, 2, 3, [6, 3, 5, 2, 4, 1]),
+            (8, 2, 3, [4, 1, 5, 2, 6, 3]),
+        ];
+        for (orientation, width, height, pixels) in stored {
+            let tag =
+                [0x49, 0x49, 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, orientation, 0, 0, 0, 0, 0, 0, 0];
+            let mut file = Vec::new();
+            let mut encoder = PngEncoder::new(&mut file);
+            encoder.set_exif_metadata(tag.to_vec()).unwrap();
+            GrayImage::from_raw(width, height, pixels.to_vec()).unwrap().write_with_encoder(encoder).unwrap();
+            assert_eq!(decoded(&file).unwrap(), grey(3, 2, &[1, 2, 3, 4, 5, 6]), "{orientation}");
+        }
     }
 
     #[test]
-    fn transparent_pixels_show_white() {
-        let picture = RgbaImage::from_raw(3, 1, vec![0, 0, 0, 0, 0, 0, 0, 128, 0, 0, 0, 255]).unwrap();
-        assert_eq!(decoded(&png(picture)).unwrap(), grey(3, 1, &[255, 127, 0]));
+    fn forty_eight_megapixels_of_png_are_read_row_by_row() {
+        let (width, height) = (8064, 6048);
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        let mut writer = encoder.write_header().unwrap();
+        let mut rows = writer.stream_writer().unwrap();
+        let row = [180; 3 * 8064];
+        for _ in 0..height {
+            rows.write_all(&row).unwrap();
+        }
+        rows.finish().unwrap();
+        drop(writer);
+        let picture = decoded(&file).unwrap();
+        assert_eq!((picture.width, picture.height), (8064 / 6, 6048 / 6));
+        assert!(picture.pixels.iter().all(|&pixel| pixel == [180; 3]));
     }
 
     #[test]
@@ -311,8 +423,10 @@ mod tests {
     #[test]
     fn other_files_are_refused_by_name() {
         let message = |bytes| decoded(bytes).unwrap_err().to_string();
-        assert!(message(b"\xff\xd8\xff\xe0\0\x10JFIF").contains("is a JPEG picture"));
-        assert!(message(b"GIF89a").contains("is a GIF picture"));
+        assert!(message(b"\0\0\0\x18ftypheic\0\0\0\0").contains("is a HEIC file, which is not read here; export"));
+        assert!(message(b"\0\0\0\x18ftypmif1\0\0\0\0").contains("is a HEIC file"));
+        assert!(message(b"\0\0\0\x18ftypavif").contains("AVIF file, which is not read here; convert"));
+        assert!(message(b"%PDF-1.7").contains("is a PDF file, which is not read here; export the page"));
         assert!(message(b"<html>").contains("is not a picture"));
         assert!(message(b"").contains("is not a picture"));
     }
@@ -354,28 +468,27 @@ mod tests {
 
     #[test]
     fn too_many_pixels_are_refused_before_memory_is_reserved() {
-        for header in [
-            "P5\n100000 100000\n255\n",
-            "P2\n4294967295 4294967295\n255\n",
-            "P6\n16385 1\n255\n",
-            "P6\n4000 4000\n255\n",
-            "P6\n3000 3000\n65535\n",
-        ] {
+        for header in ["P5\n100000 100000\n255\n", "P2\n4294967295 4294967295\n255\n", "P6\n16385 1\n255\n"] {
+            assert!(matches!(decoded(header.as_bytes()), Err(PictureError::TooLong { .. })), "{header}");
+        }
+        for header in ["P6\n7000 7000\n255\n", "P6\n5000 5000\n65535\n"] {
             assert!(matches!(decoded(header.as_bytes()), Err(PictureError::TooLarge { .. })), "{header}");
         }
+        let message = decoded(b"P6\n7000 7000\n255\n").unwrap_err().to_string();
+        assert!(
+            message.starts_with("digit has 7000×7000 pixels: of a portable map (PNM) file at most 41943040"),
+            "{message}"
+        );
         let result = decoded(&png_that_claims(70_000, 70_000));
-        assert!(matches!(result, Err(PictureError::TooLarge { width: 70_000, height: 70_000, depth: 1, .. })));
-        let message = decoded(&png_that_claims(6000, 6000)).unwrap_err().to_string();
-        assert!(message.starts_with("digit has 6000×6000 pixels of 1 bytes: "), "{message}");
-        assert!(message.contains("at most 31457280 pixels of that depth"), "{message}");
+        assert!(matches!(result, Err(PictureError::TooLong { width: 70_000, height: 70_000, .. })));
     }
 
     #[test]
     fn a_photograph_of_twelve_megapixels_has_room() {
         let header = b"P7\nWIDTH 4032\nHEIGHT 3024\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n";
         let picture = decoded(&[&header[..], &[255; 4 * 4032 * 3024]].concat()).unwrap();
-        assert_eq!((picture.width, picture.height), (4032, 3024));
-        assert!(picture.pixels.iter().all(|&pixel| pixel == 255));
+        assert_eq!((picture.width, picture.height), (4032 / 3, 3024 / 3));
+        assert!(picture.pixels.iter().all(|&pixel| pixel == [255; 3]));
     }
 
     /// A PNG chunk.

@@ -2,4 +2,5 @@
 
 pub mod board;
 pub mod hostile;
+pub mod pictures;
 pub mod vectors;

@@ -1,22 +1,41 @@
 //! Where a digit's ink goes: crop, scale, centre, stretch.
 
-use super::Pixels;
-use super::ink::Ink;
+use super::{Pixels, Place};
 use crate::shapes::{IMAGE_PIXELS, IMAGE_SIDE};
 
 /// The side of the box that MNIST's digits were scaled into.
 const BOX_SIDE: usize = 20;
+/// The shortest longer side of MNIST's digits.
+const SHORTEST: usize = 18;
+/// The farthest of their centres of mass from the middle, in half pixels.
+const CENTRAL: u64 = 2;
 
 /// A row or column without this share of the average line's ink counts as empty.
 const EMPTY_SHARE: u64 = 64;
-/// Lines set apart that hold less than this share of all ink are dust.
-const DUST_SHARE: u64 = 64;
 /// This share of the pixels with ink becomes white.
 const WHITE_SHARE: usize = 10;
 
-/// The digit as MNIST has it.
-pub(super) fn place(ink: &Ink<'_>) -> Pixels {
-    let scaled = Scaled::new(ink, &Crop::of(ink));
+/// The ink of a digit in rows of `width`; all of it belongs to the digit.
+#[derive(Clone, Copy)]
+struct Ink<'a> {
+    ink: &'a [u8],
+    width: usize,
+}
+
+impl Ink<'_> {
+    fn at(&self, column: usize, row: usize) -> u64 {
+        u64::from(self.ink[row * self.width + column])
+    }
+
+    fn height(&self) -> usize {
+        self.ink.len() / self.width
+    }
+}
+
+/// The digit as MNIST has it; nothing if there is no ink.
+pub(super) fn place(ink: &[u8], width: usize) -> Option<Pixels> {
+    let ink = Ink { ink, width };
+    let scaled = Scaled::new(&ink, &Crop::of(&ink)?);
     let white = scaled.white();
     let (left, top) = scaled.offsets();
     let mut pixels = [0; IMAGE_PIXELS];
@@ -26,10 +45,37 @@ pub(super) fn place(ink: &Ink<'_>) -> Pixels {
             pixels[(top + y) * IMAGE_SIDE + left + x] = pixel.min(255) as u8;
         }
     }
-    pixels
+    Some(pixels)
 }
 
-/// The box around the ink, dust left out.
+/// The box of the digit if the image is one as MNIST has them: white on black, at most 20×20 and about as long, the
+/// centre of mass on the middle.
+pub(super) fn place_in_mnist(pixels: &Pixels) -> Option<Place> {
+    let ink = Ink { ink: pixels, width: IMAGE_SIDE };
+    let (left, top, width, height) = bounds(&ink)?;
+    let longer = width.max(height);
+    let [mut mass, mut column_moment, mut row_moment] = [0; 3];
+    for (i, &pixel) in pixels.iter().enumerate() {
+        mass += u64::from(pixel);
+        column_moment += u64::from(pixel) * (2 * (i % IMAGE_SIDE) + 1) as u64;
+        row_moment += u64::from(pixel) * (2 * (i / IMAGE_SIDE) + 1) as u64;
+    }
+    // In half pixels the middle is at 28; the makers rounded it to whole pixels.
+    let is_central = |moment: u64| (IMAGE_SIDE as u64 * mass).abs_diff(moment) <= CENTRAL * mass;
+    let is_placed = (SHORTEST..=BOX_SIDE).contains(&longer) && is_central(column_moment) && is_central(row_moment);
+    is_placed.then_some(Place { left, top, width, height })
+}
+
+/// The first column and row with ink, and how many columns and rows there are to the last.
+fn bounds(ink: &Ink<'_>) -> Option<(usize, usize, usize, usize)> {
+    let inked_row = |&row: &usize| (0..ink.width).any(|column| ink.at(column, row) > 0);
+    let (top, last_row) = ((0..ink.height()).find(inked_row)?, (0..ink.height()).rfind(inked_row)?);
+    let inked_column = |&column: &usize| (top..=last_row).any(|row| ink.at(column, row) > 0);
+    let (left, last_column) = ((0..ink.width).find(inked_column)?, (0..ink.width).rfind(inked_column)?);
+    Some((left, top, last_column + 1 - left, last_row + 1 - top))
+}
+
+/// The box around the ink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Crop {
     left: usize,
@@ -39,43 +85,24 @@ struct Crop {
 }
 
 impl Crop {
-    fn of(ink: &Ink<'_>) -> Self {
-        let row_mass = |row| (0..ink.width()).map(|column| ink.at(column, row)).sum();
-        let (top, height) = extent(ink.height(), ink.mass(), row_mass);
-        let column_mass = |column| (top..top + height).map(|row| ink.at(column, row)).sum();
-        let mass = (top..top + height).map(row_mass).sum();
-        let (left, width) = extent(ink.width(), mass, column_mass);
-        Self { left, top, width, height }
+    fn of(ink: &Ink<'_>) -> Option<Self> {
+        let (left, top, width, height) = bounds(ink)?;
+        let row_mass = |row| (left..left + width).map(|column| ink.at(column, top + row)).sum::<u64>();
+        let (first_row, rows) = extent(height, row_mass);
+        let column_mass = |column| (0..rows).map(|row| ink.at(left + column, top + first_row + row)).sum();
+        let (first_column, columns) = extent(width, column_mass);
+        Some(Self { left: left + first_column, top: top + first_row, width: columns, height: rows })
     }
 }
 
-/// The first of `count` lines with ink, and how many lines there are to the last; `mass_of(line)` is a line's ink, all
-/// of them together `mass`.
-fn extent(count: usize, mass: u64, mass_of: impl Fn(usize) -> u64) -> (usize, usize) {
-    let first = first_line(count, mass, &mass_of);
-    let last = count - 1 - first_line(count, mass, |line| mass_of(count - 1 - line));
+/// The first of `count` lines with more than a trace of ink, and how many lines there are to the last such one;
+/// `mass_of(line)` is a line's ink.
+fn extent(count: usize, mass_of: impl Fn(usize) -> u64) -> (usize, usize) {
+    let mass: u64 = (0..count).map(&mass_of).sum();
+    let inked = |&line: &usize| mass_of(line) * count as u64 * EMPTY_SHARE >= mass;
+    let first = (0..count).find(inked).unwrap_or(0);
+    let last = (0..count).rfind(inked).unwrap_or(count - 1);
     (first, last + 1 - first)
-}
-
-/// The first line of the first run of lines with ink that is more than dust; of all runs, if all are dust.
-fn first_line(count: usize, mass: u64, mass_of: impl Fn(usize) -> u64) -> usize {
-    let mut outermost = None;
-    let mut run = None;
-    for line in 0..count {
-        let line_mass = mass_of(line);
-        if line_mass * count as u64 * EMPTY_SHARE < mass {
-            run = None;
-            continue;
-        }
-        let (first, before) = run.unwrap_or((line, 0));
-        let run_mass = before + line_mass;
-        if run_mass * DUST_SHARE >= mass {
-            return first;
-        }
-        run = Some((first, run_mass));
-        outermost = outermost.or(Some(first));
-    }
-    outermost.unwrap_or(0)
 }
 
 /// The crop scaled to at most 20×20.
@@ -174,16 +201,6 @@ mod tests {
             }
             assert!(cells[..target].iter().all(|&area| area == source as u64), "{source} to {target}");
         }
-    }
-
-    #[test]
-    fn dust_apart_from_the_digit_is_no_part_of_it() {
-        let masses = [0, 3, 0, 0, 40, 60, 50, 0, 2];
-        let extent_of = |masses: &[u64]| extent(masses.len(), masses.iter().sum(), |line| masses[line]);
-        assert_eq!(extent_of(&masses), (1, 6), "3 of 155 is too much for dust, 2 is not");
-        assert_eq!(extent_of(&masses[2..]), (2, 3));
-        assert_eq!(extent_of(&[7]), (0, 1));
-        assert_eq!(extent_of(&[1; 100]), (0, 100));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod keeping;
 mod killed;
 mod networks;
 mod output;
+mod pictures;
 mod runs;
 #[cfg(unix)]
 mod signals;

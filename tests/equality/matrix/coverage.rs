@@ -56,12 +56,15 @@ fn assert_same_names(what: &str, table: BTreeSet<String>, code: BTreeSet<String>
 const WITHOUT_ARITHMETIC: [&str; 4] = ["lib", "model", "protocol", "text"];
 /// Public functions without arithmetic of the network: what makes, lends and describes values, and the preparation of
 /// pictures, which is integer arithmetic and has `tests/image.rs`.
-const NO_OPERATIONS: [&str; 11] = [
+const NO_OPERATIONS: [&str; 14] = [
     "environment::check",
     "image::new",
     "image::width",
     "image::height",
     "image::prepare",
+    "image::ground",
+    "image::over",
+    "image::ink",
     "image::as_is",
     "shapes::range",
     "network::new",

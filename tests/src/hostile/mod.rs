@@ -22,7 +22,8 @@ use cnn_core::model::HEADER_LEN;
 
 pub use allocator::{CountingAllocator, Used, measured};
 
-/// No input may make a program hold more than this beyond what it held before, or ask for a block of more, in bytes.
+/// No input but a picture may make a program hold more than this beyond what it held before, or ask for a block of more,
+/// in bytes.
 pub const MEMORY_LIMIT: usize = 64 << 20;
 
 /// A format or an end of the protocol, and what is promised of it.
@@ -74,9 +75,14 @@ impl Target {
 /// # Panics
 /// If it takes more.
 fn limited<T>(work: impl FnOnce() -> T) -> T {
+    limited_to(MEMORY_LIMIT, work)
+}
+
+/// As [`limited`], for what is promised to take `limit` bytes.
+fn limited_to<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     let (result, used) = measured(work);
-    assert!(used.peak <= MEMORY_LIMIT, "{} bytes were held", used.peak);
-    assert!(used.largest <= MEMORY_LIMIT, "a block of {} bytes was asked for", used.largest);
+    assert!(used.peak <= limit, "{} bytes were held", used.peak);
+    assert!(used.largest <= limit, "a block of {} bytes was asked for", used.largest);
     result
 }
 

@@ -1,14 +1,15 @@
-//! Pictures: PNG and the portable maps.
+//! Pictures: PNG, JPEG, WebP, GIF, BMP, TIFF and the portable maps.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use cnn_core::image::{GrayImage, prepare};
 use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
-use host_trainer::picture::{GreyPicture, MAX_MEMORY, MAX_SIDE, parse};
+use host_trainer::picture::{ColourPicture, KEPT_SIDE, parse};
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, ImageFormat, RgbaImage};
 
-use super::limited;
+use super::limited_to;
 use super::script::Script;
 
 /// The first bytes of a PNG file.
@@ -16,38 +17,80 @@ const SIGNATURE: &[u8; 8] = b"\x89PNG\r\n\x1a\n";
 /// Data of a PNG file are repeated up to this many bytes: with one bit a pixel, four megapixels.
 const MOST_DATA: usize = 1 << 19;
 /// Pictures up to this many pixels are prepared for the network too; larger ones would take too long for this.
-const MOST_PREPARED: usize = 1 << 16;
+const MOST_PREPARED: usize = 1 << 14;
+/// What reading and preparing may take, in bytes: `MAX_MEMORY` for decoding, and what is kept of a large picture with
+/// and without opacity and while it is turned.
+const MEMORY: usize = 160 << 20;
 
-/// Of the first byte, the lowest two bits say how the file is made:
+/// Of the first byte, the lowest three bits say how the file is made:
 ///
 /// - 0: it is the rest of the input;
 /// - 1: it is the rest of the input behind a PNG signature, cut into chunks whose checksums are put right;
 /// - 2: it is a PNG file whose header, and whether there is a palette, a transparent colour and a colour profile, the next
 ///   bytes say; its data unpack to the rest;
-/// - 3: it is a PGM, PPM, PBM or PAM header of numbers that the next bytes say, and the rest.
+/// - 3: it is a PGM, PPM, PBM or PAM header of numbers that the next bytes say, and the rest;
+/// - 4: it is a JPEG, WebP, GIF, BMP or TIFF file of a small picture of the rest, damaged where the next bytes say;
+/// - 5 to 7: as 0, behind the signature of a type.
 pub fn run(input: &[u8]) {
     let mut script = Script::new(input);
-    let file = match script.byte() & 3 {
+    let file = match script.byte() & 7 {
         0 => script.rest().to_vec(),
         1 => with_checksums(script.rest()),
         2 => png(&mut script),
-        _ => portable_map(&mut script),
+        3 => portable_map(&mut script),
+        4 => damaged(&mut script),
+        kind => {
+            let signatures: [&[u8]; 6] =
+                [b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF\xff\0\0\0WEBPVP8"];
+            let which = usize::from(kind - 5) * 2 + usize::from(script.byte() & 1);
+            [signatures[which], script.rest()].concat()
+        }
     };
-    limited(|| check(&file));
+    limited_to(MEMORY, || check(&file));
 }
 
 /// What is read keeps the limits, is read again from a file written of it, and becomes a network's input or is refused.
 fn check(file: &[u8]) {
     let Ok(picture) = parse(file, Path::new("picture")) else { return };
-    let GreyPicture { width, height, pixels } = &picture;
-    assert!(*width >= 1 && *height >= 1 && *width.max(height) <= MAX_SIDE as usize);
-    assert!(pixels.len() == width * height && 2 * pixels.len() as u64 <= MAX_MEMORY);
-    let image = GrayImage::new(*width, *height, pixels).expect("a picture that is read can be prepared");
+    let ColourPicture { width, height, pixels } = &picture;
+    assert!(*width >= 1 && *height >= 1 && *width.max(height) <= KEPT_SIDE);
+    assert_eq!(pixels.len(), width * height);
+    picture.borrowed().expect("a picture that is read can be prepared");
     if pixels.len() <= MOST_PREPARED {
-        let _ = prepare(&image);
-        let map = [format!("P5\n{width} {height}\n255\n").as_bytes(), pixels].concat();
+        if let Ok(digit) = picture.prepare() {
+            let place = digit.prepared.place;
+            assert!(place.left + place.width <= *width && place.top + place.height <= *height);
+            assert!(digit.prepared.pixels.contains(&255) || (*width, *height) == (28, 28));
+        }
+        let map = [format!("P6\n{width} {height}\n255\n").as_bytes(), pixels.as_flattened()].concat();
         assert_eq!(parse(&map, Path::new("written")).expect("what was written can be read"), picture);
     }
+}
+
+/// A file of a type that the image crate writes, of a picture of at most 32×32 pixels, with some bytes changed.
+fn damaged(script: &mut Script<'_>) -> Vec<u8> {
+    let [kind, width, height, changes] = script.array();
+    let (width, height) = (u32::from(width % 32) + 1, u32::from(height % 32) + 1);
+    let changes: Vec<(u16, u8)> = (0..changes % 16).map(|_| (script.u16(), script.byte())).collect();
+    let mut pixels = script.rest().to_vec();
+    pixels.resize(4 * width as usize * height as usize, 200);
+    let picture = DynamicImage::from(RgbaImage::from_raw(width, height, pixels).expect("four bytes a pixel"));
+    let mut file = Cursor::new(Vec::new());
+    match kind % 6 {
+        0 => picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut file, 80)),
+        1 => picture.write_to(&mut file, ImageFormat::WebP),
+        2 => picture.write_to(&mut file, ImageFormat::Gif),
+        3 => picture.write_to(&mut file, ImageFormat::Bmp),
+        4 => picture.write_to(&mut file, ImageFormat::Tiff),
+        _ => picture.write_to(&mut file, ImageFormat::Png),
+    }
+    .expect("memory takes everything");
+    let mut file = file.into_inner();
+    for (at, value) in changes {
+        let at = usize::from(at) % file.len();
+        file[at] = value;
+    }
+    file
 }
 
 /// The chunks that lie in `bytes`, each as long as it says or as there is, with a right checksum.
@@ -166,6 +209,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         b"\0P5\n4294967295 4294967295\n255\n".to_vec(),
         b"\0P6\n1 1\n65535\n\x00\x00\xff\xff\xff\xff".to_vec(),
         b"\0P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n\x01\x02\x03\x04".to_vec(),
+        b"\x04\x00\x1f\x1f\x00\x10\x20\x30".to_vec(),
+        b"\x04\x01\x1f\x1f\x00\x10\x20\x30".to_vec(),
+        b"\x04\x02\x1f\x1f\x00\x10\x20\x30".to_vec(),
+        b"\x04\x03\x1f\x1f\x00\x10\x20\x30".to_vec(),
+        b"\x04\x04\x1f\x1f\x00\x10\x20\x30".to_vec(),
+        b"\x04\x05\x1f\x1f\x00\x10\x20\x30".to_vec(),
+        b"\x04\x00\x1f\x1f\x02\x00\xa0\xff\x00\xb0\x00".to_vec(),
+        b"\0\0\0\0\x18ftypheic".to_vec(),
         b"\x03\x04\x02\x02\xff\x01\x02\x03\x04".to_vec(),
         b"\x03\x06\x02\x02\xff\x04\x03\x01\x02\x03\x04".to_vec(),
     ]
