@@ -7,7 +7,6 @@ mod folder;
 mod format;
 mod writer;
 
-pub(crate) use folder::exists;
 pub use folder::{FOLDER, Identity, ResumeError, Search, Unfit, file_name, find_recorded, find_to_resume, list};
 pub use format::{CheckpointError, MAGIC, MAX_BYTES, MAX_EPOCHS, VERSION};
 pub use writer::{Follow, Plan, WriteError, Writer};
