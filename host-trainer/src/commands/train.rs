@@ -132,7 +132,7 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
     };
     let stopped = run.stopped.as_ref().filter(|stop| !matches!(stop, Stop::Interrupted { .. }));
     let failures = [
-        stopped.map(ToString::to_string),
+        stopped.map(cause),
         kept.as_ref().err().map(ToString::to_string),
         reported.as_ref().err().map(ToString::to_string),
     ];
@@ -164,6 +164,14 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
         args.out.display()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why a run stopped, and the flag that helps.
+fn cause(stop: &Stop) -> String {
+    match stop {
+        Stop::Diverged { .. } => format!("{stop} (--lr)"),
+        _ => stop.to_string(),
+    }
 }
 
 fn complete_epochs(count: usize) -> String {
