@@ -5,7 +5,7 @@
 //! Value and gradient are those of PyTorch's `Conv2d`, `ReLU`, `MaxPool2d(2)` one after another
 //! (<https://docs.pytorch.org/docs/stable/nn.html>).
 
-use crate::network::{KERNEL_LEN, Kernels, Map};
+use crate::shapes::{KERNEL_LEN, Kernels, Map};
 
 /// Which of a pooling window's four values won, in raster order, or [`NO_WINNER`].
 pub type Winner = u8;

@@ -22,7 +22,7 @@ mod placement;
 mod rules;
 mod view;
 
-use crate::network::{IMAGE_PIXELS, IMAGE_SIDE, Image};
+use crate::shapes::{IMAGE_PIXELS, IMAGE_SIDE, Image};
 use parts::Digit;
 use view::{Area, Channel};
 

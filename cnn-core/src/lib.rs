@@ -20,7 +20,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`network`] | shapes, parameters, the forward pass |
+//! | [`shapes`], [`network`] | shapes and parameters; the forward pass |
 //! | [`conv`], [`linear`], [`loss`], [`sgd`] | each operation, forward and backward side by side |
 //! | [`math`] | the one `exp` and the one `ln` |
 //! | [`range`] | the range of the parameters, inside which nothing overflows |
@@ -44,5 +44,6 @@ pub mod network;
 pub mod protocol;
 pub mod range;
 pub mod sgd;
+pub mod shapes;
 pub mod text;
 pub mod train;

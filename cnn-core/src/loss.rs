@@ -2,7 +2,7 @@
 //! (<https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html>).
 
 use crate::math::{exp, ln};
-use crate::network::{CLASSES, Logits};
+use crate::shapes::{CLASSES, Logits};
 
 /// `exponentials[j] = exp(logits[j] − m)` with m the largest logit, their sum in class order, and m.
 #[inline]
@@ -42,10 +42,23 @@ pub fn cross_entropy(logits: &Logits, label: u8) -> f32 {
 /// # Panics
 /// If `label` is not a class.
 pub fn cross_entropy_backward(logits: &Logits, label: u8, batch_length: usize) -> (f32, Logits) {
-    let label = usize::from(label);
     let (exponentials, sum, largest) = exponentials(logits);
-    let loss = ln(sum) - (logits[label] - largest);
+    let loss = ln(sum) - (logits[usize::from(label)] - largest);
+    (loss, gradient(exponentials, sum, label, batch_length))
+}
+
+/// The gradient of [`cross_entropy_backward`] alone, without the loss's logarithm.
+///
+/// # Panics
+/// If `label` is not a class.
+pub fn cross_entropy_gradient(logits: &Logits, label: u8, batch_length: usize) -> Logits {
+    let (exponentials, sum, _) = exponentials(logits);
+    gradient(exponentials, sum, label, batch_length)
+}
+
+#[inline]
+fn gradient(exponentials: [f32; CLASSES], sum: f32, label: u8, batch_length: usize) -> Logits {
     let mut gradient = exponentials.map(|exponential| exponential / sum);
-    gradient[label] -= 1.0;
-    (loss, gradient.map(|value| value / batch_length as f32))
+    gradient[usize::from(label)] -= 1.0;
+    gradient.map(|value| value / batch_length as f32)
 }

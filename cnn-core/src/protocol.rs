@@ -17,7 +17,7 @@ use postcard::ser_flavors::{Cobs, Slice};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{FileHeader, ModelError};
-use crate::network::Logits;
+use crate::shapes::Logits;
 
 /// The version of the messages. Frame, CRC, version and sequence number stay as they are in every version, so that a
 /// board can always say which one it speaks.

@@ -9,7 +9,7 @@
 //! `w ← w − lr·v` the parameter is too. A step after which every parameter is in range is therefore one in which
 //! nothing overflowed, momentum included; any other ends the training, see [`crate::train`].
 
-use crate::network::{CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, KERNEL_LEN, POOL1_SIDE, POOL2_LEN, POOL2_SIDE};
+use crate::shapes::{CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, KERNEL_LEN, POOL1_SIDE, POOL2_LEN, POOL2_SIDE};
 
 /// Every parameter's magnitude is less than this: 2²⁴.
 ///

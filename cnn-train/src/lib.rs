@@ -12,5 +12,6 @@ pub mod fingerprint;
 pub mod float_environment;
 pub mod metrics;
 pub mod random;
+pub mod recipe;
 pub mod threads;
 pub mod trainer;

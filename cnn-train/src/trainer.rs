@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use cnn_core::range::PARAMETER_LIMIT;
-use cnn_core::sgd::Sgd;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{Backend, BackendError, Epoch, Outcome, TrainingState};
@@ -13,33 +12,9 @@ use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
 use crate::float_environment::{self, FloatEnvironmentError};
 use crate::metrics::{EpochMetrics, Metrics};
-use crate::random::{in_sequence, initial_parameters, shuffled};
+use crate::random::initial_parameters;
+use crate::recipe::Recipe;
 use crate::threads;
-
-/// What decides a run besides its data set.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// Epochs to train, at least 1.
-    pub epochs: u32,
-    /// Images of a step, at least 1; the last step of an epoch takes what is left.
-    pub batch_length: u32,
-    /// The optimiser's settings.
-    pub sgd: Sgd,
-    /// The seed of the initial parameters and of the shuffles.
-    pub seed: u64,
-    /// Whether every epoch has an order of its own.
-    pub shuffle: bool,
-}
-
-impl Settings {
-    /// The tutorial's recipe: 100 epochs, batches of 100, shuffled.
-    pub const RECIPE: Settings = Settings { epochs: 100, batch_length: 100, sgd: Sgd::RECIPE, seed: 0, shuffle: true };
-
-    /// The order of epoch `epoch`, counted from 1, over `length` samples.
-    pub fn order(&self, epoch: u32, length: usize) -> Vec<u32> {
-        if self.shuffle { shuffled(self.seed, epoch, length) } else { in_sequence(length) }
-    }
-}
 
 /// One trained and evaluated epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -149,15 +124,15 @@ pub struct Run {
 
 /// Trains from the seed's initial parameters and evaluates both splits after every epoch.
 ///
-/// The result depends on the data set and the settings alone, not on the backend.
-pub fn train(backend: &mut dyn Backend, dataset: &Dataset, settings: &Settings, observer: &mut dyn Observer) -> Run {
-    Run::new(settings).go_on(backend, dataset, settings, observer)
+/// The result depends on the data set and the recipe alone, not on the backend.
+pub fn train(backend: &mut dyn Backend, dataset: &Dataset, recipe: &Recipe, observer: &mut dyn Observer) -> Run {
+    Run::new(recipe).go_on(backend, dataset, recipe, observer)
 }
 
 impl Run {
     /// A run before its first epoch.
-    pub fn new(settings: &Settings) -> Self {
-        let state = TrainingState::new(initial_parameters(settings.seed));
+    pub fn new(recipe: &Recipe) -> Self {
+        let state = TrainingState::new(initial_parameters(recipe.seed));
         let initial_fingerprint = Fingerprint::of(&state.parameters);
         Self { initial_fingerprint, epochs: Vec::new(), state, stopped: None }
     }
@@ -168,10 +143,10 @@ impl Run {
         mut self,
         backend: &mut dyn Backend,
         dataset: &Dataset,
-        settings: &Settings,
+        recipe: &Recipe,
         observer: &mut dyn Observer,
     ) -> Self {
-        self.stopped = self.train_epochs(backend, dataset, settings, observer).err();
+        self.stopped = self.train_epochs(backend, dataset, recipe, observer).err();
         self
     }
 
@@ -179,24 +154,24 @@ impl Run {
         &mut self,
         backend: &mut dyn Backend,
         dataset: &Dataset,
-        settings: &Settings,
+        recipe: &Recipe,
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
         let first = self.epochs.len() as u32 + 1;
-        if first > settings.epochs {
+        if first > recipe.epochs {
             return Ok(());
         }
         float_environment::establish()?;
         backend.load(&self.state).map_err(|error| Stop::from_backend(first, error))?;
         let mut outcomes = vec![Outcome::default(); dataset.train.len().max(dataset.test.len())];
         let length = dataset.train.len();
-        let mut order = settings.order(first, length);
-        for epoch in first..=settings.epochs {
+        let mut order = recipe.order(first, length);
+        for epoch in first..=recipe.epochs {
             let start = observer.now();
             // A device trains; meanwhile the host shuffles for the epoch after this one.
             let (next_order, trained) = threads::join(
-                || if epoch < settings.epochs { settings.order(epoch + 1, length) } else { Vec::new() },
-                || train_epoch(backend, settings, &order, observer),
+                || if epoch < recipe.epochs { recipe.order(epoch + 1, length) } else { Vec::new() },
+                || train_epoch(backend, recipe, &order, observer),
             );
             trained.map_err(|error| Stop::from_backend(epoch, error))?;
             let state = backend.state().map_err(|error| Stop::from_backend(epoch, error))?;
@@ -229,11 +204,11 @@ fn seconds_since(start: Duration, observer: &mut dyn Observer) -> f64 {
 
 fn train_epoch(
     backend: &mut dyn Backend,
-    settings: &Settings,
+    recipe: &Recipe,
     order: &[u32],
     observer: &mut dyn Observer,
 ) -> Result<(), BackendError> {
-    let epoch = Epoch { order, batch_length: settings.batch_length as usize, sgd: settings.sgd };
+    let epoch = Epoch { order, batch_length: recipe.batch_size as usize, sgd: recipe.sgd() };
     backend.train_epoch(epoch, &mut increments(observer))
 }
 
@@ -273,7 +248,7 @@ mod tests {
     use crate::backend::Reference;
     use crate::dataset::Samples;
 
-    const SETTINGS: Settings = Settings { epochs: 3, batch_length: 2, ..Settings::RECIPE };
+    const RECIPE: Recipe = Recipe { epochs: 3, batch_size: 2, ..Recipe::TUTORIAL };
 
     fn dataset() -> Dataset {
         let samples = Samples::new(vec![[0; 784]; 5], vec![1; 5]);
@@ -367,7 +342,7 @@ mod tests {
     #[test]
     fn the_observer_hears_of_every_sample_and_epoch() {
         let mut counter = Counter::until(usize::MAX);
-        let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut counter);
+        let run = train(&mut Fake::new(), &dataset(), &RECIPE, &mut counter);
         assert!(run.stopped.is_none(), "{:?}", run.stopped);
         // Five trained, five and five evaluated in each of three epochs.
         assert_eq!((counter.samples, counter.epochs), (3 * 15, 3));
@@ -379,7 +354,7 @@ mod tests {
     fn an_interrupted_run_keeps_its_last_complete_epoch() {
         // In the middle of the second epoch's training, and of its evaluation.
         for limit in [15 + 2, 15 + 10] {
-            let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut Counter::until(limit));
+            let run = train(&mut Fake::new(), &dataset(), &RECIPE, &mut Counter::until(limit));
             assert!(matches!(run.stopped, Some(Stop::Interrupted { epoch: 2 })), "{:?}", run.stopped);
             assert_eq!((run.epochs.len(), run.state.parameters[0]), (1, 1.0));
             assert_eq!(run.epochs[0].fingerprint, Fingerprint::of(&run.state.parameters));
@@ -415,13 +390,13 @@ mod tests {
         let dataset = Arc::new(Dataset { train: samples.clone(), test: samples, ..dataset() });
         let backend = || Reference::new(dataset.clone());
         let mut keeper = Keeper { kept: Vec::new(), limit: 3 };
-        let whole = train(&mut backend(), &dataset, &SETTINGS, &mut keeper);
+        let whole = train(&mut backend(), &dataset, &RECIPE, &mut keeper);
         assert_eq!(keeper.kept.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [1, 2, 3]);
         for (epoch, state) in keeper.kept {
             let epochs = whole.epochs[..epoch as usize].to_vec();
             assert_eq!(epochs[epochs.len() - 1].fingerprint, Fingerprint::of(&state.parameters));
-            let part = Run { epochs, state, ..Run::new(&SETTINGS) };
-            let part = part.go_on(&mut backend(), &dataset, &SETTINGS, &mut Counter::until(usize::MAX));
+            let part = Run { epochs, state, ..Run::new(&RECIPE) };
+            let part = part.go_on(&mut backend(), &dataset, &RECIPE, &mut Counter::until(usize::MAX));
             assert!(part.stopped.is_none(), "{:?}", part.stopped);
             assert_eq!(part.state, whole.state);
             let results = |run: &Run| run.epochs.iter().map(|it| (it.metrics, it.fingerprint)).collect::<Vec<_>>();
@@ -432,7 +407,7 @@ mod tests {
     #[test]
     fn a_state_that_cannot_be_kept_ends_the_run_after_its_epoch() {
         let mut keeper = Keeper { kept: Vec::new(), limit: 1 };
-        let run = train(&mut Fake::new(), &dataset(), &SETTINGS, &mut keeper);
+        let run = train(&mut Fake::new(), &dataset(), &RECIPE, &mut keeper);
         assert_eq!(run.epochs.len(), 2);
         let message = run.stopped.expect("it stops").to_string();
         assert!(message.starts_with("after epoch 2: the disk is full"), "{message}");
@@ -442,7 +417,7 @@ mod tests {
     fn a_run_that_diverges_keeps_its_last_complete_epoch_and_names_the_step() {
         let failure: Option<fn() -> BackendError> = Some(|| BackendError::Diverged { step: 0 });
         let mut fake = Fake { failure, ..Fake::new() };
-        let run = train(&mut fake, &dataset(), &SETTINGS, &mut Counter::until(usize::MAX));
+        let run = train(&mut fake, &dataset(), &RECIPE, &mut Counter::until(usize::MAX));
         let message = run.stopped.expect("it stops").to_string();
         assert!(message.starts_with("epoch 2, step 1: the training has diverged"), "{message}");
         assert!(message.contains("below 16777216 in magnitude"), "{message}");

@@ -10,10 +10,9 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use cnn_core::sgd::Sgd;
 use cnn_train::backend::{CpuOptions, SimdLevel};
 use cnn_train::dataset::Split;
-use cnn_train::trainer::Settings;
+use cnn_train::recipe::Recipe;
 use host_trainer::backend::{BackendChoice, MachineOptions};
 use host_trainer::dataset::Source;
 
@@ -224,23 +223,23 @@ pub struct GpuArgs {
 #[derive(Debug, Clone, Args)]
 pub struct RecipeArgs {
     /// Images of a step
-    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.batch_length,
+    #[arg(long, value_name = "N", default_value_t = Recipe::TUTORIAL.batch_size,
           value_parser = whole::<u32>(1), allow_negative_numbers = true, help_heading = "Recipe")]
     pub batch_size: u32,
     /// Learning rate; 0 leaves the initial parameters
-    #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.learning_rate,
+    #[arg(long, value_name = "RATE", default_value_t = Recipe::TUTORIAL.learning_rate,
           value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
     pub lr: f32,
     /// Momentum
-    #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.momentum,
+    #[arg(long, value_name = "RATE", default_value_t = Recipe::TUTORIAL.momentum,
           value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
     pub momentum: f32,
     /// Weight decay
-    #[arg(long, value_name = "RATE", default_value_t = Sgd::RECIPE.weight_decay,
+    #[arg(long, value_name = "RATE", default_value_t = Recipe::TUTORIAL.weight_decay,
           value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
     pub weight_decay: f32,
     /// Seed of the initial parameters and of the shuffles
-    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.seed,
+    #[arg(long, value_name = "N", default_value_t = Recipe::TUTORIAL.seed,
           value_parser = whole::<u64>(0), allow_negative_numbers = true, help_heading = "Recipe")]
     pub seed: u64,
     /// Train every epoch in the data set's own order
@@ -250,11 +249,13 @@ pub struct RecipeArgs {
 
 impl RecipeArgs {
     /// The recipe of a run of so many epochs.
-    pub fn settings(&self, epochs: u32) -> Settings {
-        Settings {
+    pub fn settings(&self, epochs: u32) -> Recipe {
+        Recipe {
             epochs,
-            batch_length: self.batch_size,
-            sgd: Sgd { learning_rate: self.lr, momentum: self.momentum, weight_decay: self.weight_decay },
+            batch_size: self.batch_size,
+            learning_rate: self.lr,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
             seed: self.seed,
             shuffle: !self.no_shuffle,
         }
@@ -265,7 +266,7 @@ impl RecipeArgs {
 #[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
     /// Epochs to train
-    #[arg(long, value_name = "N", default_value_t = Settings::RECIPE.epochs,
+    #[arg(long, value_name = "N", default_value_t = Recipe::TUTORIAL.epochs,
           value_parser = whole::<u32>(1), allow_negative_numbers = true, help_heading = "Recipe")]
     pub epochs: u32,
     /// The rest of the recipe.
@@ -297,7 +298,7 @@ pub struct TrainArgs {
 
 impl TrainArgs {
     /// What decides the run besides its data.
-    pub fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Recipe {
         self.recipe.settings(self.epochs)
     }
 }
@@ -542,7 +543,7 @@ mod tests {
     fn without_flags_the_recipe_is_trained() {
         let cli = Cli::parse_from(["host-trainer"]);
         assert!(cli.command.is_none());
-        assert_eq!(cli.train.settings(), Settings::RECIPE);
+        assert_eq!(cli.train.settings(), Recipe::TUTORIAL);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Progress, Traini
 use cnn_train::dataset::{Dataset, Split};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
-use cnn_train::trainer::{EpochReport, Observer, Run, Settings, Stop};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::{EpochReport, Observer, Run, Stop};
 
 use crate::checkpoint::Checkpoint;
 use crate::report::RunRecord;
@@ -143,7 +144,7 @@ pub struct VerifiedEpoch {
 pub fn compare<'a>(
     backends: [&'a mut dyn Backend; 2],
     dataset: &'a Dataset,
-    settings: &'a Settings,
+    settings: &'a Recipe,
     progress: Progress<'_>,
     verified: &mut dyn FnMut(&VerifiedEpoch),
 ) -> Result<(), VerifyError> {
@@ -167,7 +168,7 @@ pub fn compare<'a>(
 struct Comparison<'a> {
     backends: [&'a mut dyn Backend; 2],
     dataset: &'a Dataset,
-    settings: &'a Settings,
+    settings: &'a Recipe,
     /// The state of both after the last complete epoch.
     state: TrainingState,
 }
@@ -180,7 +181,7 @@ impl Comparison<'_> {
     /// Trains an epoch on both and compares their states. Returns the seconds of each.
     fn train_epoch(&mut self, number: u32, progress: Progress<'_>) -> Result<[f64; 2], VerifyError> {
         let order = self.settings.order(number, self.dataset.train.len());
-        let epoch = Epoch { order: &order, batch_length: self.settings.batch_length as usize, sgd: self.settings.sgd };
+        let epoch = Epoch { order: &order, batch_length: self.settings.batch_size as usize, sgd: self.settings.sgd() };
         let mut seconds = [0.0; 2];
         let mut trained = |backend: &mut dyn Backend, seconds: &mut f64| {
             let start = Instant::now();
@@ -316,7 +317,7 @@ pub fn compare_with_record(
     let found = DatasetRecord::from(dataset);
     starts_with("training images", record.dataset.train_count, found.train_count)?;
     starts_with("test images", record.dataset.test_count, found.test_count)?;
-    let settings = Settings { epochs: last, ..Settings::from(&record.settings) };
+    let settings = Recipe { epochs: last, ..record.settings };
     let beginning = Run::new(&settings);
     starts_with("the initial fingerprint", record.initial_fingerprint, beginning.initial_fingerprint)?;
     let start = start.map_or(beginning, Run::from);
@@ -387,7 +388,7 @@ mod tests {
     use super::*;
     use crate::report::record::{Host, Seconds, Status, Versions};
 
-    const SETTINGS: Settings = Settings { epochs: 2, batch_length: 3, ..Settings::RECIPE };
+    const SETTINGS: Recipe = Recipe { epochs: 2, batch_size: 3, ..Recipe::TUTORIAL };
 
     fn dataset() -> Arc<Dataset> {
         let images = (0..10u8).map(|i| std::array::from_fn(|pixel| (pixel as u8).wrapping_mul(i + 1))).collect();
@@ -520,7 +521,7 @@ mod tests {
         RunRecord {
             versions: Versions::current(),
             status: Status::Complete,
-            settings: (&SETTINGS).into(),
+            settings: SETTINGS,
             dataset: DatasetRecord::from(&**dataset),
             backend: "reference".into(),
             host: Host::current(),

@@ -7,12 +7,12 @@ use cnn_train::backend::TrainingState;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
 use cnn_train::random::{initial_parameters, shuffled};
+use cnn_train::recipe::Recipe;
 use cnn_train::threads;
-use cnn_train::trainer;
 use cnn_train::trainer::EpochReport;
 use host_trainer::checkpoint::Checkpoint;
 use host_trainer::model_file;
-use host_trainer::report::record::{DatasetRecord, Settings};
+use host_trainer::report::record::DatasetRecord;
 
 /// Bytes of the start of a file that are all changed, header and metadata among them.
 const HEAD: usize = 1200;
@@ -31,7 +31,7 @@ fn checkpoint() -> Vec<u8> {
     };
     let state = TrainingState { momentum: initial_parameters(2), parameters };
     Checkpoint {
-        settings: Settings::from(&trainer::Settings::RECIPE),
+        settings: Recipe::TUTORIAL,
         dataset: DatasetRecord { name: "MNIST".into(), sha256: [7; 32], train_count: 60_000, test_count: 10_000 },
         initial_fingerprint: fingerprint,
         backends: vec!["reference".into()],

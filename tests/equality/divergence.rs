@@ -11,7 +11,7 @@ use cnn_core::train::{Diverged, Trainer};
 use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, Reference, boxed_zeros};
 use cnn_train::dataset::{Dataset, Samples};
-use cnn_train::trainer::Settings;
+use cnn_train::recipe::Recipe;
 use equality::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
 use equality::divergence::{Ending, datasets, ending, settings};
 use equality::{is_emulated, mnist_dir};
@@ -26,7 +26,7 @@ fn cpu(dataset: &Arc<Dataset>, level: SimdLevel, threads: usize) -> Cpu {
 fn common_ending(
     dataset: &Arc<Dataset>,
     backends: &mut HashMap<(SimdLevel, usize), Cpu>,
-    settings: &Settings,
+    settings: &Recipe,
     number: usize,
 ) -> Ending {
     let expected = ending(&mut Reference::new(dataset.clone()), dataset, settings);
@@ -55,18 +55,13 @@ fn a_thousand_runs_end_alike_at_every_level_whether_they_diverge_or_not() {
     assert!(diverged > count / 3 && diverged < count * 4 / 5, "{diverged} of {count} runs diverged");
 }
 
-/// Settings with which backends ended apart when it was the loss that decided.
+/// Recipe with which backends ended apart when it was the loss that decided.
 #[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
 #[test]
 fn runs_on_real_digits_that_once_ended_apart_end_alike() {
     let Some(folder) = mnist_dir() else { return };
-    let recipe = |seed, batch_length, learning_rate| Settings {
-        epochs: 3,
-        batch_length,
-        sgd: Sgd { learning_rate, ..Sgd::RECIPE },
-        seed,
-        shuffle: true,
-    };
+    let recipe =
+        |seed, batch_size, learning_rate| Recipe { epochs: 3, batch_size, learning_rate, seed, ..Recipe::TUTORIAL };
     for (images, settings) in [(1000, recipe(2, 10, 3.0)), (17, recipe(76, 2, 13.6))] {
         let Case { dataset, .. } = real_digits(Sizes { train: images, test: 10 }, &folder);
         let expected = ending(&mut Reference::new(dataset.clone()), &dataset, &settings);
@@ -163,8 +158,7 @@ fn an_image_of_one_value_is_no_special_case_of_diverging() {
     let dataset = Arc::new(Dataset { name: "plain".into(), hash: [0; 32], train: samples.clone(), test: samples });
     let mut backends = HashMap::new();
     for (number, learning_rate) in [0.1, 1.0, 10.0, 100.0, 1000.0, 1.0e6].into_iter().enumerate() {
-        let settings =
-            Settings { epochs: 20, batch_length: 2, sgd: Sgd { learning_rate, ..Sgd::RECIPE }, ..Settings::RECIPE };
+        let settings = Recipe { epochs: 20, batch_size: 2, learning_rate, ..Recipe::TUTORIAL };
         common_ending(&dataset, &mut backends, &settings, number);
     }
 }

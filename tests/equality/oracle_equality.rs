@@ -7,7 +7,7 @@ use cnn_core::conv::{
 };
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::linear::{linear, linear_backward_input, linear_backward_parameters, linear_relu, relu_backward};
-use cnn_core::loss::{cross_entropy, cross_entropy_backward, softmax};
+use cnn_core::loss::{cross_entropy, cross_entropy_backward, cross_entropy_gradient, softmax};
 use cnn_core::network::{Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, Parameters, forward};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
@@ -191,6 +191,8 @@ fn softmax_cross_entropy_equals_the_loops() {
                 let (expected_loss, expected_gradient) = oracle::cross_entropy(&logits, label, batch_length);
                 assert_same_bits(&format!("{draw}: loss"), &[loss, cross_entropy(&logits, label)], &[expected_loss; 2]);
                 assert_same_bits(&format!("{draw}: gradient"), &gradient, &expected_gradient);
+                let alone = cross_entropy_gradient(&logits, label, batch_length);
+                assert_same_bits(&format!("{draw}: gradient alone"), &alone, &expected_gradient);
             }
         }
         // The probabilities are the gradient of a batch of one, but for the label's own.

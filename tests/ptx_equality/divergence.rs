@@ -13,7 +13,7 @@ fn runs_that_diverge_end_as_the_references() {
     let dataset = &datasets()[0];
     let runs = (0..).map(settings).filter_map(|settings| {
         let expected = ending(&mut Reference::new(dataset.clone()), dataset, &settings);
-        (expected.has_diverged() && settings.batch_length > 5).then_some((settings, expected))
+        (expected.has_diverged() && settings.batch_size > 5).then_some((settings, expected))
     });
     for (settings, expected) in runs.take(2) {
         for schedule in [Schedule::Cooperative, Schedule::Graph] {

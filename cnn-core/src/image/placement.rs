@@ -1,7 +1,7 @@
 //! Where a digit's ink goes: crop, scale, centre, stretch.
 
 use super::{Pixels, Place};
-use crate::network::{IMAGE_PIXELS, IMAGE_SIDE};
+use crate::shapes::{IMAGE_PIXELS, IMAGE_SIDE};
 
 /// The side of the box that MNIST's digits were scaled into.
 const BOX_SIDE: usize = 20;

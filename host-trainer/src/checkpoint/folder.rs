@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use cnn_train::fingerprint::Fingerprint;
+use cnn_train::recipe::Recipe;
 use cnn_train::trainer::Run;
 
 use super::{Checkpoint, CheckpointError, MAX_BYTES};
 use crate::files::{FileError, read_limited};
 use crate::report::RunRecord;
-use crate::report::record::{DatasetRecord, EpochRecord, Settings};
+use crate::report::record::{DatasetRecord, EpochRecord};
 
 /// The folder's name in the output folder of a run.
 pub const FOLDER: &str = "checkpoints";
@@ -172,7 +173,7 @@ pub enum ResumeError {
 /// more epochs than are asked for.
 pub fn find_to_resume(
     folder: &Path,
-    settings: &Settings,
+    settings: &Recipe,
     dataset: &DatasetRecord,
     start: &Run,
 ) -> Result<Search, ResumeError> {
@@ -235,7 +236,7 @@ pub fn find_recorded(folder: &Path, limit: u32, record: &RunRecord) -> Result<Se
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
     /// The recipe; the number of epochs does not matter.
-    pub settings: &'a Settings,
+    pub settings: &'a Recipe,
     /// The data; its name does not matter.
     pub dataset: &'a DatasetRecord,
     /// The initial parameters.

@@ -16,9 +16,10 @@ use cnn_core::model::Training;
 use cnn_core::range::first_out_of_range;
 use cnn_train::backend::TrainingState;
 use cnn_train::fingerprint::Fingerprint;
+use cnn_train::recipe::Recipe;
 use cnn_train::trainer::{EpochReport, Run};
 
-use crate::report::record::{DatasetRecord, Inconsistent, Settings, as_line, not_negative, one_line, require};
+use crate::report::record::{DatasetRecord, Inconsistent, as_line, check_recipe, not_negative, one_line, require};
 
 /// The most descriptions of backends that a checkpoint keeps.
 pub const MAX_BACKENDS: usize = 64;
@@ -38,7 +39,7 @@ pub fn add_backend(backends: &mut Vec<String>, description: &str) {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// The recipe; its number of epochs is the plan of the run that wrote the checkpoint.
-    pub settings: Settings,
+    pub settings: Recipe,
     /// The data.
     pub dataset: DatasetRecord,
     /// The initial parameters.
@@ -62,22 +63,8 @@ impl From<Checkpoint> for Run {
 impl Checkpoint {
     /// What a model file says of the run so far.
     pub fn training(&self) -> Training<'_> {
-        let Settings { batch_size, learning_rate, momentum, weight_decay, seed, shuffle, .. } = self.settings;
-        let test = self.epochs.last().map(|report| report.metrics.test);
-        Training {
-            dataset: &self.dataset.name,
-            dataset_hash: self.dataset.sha256,
-            seed,
-            epochs: self.epoch(),
-            batch_length: batch_size,
-            shuffle,
-            learning_rate,
-            momentum,
-            weight_decay,
-            // A data set has fewer than 2³² images; whoever wrote more into a checkpoint gets the largest number.
-            test_correct: test.map_or(0, |test| test.correct.try_into().unwrap_or(u32::MAX)),
-            test_count: test.map_or(0, |test| test.count.try_into().unwrap_or(u32::MAX)),
-        }
+        let last = self.epochs.last().expect("a checkpoint has an epoch");
+        self.settings.training(&self.dataset.name, self.dataset.sha256, &last.metrics)
     }
 
     /// The epoch after which it was taken.
@@ -101,7 +88,7 @@ impl Checkpoint {
     }
 
     fn check_contents(&self) -> Result<(), Inconsistent> {
-        self.settings.check()?;
+        check_recipe(&self.settings)?;
         self.dataset.check()?;
         let (trained, planned) = (self.epochs.len(), self.settings.epochs);
         require(trained >= 1, "the number of epochs", trained, "at least 1")?;
@@ -151,7 +138,7 @@ mod tests {
             evaluation_seconds: 0.25,
         };
         Checkpoint {
-            settings: Settings {
+            settings: Recipe {
                 epochs: 3,
                 batch_size: 2,
                 learning_rate: 1e-4,

@@ -10,7 +10,8 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use cnn_train::dataset::Dataset;
-use cnn_train::trainer::{Run, Settings};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::Run;
 
 use super::folder::{FOLDER, exists, file_name, may_replace, set_aside};
 use super::{Checkpoint, EpochReport, TrainingState};
@@ -52,7 +53,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Follow {
     /// The recipe.
-    pub settings: Settings,
+    pub settings: Recipe,
     /// The data.
     pub dataset: Arc<Dataset>,
     /// Seconds that the run took before it was resumed.

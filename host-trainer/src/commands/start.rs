@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, anyhow, bail, ensure};
 use cnn_core::model::Training;
 use cnn_train::dataset::Dataset;
-use cnn_train::trainer::{Run, Settings};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::Run;
 use host_trainer::checkpoint::{self, Checkpoint, Follow, Identity, MAX_EPOCHS, Plan, Search, Writer};
 use host_trainer::files::read_limited;
 use host_trainer::lock::FolderLock;
@@ -66,7 +67,7 @@ pub struct Start {
 
 impl Start {
     /// Finds out where the run starts. The output folder is locked.
-    pub fn find(args: &TrainArgs, settings: &Settings, dataset: &Dataset) -> anyhow::Result<Self> {
+    pub fn find(args: &TrainArgs, settings: &Recipe, dataset: &Dataset) -> anyhow::Result<Self> {
         ensure!(
             args.checkpoint_every == 0 || settings.epochs <= MAX_EPOCHS,
             "a checkpoint holds at most {MAX_EPOCHS} epochs: use a smaller --epochs, or --checkpoint-every 0"
@@ -83,11 +84,10 @@ impl Start {
                 .then(|| format!("from the beginning; the run in {} is replaced", args.out.display()));
             return Ok(from_the_beginning(run, note, replaced));
         }
-        let (settings_here, dataset_here) = (settings.into(), dataset.into());
-        let Search { found, skipped } = checkpoint::find_to_resume(&folder, &settings_here, &dataset_here, &run)?;
+        let dataset_here = dataset.into();
+        let Search { found, skipped } = checkpoint::find_to_resume(&folder, settings, &dataset_here, &run)?;
         let initial_fingerprint = run.initial_fingerprint;
-        let recorded =
-            recorded(&args.out, &Identity { settings: &settings_here, dataset: &dataset_here, initial_fingerprint })?;
+        let recorded = recorded(&args.out, &Identity { settings, dataset: &dataset_here, initial_fingerprint })?;
         ensure!(
             recorded <= settings.epochs,
             "{} has the results of {recorded} epochs, beyond --epochs {}; use --epochs {recorded} or more, or another --out",
@@ -120,7 +120,7 @@ impl Start {
     pub fn writer(
         &mut self,
         args: &TrainArgs,
-        settings: &Settings,
+        settings: &Recipe,
         dataset: &Arc<Dataset>,
         backends: Vec<String>,
         lock: &Arc<FolderLock>,
@@ -142,7 +142,7 @@ impl Start {
             }),
         };
         let start = Checkpoint {
-            settings: settings.into(),
+            settings: *settings,
             dataset: (&**dataset).into(),
             initial_fingerprint: self.run.initial_fingerprint,
             backends,
@@ -183,8 +183,5 @@ fn recorded(out: &Path, here: &Identity<'_>) -> anyhow::Result<u32> {
 
 /// Whether a model says that it is of a run.
 fn is_of(training: &Training<'_>, Identity { settings, dataset, .. }: &Identity<'_>) -> bool {
-    let rates = [training.learning_rate, training.momentum, training.weight_decay].map(f32::to_bits);
-    rates == [settings.learning_rate, settings.momentum, settings.weight_decay].map(f32::to_bits)
-        && (training.dataset_hash, training.seed) == (dataset.sha256, settings.seed)
-        && (training.batch_length, training.shuffle) == (settings.batch_size, settings.shuffle)
+    Recipe::from(training).trains_as(settings) && training.dataset_hash == dataset.sha256
 }

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use cnn_core::model::Training;
 use cnn_train::fingerprint::Fingerprint;
+use cnn_train::recipe::Recipe;
 use host_trainer::exchange::INPUT;
 use host_trainer::model_file::LoadedModel;
 use serde::Serialize;
 
 use super::output::{self, result};
 use super::table::{self, Network};
-use super::train::epochs;
 use crate::cli::SummaryArgs;
 
 /// Prints the network's table and, if a model is given, its metadata.
@@ -43,17 +43,7 @@ pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {
 fn print_claims(training: &Training<'_>) {
     result!("the file says of its training, which nothing here can check:");
     result!("  data       {} ({})", training.dataset, Fingerprint::from(training.dataset_hash));
-    result!(
-        "  training   {} {}, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
-        training.epochs,
-        epochs(training.epochs as usize),
-        training.batch_length,
-        if training.shuffle { ", shuffled" } else { ", not shuffled" },
-        training.learning_rate,
-        training.momentum,
-        training.weight_decay,
-        training.seed
-    );
+    result!("  training   {}", Recipe::from(training));
     let (correct, count) = (training.test_correct, training.test_count);
     result!("  test       {correct} of {count} correct ({:.2} %)", 100.0 * f64::from(correct) / f64::from(count));
 }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cnn_train::backend::TrainingState;
 use cnn_train::dataset::Dataset;
-use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Settings, Stop};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Stop};
 use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::files::{create_folder, remove_temporary};
 use host_trainer::lock::FolderLock;
@@ -89,8 +90,7 @@ fn cannot_be_written(folder: &Path, what: &str) -> String {
     format!("{}: {what} cannot be written", folder.display())
 }
 
-fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Option<&str>, args: &TrainArgs) {
-    let sgd = settings.sgd;
+fn print_start(settings: &Recipe, dataset: &Dataset, backend: &str, note: Option<&str>, args: &TrainArgs) {
     output::block(&table::network(output::width()));
     say!(
         "data     {}: {} training and {} test images",
@@ -99,17 +99,7 @@ fn print_start(settings: &Settings, dataset: &Dataset, backend: &str, note: Opti
         table::thousands(dataset.test.len())
     );
     say!("backend  {backend}");
-    say!(
-        "recipe   {} {}, batches of {}{}, SGD lr {} momentum {} weight decay {}, seed {}",
-        settings.epochs,
-        epochs(settings.epochs as usize),
-        settings.batch_length,
-        if settings.shuffle { ", shuffled" } else { ", not shuffled" },
-        sgd.learning_rate,
-        sgd.momentum,
-        sgd.weight_decay,
-        settings.seed
-    );
+    say!("recipe   {settings}");
     say!("output   {}", args.out.display());
     if let Some(note) = note {
         say!("start    {note}");
@@ -218,7 +208,7 @@ struct Terminal {
 
 impl Terminal {
     /// The first Ctrl-C or SIGTERM ends the run after the current step, the second one the program.
-    fn new(settings: &Settings, dataset: &Dataset, resumed: usize) -> anyhow::Result<Self> {
+    fn new(settings: &Recipe, dataset: &Dataset, resumed: usize) -> anyhow::Result<Self> {
         let interruption = interrupt::listen()?;
         let samples_per_epoch = (2 * dataset.train.len() + dataset.test.len()) as u64;
         let bar =

@@ -6,12 +6,12 @@ pub mod table;
 
 use std::path::{Path, PathBuf};
 
-use cnn_core::model::Training;
 use cnn_core::network::FlatParameters;
 use cnn_train::dataset::Dataset;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::EpochMetrics;
-use cnn_train::trainer::{EpochReport, Run, Settings};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::{EpochReport, Run};
 
 pub use plot::PlotError;
 pub use record::RunRecord;
@@ -44,7 +44,7 @@ pub fn found(folder: &Path) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub struct RunContext<'a> {
     /// The recipe.
-    pub settings: &'a Settings,
+    pub settings: &'a Recipe,
     /// The data.
     pub dataset: &'a Dataset,
     /// The backend's description.
@@ -113,8 +113,9 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
     let named = plot::named(&context.dataset.name, context.settings.seed, &context.backend);
     let golden = &context.dataset.test.images()[0];
     let name = as_line(&context.dataset.name);
+    let training = context.settings.training(&name, context.dataset.hash, last);
     create_folder(folder)?;
-    let model = model_file::stage(&folder.join(MODEL), Some(training(context, &name, last)), run.parameters, golden)?;
+    let model = model_file::stage(&folder.join(MODEL), Some(training), run.parameters, golden)?;
     if let Err(error) = remove(&folder.join(RECORD))
         && !error.is_done()
     {
@@ -142,31 +143,12 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
     Ok(record?)
 }
 
-/// What the model file says of the run.
-fn training<'a>(context: &RunContext<'_>, dataset: &'a str, last: &EpochMetrics) -> Training<'a> {
-    let Settings { batch_length, sgd, seed, shuffle, .. } = *context.settings;
-    Training {
-        dataset,
-        dataset_hash: context.dataset.hash,
-        seed,
-        epochs: last.epoch,
-        batch_length,
-        shuffle,
-        learning_rate: sgd.learning_rate,
-        momentum: sgd.momentum,
-        weight_decay: sgd.weight_decay,
-        // A data set has fewer than 2³² images.
-        test_correct: last.test.correct as u32,
-        test_count: last.test.count as u32,
-    }
-}
-
 /// The record of a run, complete or not.
 pub fn run_record(run: Snapshot<'_>, context: &RunContext<'_>) -> RunRecord {
     RunRecord {
         versions: Versions::current(),
         status: run.status,
-        settings: context.settings.into(),
+        settings: *context.settings,
         dataset: context.dataset.into(),
         backend: context.backend.clone(),
         host: Host::current(),

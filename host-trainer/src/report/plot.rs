@@ -28,7 +28,7 @@ const HEIGHT: u32 = 1000;
 const OVERSAMPLING: u32 = 2;
 /// A plot is drawn in so many strips, one below the other, for the memory of the drawn pixels: it is a run's peak.
 const STRIPS: u32 = 5;
-const _: () = assert!(HEIGHT % STRIPS == 0);
+const _: () = assert!(HEIGHT.is_multiple_of(STRIPS));
 
 /// Sky blue and vermillion of Okabe and Ito's palette, told apart with any colour vision
 /// (<https://jfly.uni-koeln.de/color/>).

@@ -4,11 +4,11 @@
 //! fingerprint of the parameters after every epoch, so that anyone can repeat the run and compare every epoch.
 //! Every floating-point number in it reads back as the bits that were written.
 
-use cnn_core::sgd::Sgd;
 use cnn_core::text::{breaks_line, is_one_line};
 use cnn_train::dataset::Dataset;
 use cnn_train::fingerprint::Fingerprint;
-use cnn_train::trainer::{self, EpochReport};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::EpochReport;
 use serde::{Deserialize, Serialize};
 
 /// The version of the record that this program writes and reads.
@@ -26,7 +26,7 @@ pub struct RunRecord {
     /// Whether every epoch was trained.
     pub status: Status,
     /// The recipe.
-    pub settings: Settings,
+    pub settings: Recipe,
     /// The data.
     pub dataset: DatasetRecord,
     /// The backend's description.
@@ -70,64 +70,13 @@ pub enum Status {
     Interrupted,
 }
 
-/// The recipe of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Epochs to train, at least 1.
-    pub epochs: u32,
-    /// Images of a step, at least 1.
-    pub batch_size: u32,
-    /// Learning rate of SGD.
-    pub learning_rate: f32,
-    /// Momentum of SGD.
-    pub momentum: f32,
-    /// Weight decay of SGD.
-    pub weight_decay: f32,
-    /// Seed of the initial parameters and of the shuffles.
-    pub seed: u64,
-    /// Whether every epoch has an order of its own.
-    pub shuffle: bool,
-}
-
-impl Settings {
-    pub(crate) fn check(&self) -> Result<(), Inconsistent> {
-        at_least_one("settings.epochs", self.epochs)?;
-        at_least_one("settings.batch_size", self.batch_size)?;
-        not_negative("settings.learning_rate", self.learning_rate)?;
-        not_negative("settings.momentum", self.momentum)?;
-        not_negative("settings.weight_decay", self.weight_decay)
-    }
-}
-
-impl From<&Settings> for trainer::Settings {
-    fn from(settings: &Settings) -> Self {
-        Self {
-            epochs: settings.epochs,
-            batch_length: settings.batch_size,
-            sgd: Sgd {
-                learning_rate: settings.learning_rate,
-                momentum: settings.momentum,
-                weight_decay: settings.weight_decay,
-            },
-            seed: settings.seed,
-            shuffle: settings.shuffle,
-        }
-    }
-}
-
-impl From<&trainer::Settings> for Settings {
-    fn from(settings: &trainer::Settings) -> Self {
-        Self {
-            epochs: settings.epochs,
-            batch_size: settings.batch_length,
-            learning_rate: settings.sgd.learning_rate,
-            momentum: settings.sgd.momentum,
-            weight_decay: settings.sgd.weight_decay,
-            seed: settings.seed,
-            shuffle: settings.shuffle,
-        }
-    }
+/// Whether a run can have that recipe.
+pub(crate) fn check_recipe(recipe: &Recipe) -> Result<(), Inconsistent> {
+    at_least_one("settings.epochs", recipe.epochs)?;
+    at_least_one("settings.batch_size", recipe.batch_size)?;
+    not_negative("settings.learning_rate", recipe.learning_rate)?;
+    not_negative("settings.momentum", recipe.momentum)?;
+    not_negative("settings.weight_decay", recipe.weight_decay)
 }
 
 /// The data set of a run.
@@ -288,7 +237,7 @@ impl RunRecord {
 
     fn check(&self) -> Result<(), Inconsistent> {
         one_line("versions.program", &self.versions.program)?;
-        self.settings.check()?;
+        check_recipe(&self.settings)?;
         self.dataset.check()?;
         one_line("backend", &self.backend)?;
         one_line("host.arch", &self.host.arch)?;
@@ -383,7 +332,7 @@ mod tests {
         RunRecord {
             versions: Versions::current(),
             status: Status::Complete,
-            settings: Settings {
+            settings: Recipe {
                 epochs: 2,
                 batch_size: 100,
                 learning_rate: 0.0001,

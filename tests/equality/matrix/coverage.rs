@@ -66,9 +66,9 @@ const NO_OPERATIONS: [&str; 14] = [
     "image::over",
     "image::ink",
     "image::as_is",
-    "network::range",
+    "shapes::range",
     "network::new",
-    "network::of",
+    "shapes::of",
     "train::new",
     "train::gradient",
 ];

@@ -72,7 +72,8 @@ operations! {
     Ln: "ln",
         ["math::ln"], [], &["train_steps", "train_samples", "evaluate_classifier", "probe_math"], [];
     CrossEntropy: "softmax, cross-entropy and its gradient",
-        ["loss::softmax", "loss::cross_entropy", "loss::cross_entropy_backward"], [], CLASSIFIER, [];
+        ["loss::softmax", "loss::cross_entropy", "loss::cross_entropy_backward",
+         "loss::cross_entropy_gradient"], [], CLASSIFIER, [];
     Predict: "prediction",
         ["network::predict"], [], &["evaluate_classifier"], [];
     Fc2BackwardInput: "fc2: gradient of the input, through fc1's ReLU",

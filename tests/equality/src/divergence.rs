@@ -4,10 +4,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use cnn_core::sgd::Sgd;
 use cnn_train::backend::Backend;
 use cnn_train::dataset::{Dataset, Samples, synthetic};
-use cnn_train::trainer::{EpochReport, Observer, Settings, train};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::{EpochReport, Observer, train};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -29,22 +29,21 @@ pub fn datasets() -> Vec<Arc<Dataset>> {
     LENGTHS.into_iter().enumerate().map(of_length).collect()
 }
 
-/// Settings number `number`: learning rates from 10⁻³ to 10⁶, everything else drawn too.
-pub fn settings(number: u32) -> Settings {
+/// The recipe of number `number`: learning rates from 10⁻³ to 10⁶, everything else drawn too.
+pub fn settings(number: u32) -> Recipe {
     let mut generator = ChaCha8Rng::seed_from_u64(u64::from(number));
     let mut pick = |from: &[f32]| from[generator.next_u32() as usize % from.len()];
-    let sgd = Sgd {
-        learning_rate: 0.0,
-        momentum: pick(&[0.0, 0.5, 0.9, 0.9, 0.99, 1.5]),
-        weight_decay: pick(&[0.0, 0.005, 0.005, 0.1, 1.0, 1000.0]),
-    };
-    let batch_length = pick(&[1.0, 2.0, 3.0, 5.0, 7.0, 8.0, 16.0, 33.0]) as u32;
+    let momentum = pick(&[0.0, 0.5, 0.9, 0.9, 0.99, 1.5]);
+    let weight_decay = pick(&[0.0, 0.005, 0.005, 0.1, 1.0, 1000.0]);
+    let batch_size = pick(&[1.0, 2.0, 3.0, 5.0, 7.0, 8.0, 16.0, 33.0]) as u32;
     let exponent = f64::from(generator.next_u32()) / 2f64.powi(32) * 9.0 - 3.0;
     let learning_rate = 10f64.powf(exponent) as f32;
-    Settings {
+    Recipe {
         epochs: 3,
-        batch_length,
-        sgd: Sgd { learning_rate, ..sgd },
+        batch_size,
+        learning_rate,
+        momentum,
+        weight_decay,
         seed: generator.next_u64(),
         shuffle: !number.is_multiple_of(5),
     }
@@ -85,7 +84,7 @@ impl Ending {
 ///
 /// # Panics
 /// If a complete epoch's loss is not finite.
-pub fn ending(backend: &mut dyn Backend, dataset: &Dataset, settings: &Settings) -> Ending {
+pub fn ending(backend: &mut dyn Backend, dataset: &Dataset, settings: &Recipe) -> Ending {
     let run = train(backend, dataset, settings, &mut Silent);
     let of_epoch = |epoch: &EpochReport| {
         let losses = [epoch.metrics.train.loss, epoch.metrics.test.loss];

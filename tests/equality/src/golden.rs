@@ -6,18 +6,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use cnn_core::sgd::Sgd;
 use cnn_train::backend::Backend;
 use cnn_train::dataset::{Dataset, synthetic};
-use cnn_train::trainer::{EpochReport, Observer, Settings, train};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::{EpochReport, Observer, train};
 
-const SETTINGS: Settings = Settings {
-    epochs: 3,
-    batch_length: 100,
-    sgd: Sgd { learning_rate: 0.01, ..Sgd::RECIPE },
-    seed: 20_260_101,
-    shuffle: true,
-};
+const SETTINGS: Recipe = Recipe { epochs: 3, learning_rate: 0.01, seed: 20_260_101, ..Recipe::TUTORIAL };
 
 /// The fingerprints of the initial parameters and of the parameters after each epoch.
 pub const FINGERPRINTS: [&str; 4] = [

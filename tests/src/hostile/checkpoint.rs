@@ -9,9 +9,10 @@ use cnn_train::backend::TrainingState;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
 use cnn_train::random::initial_parameters;
+use cnn_train::recipe::Recipe;
 use cnn_train::trainer::EpochReport;
 use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES, VERSION};
-use host_trainer::report::record::{DatasetRecord, Settings};
+use host_trainer::report::record::DatasetRecord;
 
 use super::script::Script;
 use super::{limited, put_header_right};
@@ -33,7 +34,7 @@ static BASE: LazyLock<Checkpoint> = LazyLock::new(|| {
         evaluation_seconds: 0.25,
     };
     Checkpoint {
-        settings: Settings {
+        settings: Recipe {
             epochs: 3,
             batch_size: 2,
             learning_rate: 1e-4,

@@ -2,7 +2,8 @@
 
 use cnn_core::text::is_one_line;
 use cnn_train::fingerprint::Fingerprint;
-use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Settings, Status, Versions};
+use cnn_train::recipe::Recipe;
+use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Status, Versions};
 
 use super::limited;
 use super::script::Script;
@@ -29,7 +30,7 @@ pub fn run(input: &[u8]) {
 /// What is read keeps its limits and is the same when it is written and read again.
 fn check(text: &[u8]) {
     let Ok(record) = RunRecord::parse(text) else { return };
-    let Settings { epochs, batch_size, learning_rate, momentum, weight_decay, .. } = record.settings;
+    let Recipe { epochs, batch_size, learning_rate, momentum, weight_decay, .. } = record.settings;
     assert!(epochs >= 1 && batch_size >= 1 && record.dataset.train_count >= 1 && record.dataset.test_count >= 1);
     assert!([learning_rate, momentum, weight_decay].iter().all(|rate| rate.is_finite() && *rate >= 0.0));
     assert!(record.epochs.len() <= epochs as usize);
@@ -59,7 +60,7 @@ fn good_record() -> Vec<u8> {
     let record = RunRecord {
         versions: Versions::current(),
         status: Status::Complete,
-        settings: Settings {
+        settings: Recipe {
             epochs: 2,
             batch_size: 100,
             learning_rate: 0.0001,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytemuck::Zeroable;
 use cnn_core::image::Pixels;
-use cnn_core::loss::cross_entropy_backward;
+use cnn_core::loss::cross_entropy_gradient;
 use cnn_core::sgd::Sgd;
 
 use super::forward::{Forward, unpadded};
@@ -232,7 +232,7 @@ impl<'a> Training<'a> {
         forward.head(&pool2[..count], &mut hidden[..count], &mut logits[..count]);
         for (i, &index) in indices.iter().enumerate() {
             let label = self.samples.labels()[index as usize];
-            let (_loss, gradient) = cross_entropy_backward(unpadded(&logits[i]), label, batch_length);
+            let gradient = cross_entropy_gradient(unpadded(&logits[i]), label, batch_length);
             logits_gradient[i][..gradient.len()].copy_from_slice(&gradient);
             dispatch.run(Fc2BackwardInput {
                 head: &network.head().parameters,
