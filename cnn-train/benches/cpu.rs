@@ -17,7 +17,8 @@ use cnn_train::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Update, 
 use cnn_train::backend::cpu::layout::{
     ConvParameters, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use cnn_train::backend::cpu::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Panels, read, write};
+use cnn_train::backend::cpu::network::{Network, read, write};
+use cnn_train::backend::cpu::pieces::{ConvPiece, Fc1Piece, HeadPiece, Panels};
 use cnn_train::backend::cpu::simd::dispatch::Dispatch;
 use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, Epoch, Outcome, TrainingState};

@@ -9,7 +9,7 @@ use cnn_train::recipe::Recipe;
 use cnn_train::trainer::Run;
 
 use super::{Checkpoint, CheckpointError, MAX_BYTES};
-use crate::files::{FileError, read_limited};
+use crate::files::{FileError, exists, read_limited};
 use crate::report::RunRecord;
 use crate::report::record::{DatasetRecord, EpochRecord};
 
@@ -44,11 +44,6 @@ pub fn list(folder: &Path) -> Result<Vec<(u32, PathBuf)>, FileError> {
     }
     checkpoints.sort_by_key(|&(epoch, _)| std::cmp::Reverse(epoch));
     Ok(checkpoints)
-}
-
-/// Whether the path names anything, be it a link to nothing.
-pub(crate) fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
 }
 
 /// Why a checkpoint is not taken.

@@ -7,19 +7,17 @@ mod folder;
 mod format;
 mod writer;
 
-pub(crate) use folder::exists;
 pub use folder::{FOLDER, Identity, ResumeError, Search, Unfit, file_name, find_recorded, find_to_resume, list};
 pub use format::{CheckpointError, MAGIC, MAX_BYTES, MAX_EPOCHS, VERSION};
 pub use writer::{Follow, Plan, WriteError, Writer};
 
 use cnn_core::model::Training;
-use cnn_core::range::first_out_of_range;
 use cnn_train::backend::TrainingState;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::{EpochReport, Run};
 
-use crate::report::record::{DatasetRecord, Inconsistent, as_line, check_recipe, not_negative, one_line, require};
+use crate::report::record::{DatasetRecord, as_line};
 
 /// The most descriptions of backends that a checkpoint keeps.
 pub const MAX_BACKENDS: usize = 64;
@@ -70,48 +68,6 @@ impl Checkpoint {
     /// The epoch after which it was taken.
     pub fn epoch(&self) -> u32 {
         self.epochs.len() as u32
-    }
-
-    /// Whether a run can have come to this. The last epoch's fingerprint must be that of the parameters.
-    fn check(&self) -> Result<(), CheckpointError> {
-        let TrainingState { parameters, momentum } = &self.state;
-        if let Some(index) = first_out_of_range(parameters.iter().copied()) {
-            return Err(CheckpointError::OutOfRange { index });
-        }
-        if let Some(index) = momentum.iter().position(|value| !value.is_finite()) {
-            return Err(CheckpointError::NonFinite { index });
-        }
-        self.check_contents()?;
-        let found = Fingerprint::of(&self.state.parameters);
-        let expected = self.epochs[self.epochs.len() - 1].fingerprint;
-        if found == expected { Ok(()) } else { Err(CheckpointError::Fingerprint { expected, found }) }
-    }
-
-    fn check_contents(&self) -> Result<(), Inconsistent> {
-        check_recipe(&self.settings)?;
-        self.dataset.check()?;
-        let (trained, planned) = (self.epochs.len(), self.settings.epochs);
-        require(trained >= 1, "the number of epochs", trained, "at least 1")?;
-        require(trained as u64 <= u64::from(planned), "the number of epochs", trained, format!("at most {planned}"))?;
-        require(!self.backends.is_empty(), "the number of backends", 0, "at least 1")?;
-        self.backends.iter().try_for_each(|backend| one_line("a backend's description", backend))?;
-        (1..).zip(&self.epochs).try_for_each(|(expected, epoch)| self.check_epoch(expected, epoch))
-    }
-
-    fn check_epoch(&self, expected: u32, epoch: &EpochReport) -> Result<(), Inconsistent> {
-        let field = |name: &str| format!("{name} of epoch {expected}");
-        let metrics = &epoch.metrics;
-        require(metrics.epoch == expected, &field("the number"), metrics.epoch, expected)?;
-        let splits =
-            [("training", &metrics.train, self.dataset.train_count), ("test", &metrics.test, self.dataset.test_count)];
-        for (name, split, count) in splits {
-            not_negative(&field(&format!("the {name} loss")), split.loss)?;
-            require(split.count == count, &field(&format!("the {name} count")), split.count, count)?;
-            let correct = field(&format!("the number of correct {name} images"));
-            require(split.correct <= count, &correct, split.correct, format!("at most {count}"))?;
-        }
-        not_negative(&field("the training time"), epoch.training_seconds)?;
-        not_negative(&field("the evaluation time"), epoch.evaluation_seconds)
     }
 }
 

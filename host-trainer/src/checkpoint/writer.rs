@@ -13,9 +13,9 @@ use cnn_train::dataset::Dataset;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::Run;
 
-use super::folder::{FOLDER, exists, file_name, may_replace, set_aside};
+use super::folder::{FOLDER, file_name, may_replace, set_aside};
 use super::{Checkpoint, EpochReport, TrainingState};
-use crate::files::{FileError, create_folder, write_whole};
+use crate::files::{FileError, create_folder, exists, write_whole};
 use crate::lock::FolderLock;
 use crate::report::record::Status;
 use crate::report::{self, RunContext, Snapshot};

@@ -16,8 +16,7 @@ use cnn_train::trainer::{EpochReport, Run};
 pub use plot::PlotError;
 pub use record::RunRecord;
 
-use crate::checkpoint::exists;
-use crate::files::{FileError, create_folder, remove, write_whole};
+use crate::files::{FileError, create_folder, exists, remove, write_whole};
 use crate::model_file::{self, ModelFileError};
 use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions, as_line};
 

@@ -13,7 +13,7 @@ use cnn_core::network::{
 };
 use cnn_core::network::{CONV1_BIAS, CONV2_BIAS};
 use cnn_core::sgd::Sgd;
-use cnn_train::backend::cpu::forward::{PixelTable, unpadded};
+use cnn_train::backend::cpu::forward::unpadded;
 use cnn_train::backend::cpu::kernels::conv1;
 use cnn_train::backend::cpu::kernels::conv1::Marks;
 use cnn_train::backend::cpu::kernels::conv2;
@@ -26,6 +26,7 @@ use cnn_train::backend::cpu::layout::{
     fill_panels,
 };
 use cnn_train::backend::cpu::network::Network;
+use cnn_train::backend::cpu::pieces::PixelTable;
 use cnn_train::backend::cpu::simd::Simd;
 use cnn_train::backend::cpu::simd::dispatch::{Dispatch, Kernel};
 use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};

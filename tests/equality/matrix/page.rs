@@ -39,7 +39,7 @@ struct Run {
     compares: &'static str,
 }
 
-const RUNS: [Run; 7] = [
+const RUNS: [Run; 8] = [
     Run {
         processor: "x86-64",
         profile: "dev",
@@ -81,6 +81,13 @@ const RUNS: [Run; 7] = [
         script: ".ci/other-processors.sh",
         command: "--release --package equality --test golden_run --test equality_matrix --test backend_equality --test divergence",
         compares: "the same at the level portable, on a big-endian processor (QEMU)",
+    },
+    Run {
+        processor: "WebAssembly",
+        profile: "release",
+        script: ".ci/wasm.sh",
+        command: "build --locked --release --package wasm-golden",
+        compares: "the golden run of the reference and of the CPU backend at the level portable, on one thread (Node)",
     },
     Run {
         processor: "Cortex-M4F",

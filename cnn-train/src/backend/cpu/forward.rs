@@ -1,6 +1,6 @@
 //! The forward pass of a few images at a time.
 
-use cnn_core::image::{Pixels, normalize_pixel};
+use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy;
 use cnn_core::network::{CLASSES, Logits, predict};
 
@@ -8,30 +8,12 @@ use super::kernels::conv1::{self, Marks};
 use super::kernels::conv2;
 use super::kernels::linear::{Fc1Forward, Fc2Forward, IMAGES};
 use super::layout::{FC1_BLOCKS, Fc1Panels, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2};
-use super::network::{ConvPiece, HeadPiece};
+use super::pieces::{ConvPiece, HeadPiece, PixelTable};
 use super::simd::dispatch::Dispatch;
 use crate::backend::Outcome;
 
 /// Images that evaluation takes as one unit of work.
 pub const IMAGES_OF_EVALUATION: usize = 4 * IMAGES;
-
-/// The input value of every possible pixel, as `cnn_core` computes it: looking it up is quicker than dividing.
-pub struct PixelTable([f32; 256]);
-
-impl Default for PixelTable {
-    fn default() -> Self {
-        Self(std::array::from_fn(|pixel| normalize_pixel(pixel as u8)))
-    }
-}
-
-impl PixelTable {
-    /// `cnn_core::image::normalize`.
-    pub fn normalize(&self, pixels: &Pixels, image: &mut Image) {
-        for (value, &pixel) in image.as_flattened_mut().iter_mut().zip(pixels) {
-            *value = self.0[usize::from(pixel)];
-        }
-    }
-}
 
 /// What evaluating a few images needs beside the network.
 #[derive(Default)]

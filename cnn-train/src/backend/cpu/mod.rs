@@ -6,7 +6,8 @@
 //! | `kernels` | the hot loops, each written once |
 //! | `layout` | parameters and activations in the order the loops read them |
 //! | `forward` | evaluation of a block of images |
-//! | `network` | the network's state in the pieces that threads share |
+//! | `pieces` | the pieces of the network's state |
+//! | `network` | all of them, as threads share them |
 //! | `step` | training steps in their two parallel phases |
 //! | `team` | how threads share work, meet, and take turns |
 //!
@@ -17,6 +18,7 @@ pub mod forward;
 pub mod kernels;
 pub mod layout;
 pub mod network;
+pub mod pieces;
 pub mod simd;
 pub mod step;
 pub mod team;
@@ -31,7 +33,8 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use self::forward::{EvaluationScratch, IMAGES_OF_EVALUATION};
-use self::network::{Network, Panels};
+use self::network::Network;
+use self::pieces::Panels;
 use self::simd::dispatch::Dispatch;
 pub use self::simd::dispatch::SimdLevel;
 use self::step::{BatchSums, Scratch, Training};

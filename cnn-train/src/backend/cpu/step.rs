@@ -16,7 +16,8 @@ use super::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, SEGM
 use super::layout::{
     Aligned, ConvParameters, FC1_BLOCKS, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use super::network::{ConvPiece, Fc1Piece, HeadPiece, Network, Panels, Reading, read, write};
+use super::network::{Network, Reading, read, write};
+use super::pieces::{ConvPiece, Fc1Piece, HeadPiece, Panels};
 use super::simd::dispatch::Dispatch;
 use super::team::Member;
 use crate::backend::{BackendError, Epoch};
