@@ -388,7 +388,7 @@ impl Search<'_, '_, '_> {
         };
         let mut best = None;
         for negative in [false, true] {
-            view.read(self.picture, negative, self.workspace.colours);
+            view.read(self.picture, negative, self.workspace.colours, self.workspace.queue);
             for &channel in channels {
                 best = better(best, self.find(Look { view, channel, negative, beyond }));
             }
@@ -397,7 +397,7 @@ impl Search<'_, '_, '_> {
     }
 
     fn look(&mut self, look: Look) -> Option<Found> {
-        look.view.read(self.picture, look.negative, self.workspace.colours);
+        look.view.read(self.picture, look.negative, self.workspace.colours, self.workspace.queue);
         self.find(look)
     }
 

@@ -86,30 +86,34 @@ impl Area {
     }
 
     /// The working picture: means, rounded down, of the picture or of its negative, in which light ink is dark. Squares
-    /// at the right and the bottom may be cut.
+    /// at the right and the bottom may be cut. The scratch memory has room for a row of the picture.
     ///
     /// The negative is taken before the means are rounded, so that it is looked at as exactly as the picture.
-    pub(super) fn read(&self, picture: &Picture<'_>, negative: bool, colours: &mut [Rgb]) {
+    pub(super) fn read(&self, picture: &Picture<'_>, negative: bool, colours: &mut [Rgb], scratch: &mut [u32]) {
         let flip = if negative { 255 } else { 0 };
         let (width, height) = self.working_size();
         let Place { left, top, width: across, height: down } = self.place;
+        // A factor of 43 rows at most, of 255 each.
+        let sums: &mut [u16] = &mut bytemuck::cast_slice_mut(scratch)[..3 * across];
         for (row, line) in colours.chunks_exact_mut(width).take(height).enumerate() {
-            let mut sums = [[0u32; 3]; WORKING_SIDE];
+            sums.fill(0);
             let first = row * self.factor;
             let rows = self.factor.min(down - first);
             for y in first..first + rows {
-                let source = &picture.row(top + y)[left..left + across];
-                for (sum, square) in sums.iter_mut().zip(source.chunks(self.factor)) {
-                    for colour in square {
-                        for (sum, &value) in sum.iter_mut().zip(colour) {
-                            *sum += u32::from(value ^ flip);
-                        }
-                    }
+                let source = picture.row(top + y)[left..left + across].as_flattened();
+                for (sum, &value) in sums.iter_mut().zip(source) {
+                    *sum += u16::from(value ^ flip);
                 }
             }
-            for (column, (colour, sum)) in line.iter_mut().zip(&sums).enumerate() {
-                let pixels = (self.factor.min(across - column * self.factor) * rows) as u32;
-                *colour = sum.map(|sum| (sum / pixels) as u8);
+            let (sums, _) = sums.as_chunks::<3>();
+            for (colour, square) in line.iter_mut().zip(sums.chunks(self.factor)) {
+                let mut sum = [0u32; 3];
+                for part in square {
+                    for (sum, &part) in sum.iter_mut().zip(part) {
+                        *sum += u32::from(part);
+                    }
+                }
+                *colour = sum.map(|sum| (sum / (square.len() * rows) as u32) as u8);
             }
         }
     }

@@ -19,16 +19,23 @@ pub struct Shrinker {
     factor: usize,
     /// Of every square the sums of its colours, each times its opacity, and of its opacities.
     sums: Vec<[u32; 4]>,
+    /// Of an opaque picture the sums of the rows that came since the last squares were finished.
+    lines: Vec<u16>,
     rows: usize,
     pixels: Vec<Rgba>,
 }
+
+/// What [`Shrinker::lines`] has room for: the sums of so many rows.
+const MAX_FACTOR: usize = u16::MAX as usize / 255;
+const _: () = assert!(super::MAX_SIDE as usize / KEPT_SIDE < MAX_FACTOR);
 
 impl Shrinker {
     /// For a picture of this size.
     pub fn new(width: usize, height: usize) -> Self {
         let factor = width.max(height).div_ceil(KEPT_SIDE);
         let (across, down) = (width.div_ceil(factor), height.div_ceil(factor));
-        Self { width, height, factor, sums: vec![[0; 4]; across], rows: 0, pixels: Vec::with_capacity(across * down) }
+        let pixels = Vec::with_capacity(across * down);
+        Self { width, height, factor, sums: vec![[0; 4]; across], lines: Vec::new(), rows: 0, pixels }
     }
 
     /// The next row in colours of `N` channels: grey, grey and opacity, colours, or colours and opacity.
@@ -38,21 +45,48 @@ impl Shrinker {
             self.pixels.extend(colours.iter().map(|&colour| rgba(colour)));
             return;
         }
-        for (sums, square) in self.sums.iter_mut().zip(colours.chunks(self.factor)) {
-            for &colour in square {
-                let [red, green, blue, opacity] = rgba(colour).map(u32::from);
-                // An opaque picture's opacity is one for all and needs no product.
-                let weight = if N == 2 || N == 4 { opacity } else { 1 };
-                sums[0] += red * weight;
-                sums[1] += green * weight;
-                sums[2] += blue * weight;
-                sums[3] += weight;
+        let has_opacity = N == 2 || N == 4;
+        if has_opacity {
+            self.add_weighted(colours);
+        } else {
+            self.lines.resize(row.len(), 0);
+            for (sum, &value) in self.lines.iter_mut().zip(row) {
+                *sum += u16::from(value);
             }
         }
         self.rows += 1;
         if self.rows.is_multiple_of(self.factor) || self.rows == self.height {
-            self.finish_squares(N == 2 || N == 4);
+            if !has_opacity {
+                self.add_lines::<N>();
+            }
+            self.finish_squares(has_opacity);
         }
+    }
+
+    fn add_weighted<const N: usize>(&mut self, colours: &[[u8; N]]) {
+        for (sums, square) in self.sums.iter_mut().zip(colours.chunks(self.factor)) {
+            for &colour in square {
+                let [red, green, blue, opacity] = rgba(colour).map(u32::from);
+                sums[0] += red * opacity;
+                sums[1] += green * opacity;
+                sums[2] += blue * opacity;
+                sums[3] += opacity;
+            }
+        }
+    }
+
+    /// The sums of squares of the sums of rows.
+    fn add_lines<const N: usize>(&mut self) {
+        let rows = ((self.rows - 1) % self.factor + 1) as u32;
+        for (sums, square) in self.sums.iter_mut().zip(self.lines.as_chunks::<N>().0.chunks(self.factor)) {
+            for colour in square {
+                for k in 0..3 {
+                    sums[k] += u32::from(colour[k.min(N - 1)]);
+                }
+            }
+            sums[3] = rows * square.len() as u32;
+        }
+        self.lines.fill(0);
     }
 
     fn finish_squares(&mut self, has_opacity: bool) {
