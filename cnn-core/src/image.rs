@@ -265,6 +265,9 @@ pub fn prepare(picture: &Picture<'_>, workspace: &mut Workspace<'_>) -> Result<P
     }
     let mut search = Search { picture, workspace, held: None };
     let mut best = search.whole().ok_or(ImageError::NoInk)?;
+    if let Some(sheet) = best.digit.sheet {
+        best = search.on_sheet(best.look.view.part(&sheet)).unwrap_or(best);
+    }
     if best.is_small() {
         let several_digits = best.digit.doubts.several_digits;
         let closer = Look { view: best.look.view.around(&best.digit.bounds, picture), ..best.look };
@@ -369,6 +372,13 @@ impl Search<'_, '_, '_> {
         }
         let second = self.look(look(true));
         better_beyond(first, second).or_else(|| self.best(view))
+    }
+
+    /// The digit on a sheet of paper, if there is one that leaves no doubt.
+    fn on_sheet(&mut self, sheet: Area) -> Option<Found> {
+        let found = self.best(sheet)?;
+        let Doubts { at_edge, low_contrast, odd_shape, .. } = found.digit.doubts;
+        Some(found).filter(|_| !at_edge && !low_contrast && !odd_shape)
     }
 
     /// The best of all channels, dark or light.

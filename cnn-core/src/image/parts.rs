@@ -93,6 +93,8 @@ pub(super) struct Digit {
     pub(super) doubts: Doubts,
     /// Whether it is rather something that lies along the picture's edge.
     pub(super) along_edge: bool,
+    /// Where to look if it is an area with a digit on it, as a sheet of paper on a table is.
+    pub(super) sheet: Option<Bounds>,
     labels: [u16; MAX_JOINED],
     /// Pixels and ink of the largest part.
     area: usize,
@@ -403,6 +405,40 @@ impl Sheet<'_, '_> {
         score * (300 - off as u64) / 300
     }
 
+    /// Whether much of a part is inside it, a tenth of its length and more from where it ends: strokes, however broad, are
+    /// not, a sheet is, whichever way it is turned and whatever is drawn on it.
+    fn is_sheet(&self, part: &Part) -> bool {
+        const LEAST_SIDE: usize = 20;
+        let &Part { label, bounds, area, .. } = part;
+        if bounds.shorter_side() < LEAST_SIDE {
+            return false;
+        }
+        let far = bounds.longer_side() / 10;
+        let is_inside = |&(x, y): &(usize, usize)| {
+            let around = [(x, y), (x - far, y), (x + far, y), (x, y - far), (x, y + far)];
+            around.into_iter().all(|(x, y)| self.label(x, y) == label)
+        };
+        let rows = bounds.top + far..=bounds.bottom.saturating_sub(far);
+        let places = rows.flat_map(|y| (bounds.left + far..=bounds.right.saturating_sub(far)).map(move |x| (x, y)));
+        3 * places.filter(is_inside).count() > area
+    }
+
+    /// The largest box in the middle of a sheet with its corners on it: all of the sheet if it lies straight, half of its
+    /// sides if it stands on a corner.
+    fn within(&self, sheet: &Part) -> Bounds {
+        let Bounds { left, top, right, bottom } = sheet.bounds;
+        let inset = |part: usize| {
+            let (across, down) = (sheet.bounds.width() * part / 64, sheet.bounds.height() * part / 64);
+            Bounds { left: left + across, top: top + down, right: right - across, bottom: bottom - down }
+        };
+        let is_on_sheet = |bounds: &Bounds| {
+            let Bounds { left, top, right, bottom } = *bounds;
+            let corners = [(left, top), (right, top), (left, bottom), (right, bottom)];
+            corners.into_iter().all(|(x, y)| self.label(x, y) == sheet.label)
+        };
+        (0..=17).map(inset).find(is_on_sheet).unwrap_or(sheet.bounds)
+    }
+
     /// The edge of a table, a scanner's margin, a frame: it lies along the picture's edge and in a corner, and not, as a
     /// digit that fills the picture, from side to side and in the middle.
     fn is_edge(&self, part: &Part) -> bool {
@@ -598,13 +634,15 @@ impl Sheet<'_, '_> {
             parts.all().iter().any(|part| !labels.contains(&part.label) && self.is_another(part, first));
         doubts.at_edge = first.edge > 0;
         doubts.low_contrast = first.contrast() < LOW_CONTRAST;
+        let sheet = self.is_sheet(first).then(|| self.within(first));
         doubts.odd_shape = first.is_filled()
+            || sheet.is_some()
             || self.is_across(first)
             || 10 * bounds.width() > 13 * bounds.height()
             || self.is_edge(first);
         let along_edge = self.is_edge(first);
         let &Part { area, ink, .. } = first;
-        Digit { bounds, doubts, along_edge, labels, area, ink, score, noise: self.noise }
+        Digit { bounds, doubts, along_edge, sheet, labels, area, ink, score, noise: self.noise }
     }
 
     /// Whether a part is near enough to the digit and enough like it to be a piece of it.

@@ -64,6 +64,11 @@ impl Area {
         (self.place.width.div_ceil(self.factor), self.place.height.div_ceil(self.factor))
     }
 
+    /// A closer look at a box alone.
+    pub(super) fn part(&self, bounds: &Bounds) -> Self {
+        Self::new(self.place_of(bounds))
+    }
+
     /// A closer look: the box with as much around it as its longer side, half of it on each side.
     pub(super) fn around(&self, bounds: &Bounds, picture: &Picture<'_>) -> Self {
         let place = self.place_of(bounds);

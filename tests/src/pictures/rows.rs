@@ -225,6 +225,19 @@ pub const ROWS: &[Row] = &[
         canvas.map(|_, y, colour| if (y * 15.0).fract() < 0.05 { colour.map(|value| value * 0.8) } else { colour });
         png(&canvas)
     }),
+    read("sheet of paper on a table, turned", |digit, random| {
+        let mut canvas = Canvas::new(800, 600, [236.0, 232.0, 222.0]);
+        canvas.draw(&drawn(digit, random), [400.0, 300.0], random.uniform(150.0, 200.0), 13.0, [30.0, 32.0, 60.0], 1.0);
+        let wood = [random.uniform(50.0, 130.0), 70.0, random.uniform(30.0, 60.0)];
+        let (sin, cos) = random.uniform(-0.78, 0.78).sin_cos();
+        canvas.map(|x, y, colour| {
+            let (x, y) = ((x - 0.5) * 800.0, (y - 0.5) * 600.0);
+            let is_on_sheet = (x * cos + y * sin).abs() < 210.0 && (y * cos - x * sin).abs() < 185.0;
+            if is_on_sheet { colour } else { wood }
+        });
+        canvas.noise(3.0, random);
+        jpeg(&canvas, 80)
+    }),
     doubted("two digits", |digit, random| {
         let mut canvas = Canvas::new(700, 500, [255.0; 3]);
         let other = random.below(10);
