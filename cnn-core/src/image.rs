@@ -174,6 +174,20 @@ pub struct Doubts {
     pub odd_shape: bool,
 }
 
+impl Doubts {
+    /// What there is to say of each that holds, a line each.
+    pub fn remarks(&self) -> impl Iterator<Item = &'static str> {
+        let lines = [
+            (self.at_edge, "the ink touches the picture's edge: part of the digit may be missing"),
+            (self.several_digits, "there is more than one digit: the largest alone was read"),
+            (self.several_parts, "the digit was put together from large parts that do not touch"),
+            (self.low_contrast, "the ink hardly stands out from its background"),
+            (self.odd_shape, "no digit has this shape: it is wider than tall, a filled area or a straight line across"),
+        ];
+        lines.into_iter().filter(|(holds, _)| *holds).map(|(_, line)| line)
+    }
+}
+
 /// The place of the digit in its picture, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {

@@ -1,6 +1,7 @@
 //! Commands and flags.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -169,6 +170,9 @@ Examples:
   host-trainer board --port /dev/ttyACM0 verify out/weights.postcard --count 1000
   host-trainer board --port /dev/ttyACM0 update out/weights.postcard")]
     Board(BoardArgs),
+    /// Show the network in a browser: draw a digit, see every layer, train
+    #[command(after_help = "Example:\n  host-trainer serve")]
+    Serve(ServeArgs),
 }
 
 /// Where the data set comes from.
@@ -448,6 +452,20 @@ pub struct ImportArgs {
     pub safetensors: PathBuf,
     /// The model file to write
     pub model: PathBuf,
+}
+
+/// The flags of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Port of the page; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8017, allow_negative_numbers = true)]
+    pub port: u16,
+    /// Address to listen on; any but a loopback address lets other machines see the page too
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub address: IpAddr,
+    /// Do not open a browser
+    #[arg(long)]
+    pub no_open: bool,
 }
 
 /// The flags of `completions`.

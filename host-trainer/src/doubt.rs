@@ -38,7 +38,7 @@ impl Reading {
         let probabilities = softmax(&logits);
         let mut remarks = Vec::new();
         if let Some(doubts) = doubts {
-            remarks.extend(of_picture(doubts).into_iter().map(String::from));
+            remarks.extend(doubts.remarks().map(String::from));
             remarks.extend(of_answer(&probabilities));
             let mut turned = *pixels;
             turned.reverse();
@@ -46,18 +46,6 @@ impl Reading {
         }
         Self { logits, probabilities, prediction: predict(&logits), remarks }
     }
-}
-
-/// What the preparation doubts.
-fn of_picture(doubts: &Doubts) -> Vec<&'static str> {
-    let lines = [
-        (doubts.at_edge, "the ink touches the picture's edge: part of the digit may be missing"),
-        (doubts.several_digits, "there is more than one digit: the largest alone was read"),
-        (doubts.several_parts, "the digit was put together from large parts that do not touch"),
-        (doubts.low_contrast, "the ink hardly stands out from its background"),
-        (doubts.odd_shape, "no digit has this shape: it is wider than tall, a filled area or a straight line across"),
-    ];
-    lines.into_iter().filter(|(holds, _)| *holds).map(|(_, line)| line).collect()
 }
 
 /// The margin between the two most likely classes.
@@ -110,8 +98,8 @@ mod tests {
     fn every_doubt_of_the_preparation_is_a_line_of_its_own() {
         let all =
             Doubts { at_edge: true, several_digits: true, several_parts: true, low_contrast: true, odd_shape: true };
-        assert_eq!(of_picture(&all).len(), 5);
-        assert_eq!(of_picture(&Doubts::default()), [""; 0]);
-        assert_eq!(of_picture(&Doubts { several_digits: true, ..Doubts::default() }).len(), 1);
+        assert_eq!(all.remarks().count(), 5);
+        assert_eq!(Doubts::default().remarks().count(), 0);
+        assert_eq!(Doubts { several_digits: true, ..Doubts::default() }.remarks().count(), 1);
     }
 }

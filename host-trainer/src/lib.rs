@@ -15,5 +15,6 @@ pub mod lock;
 pub mod model_file;
 pub mod picture;
 pub mod report;
+pub mod serve;
 pub mod text;
 pub mod verify;

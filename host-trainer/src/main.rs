@@ -49,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Import(args)) => commands::exchange::import(&args),
         Some(Command::Completions(args)) => commands::completions(&args),
         Some(Command::Board(args)) => commands::board::run(&args),
+        Some(Command::Serve(args)) => commands::serve::run(&args),
     }
 }
 

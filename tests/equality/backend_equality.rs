@@ -7,7 +7,7 @@ use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference};
 use cnn_train::dataset::Split;
 use cnn_train::random::shuffled;
 use equality::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
-use equality::{is_emulated, mnist_dir};
+use equality::{is_emulated, mnist_dir, threads};
 
 const THREADS: [usize; 6] = [1, 2, 3, 5, 8, 100];
 const BATCH_LENGTHS: [usize; 5] = [1, 7, 100, 128, usize::MAX];
@@ -17,13 +17,19 @@ fn sizes() -> Sizes {
     if is_emulated() { Sizes { train: 9, test: 3 } } else { Sizes { train: 523, test: 101 } }
 }
 
+fn numbers_of_threads() -> Vec<usize> {
+    let mut numbers = THREADS.map(threads).to_vec();
+    numbers.dedup();
+    numbers
+}
+
 fn assert_equal_to_reference(case: &Case) {
     let mut batch_lengths = BATCH_LENGTHS.map(|length| length.min(case.dataset.train.len())).to_vec();
     batch_lengths.dedup();
     let mut reference = Reference::new(case.dataset.clone());
     let expected: Vec<_> = batch_lengths.iter().map(|&length| trace(&mut reference, case, length)).collect();
     for level in SimdLevel::available() {
-        for threads in THREADS {
+        for threads in numbers_of_threads() {
             let options = CpuOptions { threads: Some(threads), simd: Some(level) };
             let mut cpu = Cpu::new(case.dataset.clone(), options).unwrap();
             for (expected, &batch_length) in expected.iter().zip(&batch_lengths) {

@@ -14,9 +14,9 @@ use cnn_train::dataset::{Dataset, Samples};
 use cnn_train::recipe::Recipe;
 use equality::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
 use equality::divergence::{Ending, datasets, ending, settings};
-use equality::{is_emulated, mnist_dir};
+use equality::{is_emulated, mnist_dir, threads};
 
-const THREADS: usize = 8;
+const THREADS: usize = threads(8);
 
 fn cpu(dataset: &Arc<Dataset>, level: SimdLevel, threads: usize) -> Cpu {
     Cpu::new(dataset.clone(), CpuOptions { threads: Some(threads), simd: Some(level) }).unwrap()

@@ -70,9 +70,14 @@ pub fn samples(seed: u64, split: Split, length: usize) -> Samples {
     let (mut images, mut labels) = (vec![[0; IMAGE_PIXELS]; length], vec![0; length]);
     let mut places: Vec<_> = images.iter_mut().zip(&mut labels).collect();
     threads::for_each(&mut places, &|index, (image, label)| {
-        (**image, **label) = digit(Random::new(seed, split, index as u64));
+        (**image, **label) = sample(seed, split, index as u64);
     });
     Samples::new(images, labels)
+}
+
+/// The digit of that index of a split, and its label.
+pub fn sample(seed: u64, split: Split, index: u64) -> (Pixels, u8) {
+    digit(Random::new(seed, split, index))
 }
 
 /// A digit and its label.

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod evaluate;
 pub mod exchange;
 pub mod predict;
+pub mod serve;
 pub mod summary;
 pub mod train;
 pub mod verify;

@@ -169,8 +169,19 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn help_of_every_command_reads_well_and_has_an_example() {
     let folder = TempDir::new().expect("a temporary folder");
-    let commands =
-        ["train", "evaluate", "verify", "doctor", "predict", "summary", "export", "import", "board", "completions"];
+    let commands = [
+        "train",
+        "evaluate",
+        "verify",
+        "doctor",
+        "predict",
+        "summary",
+        "export",
+        "import",
+        "board",
+        "completions",
+        "serve",
+    ];
     let with_command = commands.iter().map(std::slice::from_ref);
     for command in [&[][..]].into_iter().chain(with_command) {
         let help = succeed(folder.path(), &[command, &["--help"]].concat());

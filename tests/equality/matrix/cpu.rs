@@ -34,6 +34,7 @@ use cnn_train::backend::{Backend, Epoch, Reference, TrainingState, boxed_zeros};
 use cnn_train::random::shuffled;
 use equality::bits::{assert_same_bits, assert_same_parameters};
 use equality::cases::{Sizes, extremes, noise, ties};
+use equality::threads;
 use equality::values::{Kind, Values, for_every_draw, for_every_kind};
 
 /// Images of a call: one whole tile of registers, and a rest.
@@ -74,6 +75,12 @@ macro_rules! at_every_level {
                     super::check_at(SimdLevel::Neon, super::$operation);
                 }
 
+                #[cfg_attr(not(target_arch = "wasm32"), ignore = "a level of WebAssembly")]
+                #[test]
+                fn simd128() {
+                    super::check_at(SimdLevel::Simd128, super::$operation);
+                }
+
                 #[test]
                 fn portable() {
                     super::check_at(SimdLevel::Portable, super::$operation);
@@ -106,8 +113,8 @@ at_every_level!(
 );
 
 /// The levels that the macro above has a test for.
-pub const LEVELS: [SimdLevel; 5] =
-    [SimdLevel::Avx512, SimdLevel::Avx2, SimdLevel::Sse2, SimdLevel::Neon, SimdLevel::Portable];
+pub const LEVELS: [SimdLevel; 6] =
+    [SimdLevel::Avx512, SimdLevel::Avx2, SimdLevel::Sse2, SimdLevel::Neon, SimdLevel::Simd128, SimdLevel::Portable];
 
 fn check_at(level: SimdLevel, check: fn(SimdLevel)) {
     if SimdLevel::available().any(|available| available == level) {
@@ -731,7 +738,7 @@ fn step(level: SimdLevel) {
     for case in [noise(SIZES), ties(SIZES), extremes(SIZES)] {
         let order = shuffled(3, 1, SIZES.train);
         let mut reference = Reference::new(case.dataset.clone());
-        let options = CpuOptions { threads: Some(2), simd: Some(level) };
+        let options = CpuOptions { threads: Some(threads(2)), simd: Some(level) };
         let mut cpu = Cpu::new(case.dataset.clone(), options).expect("checked before");
         let mut state = case.state.clone();
         for (step, batch) in order.chunks(BATCH).enumerate() {

@@ -86,8 +86,8 @@ const RUNS: [Run; 8] = [
         processor: "WebAssembly",
         profile: "release",
         script: ".ci/wasm.sh",
-        command: "build --locked --release --package wasm-golden",
-        compares: "the golden run of the reference and of the CPU backend at the level portable, on one thread (Node)",
+        command: "--release --package equality --test golden_run --test equality_matrix --test backend_equality --test divergence",
+        compares: "the golden run; every operation, epochs of every batch length, and runs that diverge, on one thread, at the levels simd128 and portable, and at portable again in a module without vectors (Node)",
     },
     Run {
         processor: "Cortex-M4F",

@@ -19,6 +19,11 @@ pub fn mnist_dir() -> Option<PathBuf> {
     folder
 }
 
+/// So many threads, or the one that a target without threads has.
+pub const fn threads(wanted: usize) -> usize {
+    if cfg!(target_family = "wasm") { 1 } else { wanted }
+}
+
 /// Whether an emulator runs this (the variable EMULATED is set), for which a second here is minutes: tests then take
 /// fewer and smaller cases, but leave out no dimension.
 pub fn is_emulated() -> bool {

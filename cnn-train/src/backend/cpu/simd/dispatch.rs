@@ -11,6 +11,8 @@ use super::avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
 use super::portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::simd128::Simd128;
 #[cfg(target_arch = "x86_64")]
 use super::sse2::Sse2;
 
@@ -25,13 +27,15 @@ pub enum SimdLevel {
     Sse2,
     /// 64-bit Arm: 4 lanes.
     Neon,
+    /// WebAssembly, in a module that is compiled for it: 4 lanes.
+    Simd128,
     /// Any machine: no intrinsics, what the compiler makes of plain arrays.
     Portable,
 }
 
 impl SimdLevel {
     /// All levels, those of one processor family from the widest to the narrowest, the portable one last.
-    pub const ALL: [SimdLevel; 5] = [Self::Avx512, Self::Avx2, Self::Sse2, Self::Neon, Self::Portable];
+    pub const ALL: [SimdLevel; 6] = [Self::Avx512, Self::Avx2, Self::Sse2, Self::Neon, Self::Simd128, Self::Portable];
 
     /// The levels that this machine has, in the order of [`SimdLevel::ALL`]; never empty.
     pub fn available() -> impl Iterator<Item = SimdLevel> + Clone {
@@ -45,6 +49,7 @@ impl SimdLevel {
             Self::Avx2 => "avx2",
             Self::Sse2 => "sse2",
             Self::Neon => "neon",
+            Self::Simd128 => "simd128",
             Self::Portable => "portable",
         }
     }
@@ -95,6 +100,8 @@ enum Chosen {
     Sse2(Sse2),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(Simd128),
     Portable(Portable),
 }
 
@@ -110,6 +117,8 @@ impl Dispatch {
             SimdLevel::Sse2 => Chosen::Sse2(Sse2::detect()?),
             #[cfg(target_arch = "aarch64")]
             SimdLevel::Neon => Chosen::Neon(Neon::detect()?),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            SimdLevel::Simd128 => Chosen::Simd128(Simd128::detect()?),
             SimdLevel::Portable => Chosen::Portable(Portable),
             _ => return None,
         };
@@ -131,6 +140,8 @@ impl Dispatch {
             #[cfg(target_arch = "aarch64")]
             // SAFETY: the value `simd` is the proof that the machine has NEON.
             Chosen::Neon(simd) => unsafe { run_neon(simd, kernel) },
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Chosen::Simd128(simd) => run_baseline(simd, kernel),
             Chosen::Portable(simd) => run_baseline(simd, kernel),
         }
     }

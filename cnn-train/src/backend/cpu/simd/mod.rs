@@ -12,6 +12,8 @@ pub mod dispatch;
 mod neon;
 mod portable;
 pub mod prefetch;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 

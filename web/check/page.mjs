@@ -1,0 +1,235 @@
+// The page in Chromium, as a person uses it: node page.mjs HOST_TRAINER [FOLDER_FOR_SCREENSHOTS]
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Browser } from './browser.mjs';
+
+const [program, shots] = process.argv.slice(2);
+const folder = mkdtempSync(join(tmpdir(), 'page-files-'));
+const server = spawn(program, ['serve', '--no-open', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+const url = await new Promise((resolve, reject) => {
+  let text = '';
+  server.stdout.on('data', (piece) => {
+    text += piece;
+    if (text.includes('\n')) resolve(text.split('\n')[0]);
+  });
+  server.on('exit', (code) => reject(new Error(`${program} serve ended with ${code}`)));
+});
+const repository = new URL('../../', import.meta.url);
+const known = JSON.parse(readFileSync(new URL('web/page/known.json', repository)));
+
+const file = (name, contents) => {
+  const path = join(folder, name);
+  writeFileSync(path, contents);
+  return path;
+};
+
+let browser;
+const shot = async (name) => shots && writeFileSync(join(shots, `${name}.png`), await browser.screenshot());
+const status = (part) => browser.until(`document.getElementById("status").textContent.includes(${JSON.stringify(part)})`);
+const reads = (digit) => browser.until(`document.getElementById("prediction").textContent === "It reads ${digit}"`);
+const focus = (layer) => browser.run('document.querySelector(`#layer-${arguments[0]} canvas`).focus()', layer);
+const loaded = () => browser.until('document.body.dataset.ready');
+const SEVEN = [[0.28, 0.25], [0.72, 0.25], [0.5, 0.8]];
+const ONE = [[0.5, 0.15], [0.5, 0.5], [0.5, 0.85]];
+const THREE = [[0.3, 0.3], [0.5, 0.2], [0.7, 0.3], [0.5, 0.5], [0.7, 0.7], [0.5, 0.85], [0.3, 0.75]];
+const [DOWN, RIGHT, PAGE_DOWN, END] = ['\uE015', '\uE014', '\uE00F', '\uE010'];
+
+const tests = {
+  async 'it loads, and says which model it has'() {
+    console.log(`first answer ${await loaded()} ms after the page was asked for`);
+    await reads(7);
+    await status('trained on MNIST');
+    await shot('desktop');
+  },
+
+  async 'a digit is drawn by mouse, finger and pen, taken back and cleared'() {
+    for (const [pointer, digit, ...points] of [['mouse', 3, ...THREE], ['touch', 1, ...ONE], ['pen', 7, ...SEVEN]]) {
+      await browser.click('clear');
+      await browser.draw(pointer, points);
+      await reads(digit);
+    }
+    console.log(`a frame while drawing ${await browser.run('return document.body.dataset.frame')} ms`);
+    await browser.draw('mouse', [[0.1, 0.9], [0.9, 0.9]]);
+    await browser.click('undo');
+    await reads(7);
+    await browser.click('clear');
+    assert.equal(await browser.run('return document.getElementById("remarks").textContent'), '');
+  },
+
+  async 'a picture is prepared, and what is no picture is refused'() {
+    const picture = await browser.run(`const canvas = document.createElement('canvas'); canvas.width = 900; canvas.height = 600;
+      const context = canvas.getContext('2d'); context.fillStyle = '#dfe6c8'; context.fillRect(0, 0, 900, 600);
+      context.strokeStyle = '#223a80'; context.lineWidth = 26; context.lineCap = context.lineJoin = 'round';
+      context.beginPath(); for (const [x, y] of arguments[0]) context.lineTo(500 + 200 * x, 100 + 400 * y); context.stroke();
+      return canvas.toDataURL('image/png').split(',')[1];`, THREE);
+    await browser.upload('picture', file('three.png', Buffer.from(picture, 'base64')));
+    await status('three.png: prepared');
+    await reads(3);
+    await browser.upload('picture', file('<b>text.png', 'no picture'));
+    await status('<b>text.png: this is no picture');
+    // Dropped: the same way.
+    await browser.run(`const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), data = new DataTransfer();
+      data.items.add(new File([bytes], 'dropped.png')); document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));`, picture);
+    await status('dropped.png: prepared');
+  },
+
+  async 'every sample is shown'() {
+    const count = await browser.run('return document.querySelectorAll("#samples button").length');
+    assert.equal(count, 10);
+    for (let i = 0; i < count; i++) await browser.run('document.querySelectorAll("#samples button")[arguments[0]].click()', i);
+  },
+
+  async 'every value that is chosen is computed again with the same bits'() {
+    for (const layer of ['image', 'conv1', 'pool1', 'conv2', 'pool2', 'hidden', 'logits']) {
+      await focus(layer);
+      for (const key of [RIGHT, DOWN, PAGE_DOWN, END]) {
+        await browser.keys(key);
+        assert.equal(await browser.run('return document.body.dataset.equal'), 'true', layer);
+      }
+    }
+    // All of them, not only those that a person would choose.
+    const wrong = await browser.call('POST', '/execute/async', { args: [], script: `const done = arguments[0];
+      (async () => {
+        const [{ explain }, { LAYERS, Network }] = await Promise.all([import('/explain.js'), import('/network.js')]);
+        const network = await Network.open(await WebAssembly.compileStreaming(fetch('/cnn.wasm')));
+        network.loadModel(new Uint8Array(await (await fetch('/mnist.cnnm')).arrayBuffer()));
+        network.look();
+        let wrong = 0, values = 0;
+        for (const [name, { channels, width, height }] of Object.entries(LAYERS))
+          for (let c = 0; c < channels; c++) for (let row = 0; row < height; row++) for (let column = 0; column < width; column++, values++)
+            wrong += !explain(network, name, c, row, column).equal;
+        done([wrong, values]);
+      })();` });
+    assert.deepEqual(wrong, [0, 784 + 16 * 676 + 16 * 169 + 32 * 121 + 32 * 25 + 120 + 10]);
+    await focus('conv1');
+    await browser.keys(DOWN);
+    await browser.click('forward');
+    await browser.click('back');
+    await browser.click('play');
+    const before = await browser.text('detail-title');
+    await browser.until(`document.getElementById("detail-title").textContent !== ${JSON.stringify(before)}`);
+    await browser.click('play');
+    await browser.run('document.querySelectorAll("#walk button").forEach((button) => button.click())');
+    assert.match(await browser.text('step-text'), /^8 of 8/);
+    await shot('explained');
+  },
+
+  async 'a damaged model is refused, and the one before stays'() {
+    const model = readFileSync(new URL('firmware/model/mnist.cnnm', repository));
+    const damaged = Buffer.from(model);
+    damaged[300000] ^= 1;
+    for (const [name, contents] of [['damaged.cnnm', damaged], ['cut.cnnm', model.subarray(0, 1000)], ['long.cnnm', Buffer.alloc(2 << 20)], ['empty.cnnm', '']]) {
+      await browser.upload('model', file(name, contents));
+      await status(`${name} is not taken`);
+    }
+    await browser.upload('model', file('whole.cnnm', model));
+    await status('whole.cnnm: trained on MNIST');
+  },
+
+  async 'files that are no data set are refused'() {
+    await browser.run('document.getElementById("data").value = "files"; document.getElementById("data").dispatchEvent(new Event("change"))');
+    const names = ['train-images', 'train-labels', 't10k-images', 't10k-labels'];
+    await browser.upload('files', ...names.map((name) => file(name, Buffer.from([0, 0, 8, 3, 255, 255, 255, 255, 0, 0, 0, 28, 0, 0, 0, 28]))));
+    await browser.click('start');
+    await status('train-images: the file promises');
+    await browser.upload('files', ...names.map((name) => file(`${name}.gz`, Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3]))));
+    await browser.click('start');
+    await status('is a damaged .gz archive');
+    await browser.run('document.getElementById("data").value = "synthetic"; document.getElementById("data").dispatchEvent(new Event("change"))');
+  },
+
+  async 'it trains, pauses and goes on, with the fingerprint of the program'() {
+    await browser.run('document.getElementById("epochs").value = 1');
+    await browser.click('start');
+    await browser.until('document.getElementById("progress-text").textContent.startsWith("Epoch 1: 1")');
+    await browser.click('pause');
+    await browser.until('document.getElementById("progress-text").textContent.includes("paused")');
+    const paused = await browser.text('progress-text');
+    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    assert.equal(await browser.text('progress-text'), paused);
+    await browser.click('pause');
+    const [epoch, fingerprint, verdict, training, evaluation] = (await browser.until('document.body.dataset.epoch')).split(' ');
+    assert.deepEqual([epoch, fingerprint, verdict], ['1', known[0].fingerprints[0], 'equal']);
+    console.log(`an epoch ${Number(training).toFixed(2)} s, its evaluation ${Number(evaluation).toFixed(2)} s`);
+    await browser.until('document.getElementById("progress-text").textContent.includes("1 of 1 epochs")');
+    await browser.run('document.getElementById("train").scrollIntoView()');
+    await shot('trained');
+    await browser.click('reset');
+    await status('The model: trained on MNIST');
+  },
+
+  async 'nothing was refused by the policy, nothing failed'() {
+    assert.deepEqual(await browser.log(), []);
+    const named = await browser.run(`return [...document.querySelectorAll('button, input, select, canvas')].filter((it) =>
+      !it.labels?.length && !it.textContent.trim() && !it.getAttribute('aria-label') && !it.closest('[aria-label]')).map((it) => it.outerHTML)`);
+    assert.deepEqual(named.filter((it) => !it.includes('width="3"') && !it.includes('products')), []);
+  },
+};
+
+// A phone: everything fits its width, in the dark too.
+async function phone() {
+  await loaded();
+  await browser.draw('touch', THREE);
+  await reads(3);
+  assert.ok(await browser.run('return document.documentElement.scrollWidth <= innerWidth'), 'it fits the width of a phone');
+  await shot('phone');
+  await focus('conv2');
+  await browser.keys(DOWN);
+  await browser.media('prefers-color-scheme', 'dark');
+  await new Promise((resolve) => { setTimeout(resolve, 200); });
+  await shot('phone-dark');
+  assert.deepEqual(await browser.log(), []);
+}
+
+// Any static host will do, and none once it was loaded.
+async function offline() {
+  const types = { html: 'text/html', css: 'text/css', js: 'text/javascript', json: 'application/json', wasm: 'application/wasm' };
+  const host = createServer((request, response) => {
+    const name = request.url === '/' ? 'index.html' : request.url.slice(1);
+    try {
+      const path = name === 'mnist.cnnm' ? 'firmware/model/mnist.cnnm' : `web/page/${name}`;
+      response.writeHead(200, { 'content-type': types[name.split('.').at(-1)] ?? 'application/octet-stream' }).end(readFileSync(new URL(path, repository)));
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise((resolve) => { host.listen(0, '127.0.0.1', resolve); });
+  await browser.goTo(`http://127.0.0.1:${host.address().port}/`);
+  await loaded();
+  await browser.call('POST', '/execute/async', { args: [], script: `const done = arguments[0];
+    navigator.serviceWorker.register('offline.js').then(() => navigator.serviceWorker.ready).then(() => done(true));` });
+  host.closeAllConnections();
+  await new Promise((resolve) => { host.close(resolve); });
+  await browser.goTo(`${await browser.run('return location.href')}?again`).catch(() => {});
+  await browser.call('POST', '/refresh', {}).catch(() => {});
+  await browser.goTo(await browser.run('return location.origin + "/"'));
+  await loaded();
+  await reads(7);
+}
+
+try {
+  browser = await Browser.open(1400, 1000);
+  console.log(`Chromium ${browser.version}`);
+  await browser.goTo(url);
+  for (const [name, test] of Object.entries(tests)) {
+    const start = performance.now();
+    await test();
+    console.log(`ok: ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+  }
+  await offline();
+  console.log('ok: it works from any static host, and without one once it was loaded');
+  await browser.close();
+  browser = await Browser.open(390, 800, true);
+  await browser.goTo(url);
+  await phone();
+  console.log('ok: it fits a phone');
+} finally {
+  await browser?.close();
+  server.kill();
+  rmSync(folder, { recursive: true, force: true });
+}

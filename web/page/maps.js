@@ -1,0 +1,68 @@
+// The maps of a layer in one canvas, side by side; a value of them can be chosen by pointer or keyboard.
+
+import { LAYERS } from './network.js';
+import { image, largest, mark } from './paint.js';
+
+export class Maps {
+  // `columns` maps in a row, each value `scale` pixels wide.
+  constructor(canvas, name, columns, scale, choose) {
+    Object.assign(this, { canvas, name, columns, scale, choose, layer: LAYERS[name], chosen: null, marked: [], field: null });
+    const { layer } = this, rows = Math.ceil(layer.channels / columns);
+    canvas.width = (columns * (layer.width + 1) - 1) * scale;
+    canvas.height = (rows * (layer.height + 1) - 1) * scale;
+    this.small = document.createElement('canvas');
+    [this.small.width, this.small.height] = [layer.width, layer.height];
+    canvas.addEventListener('pointerdown', (event) => this.point(event));
+    canvas.addEventListener('pointermove', (event) => event.buttons !== 0 && this.point(event));
+    canvas.addEventListener('keydown', (event) => this.key(event));
+  }
+
+  corner(channel) {
+    const { columns, layer, scale } = this;
+    return [(channel % columns) * (layer.width + 1) * scale, Math.floor(channel / columns) * (layer.height + 1) * scale];
+  }
+
+  point(event) {
+    const { canvas, layer, columns, scale } = this, box = canvas.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width * canvas.width / scale, y = (event.clientY - box.top) / box.height * canvas.height / scale;
+    const [across, down] = [Math.floor(x / (layer.width + 1)), Math.floor(y / (layer.height + 1))];
+    const channel = Math.min(down * columns + across, layer.channels - 1);
+    if (across >= columns || channel < 0) return;
+    const within = (value, size) => Math.max(0, Math.min(size - 1, Math.floor(value)));
+    this.choose(this.name, channel, within(y - down * (layer.height + 1), layer.height), within(x - across * (layer.width + 1), layer.width));
+  }
+
+  key(event) {
+    const { layer } = this;
+    let { channel, row, column } = this.chosen ?? { channel: 0, row: 0, column: 0 };
+    const moves = {
+      ArrowLeft: () => { column -= 1; }, ArrowRight: () => { column += 1; }, ArrowUp: () => { row -= 1; }, ArrowDown: () => { row += 1; },
+      PageUp: () => { channel -= 1; }, PageDown: () => { channel += 1; }, Home: () => { row = column = 0; },
+      End: () => { row = layer.height - 1; column = layer.width - 1; }, Enter: () => {}, ' ': () => {},
+    };
+    if (!moves[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    moves[event.key]();
+    const within = (value, size) => Math.max(0, Math.min(size - 1, value));
+    this.choose(this.name, within(channel, layer.channels), within(row, layer.height), within(column, layer.width));
+  }
+
+  draw(values) {
+    const { canvas, layer, scale, small } = this, context = canvas.getContext('2d');
+    const area = layer.width * layer.height, most = largest(values);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.imageSmoothingEnabled = false;
+    for (let channel = 0; channel < layer.channels; channel++) {
+      small.getContext('2d').putImageData(image(values.subarray(channel * area, (channel + 1) * area), layer.width, layer.height, most), 0, 0);
+      context.drawImage(small, ...this.corner(channel), layer.width * scale, layer.height * scale);
+    }
+    context.strokeStyle = mark();
+    context.lineWidth = Math.max(2, scale / 3);
+    const frame = (channel, row, column, width, height) => {
+      const [x, y] = this.corner(channel);
+      context.strokeRect(x + column * scale, y + row * scale, width * scale, height * scale);
+    };
+    if (this.chosen) frame(this.chosen.channel, this.chosen.row, this.chosen.column, 1, 1);
+    for (const { channel, row, column, width, height } of this.marked) frame(channel, row, column, width, height);
+  }
+}

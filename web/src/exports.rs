@@ -1,0 +1,278 @@
+//! The functions that JavaScript calls. There are no imports: a module computes and nothing else.
+//!
+//! Bytes go in through [`input`], which gives a place for them, and come back through [`output`]. A function that can
+//! refuse returns 1 if it does, with the reason in the output. Places in memory are valid until the next call, since
+//! memory may grow and move. One thread has a module, so what it holds is the thread's own.
+
+use std::cell::RefCell;
+
+use cnn_core::image::Pixels;
+use cnn_core::network::IMAGE_PIXELS;
+use cnn_train::dataset::{Split, synthetic};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::recipe::Recipe;
+
+use crate::look::Look;
+use crate::training::{Gathered, Refusal, Run};
+
+/// Bytes that [`input`] takes at most: the images of a data set of 300,000.
+pub const MAX_INPUT: usize = 240 << 20;
+
+#[derive(Default)]
+struct Page {
+    look: Look,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    gathered: Gathered,
+    run: Option<Run>,
+    numbers: [f64; 6],
+}
+
+thread_local! {
+    static PAGE: RefCell<Page> = RefCell::default();
+}
+
+fn with<T>(work: impl FnOnce(&mut Page) -> T) -> T {
+    PAGE.with_borrow_mut(work)
+}
+
+/// Runs what may refuse, with the input; leaves its answer or the reason in the output.
+fn answer<E: std::fmt::Display>(work: impl FnOnce(&mut Page, &[u8]) -> Result<Vec<u8>, E>) -> u32 {
+    with(|page| {
+        let input = std::mem::take(&mut page.input);
+        let result = work(page, &input);
+        page.input = input;
+        let refused = result.is_err();
+        page.output = result.unwrap_or_else(|reason| reason.to_string().into_bytes());
+        refused.into()
+    })
+}
+
+/// Exports functions under their names, each with its docs.
+macro_rules! exports {
+    ($($(#[$docs:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $output:ty)? $body:block)*) => {
+        $(
+            $(#[$docs])*
+            // SAFETY: no other symbol of that name is linked.
+            #[unsafe(no_mangle)]
+            pub extern "C" fn $name($($argument: $type),*) $(-> $output)? $body
+        )*
+    };
+}
+
+exports! {
+    /// A place for `length` bytes; null if they are more than [`MAX_INPUT`].
+    fn input(length: usize) -> *mut u8 {
+        if length > MAX_INPUT {
+            return std::ptr::null_mut();
+        }
+        with(|page| {
+            page.input.clear();
+            page.input.shrink_to(length.max(1 << 16));
+            page.input.resize(length, 0);
+            page.input.as_mut_ptr()
+        })
+    }
+
+    /// Where the answer of the last function that has one begins.
+    fn output() -> *const u8 {
+        with(|page| page.output.as_ptr())
+    }
+
+    /// Bytes of that answer.
+    fn output_length() -> usize {
+        with(|page| page.output.len())
+    }
+
+    /// Takes the model file of the input. Answers what it was trained on.
+    fn load_model() -> u32 {
+        answer(|page, input| page.look.load_model(input).map(String::into_bytes))
+    }
+
+    /// Takes the parameters of the input.
+    fn set_parameters() -> u32 {
+        answer(|page, input| page.look.set_parameters(input).map(|()| Vec::new()))
+    }
+
+    /// Takes the digit of the input.
+    fn set_pixels() -> u32 {
+        answer(|page, input| page.look.set_pixels(input).map(|()| Vec::new()))
+    }
+
+    /// Prepares the picture of the input, RGBA. Answers what makes the digit doubtful.
+    fn prepare(width: usize, height: usize) -> u32 {
+        answer(|page, input| page.look.prepare(width, height, input).map(String::into_bytes))
+    }
+
+    /// Takes a built-in test digit. Returns its label.
+    fn sample(index: u32) -> u32 {
+        with(|page| {
+            let (pixels, label) = synthetic::sample(synthetic::DEFAULT_SEED, Split::Test, index.into());
+            page.look.pixels = pixels;
+            label.into()
+        })
+    }
+
+    /// Runs the network on the digit. Returns the class.
+    fn look() -> usize {
+        with(|page| page.look.look())
+    }
+
+    /// Answers the fingerprint of the network's parameters.
+    fn fingerprint() {
+        with(|page| page.output = Fingerprint::of(&page.look.parameters).to_string().into_bytes());
+    }
+
+    /// The digit: 784 bytes.
+    fn pixels() -> *const u8 {
+        with(|page| page.look.pixels.as_ptr())
+    }
+
+    /// The normalised image: 28·28 values.
+    fn image() -> *const f32 {
+        with(|page| page.look.activations.image.as_ptr().cast())
+    }
+
+    /// conv1's sums: 16·26·26 values.
+    fn conv1() -> *const f32 {
+        with(|page| page.look.conv1.as_ptr().cast())
+    }
+
+    /// conv1 after ReLU and pooling: 16·13·13 values.
+    fn pool1() -> *const f32 {
+        with(|page| page.look.activations.pool1.as_ptr().cast())
+    }
+
+    /// conv2's sums: 32·11·11 values.
+    fn conv2() -> *const f32 {
+        with(|page| page.look.conv2.as_ptr().cast())
+    }
+
+    /// conv2 after ReLU and pooling: 32·5·5 values.
+    fn pool2() -> *const f32 {
+        with(|page| page.look.activations.pool2.as_ptr().cast())
+    }
+
+    /// fc1 after ReLU: 120 values.
+    fn hidden() -> *const f32 {
+        with(|page| page.look.activations.hidden.as_ptr())
+    }
+
+    /// The logits: 10 values.
+    fn logits() -> *const f32 {
+        with(|page| page.look.logits.as_ptr())
+    }
+
+    /// The probabilities: 10 values.
+    fn probabilities() -> *const f32 {
+        with(|page| page.look.probabilities.as_ptr())
+    }
+
+    /// The parameters: 102,130 values in PyTorch's order.
+    fn parameters() -> *const f32 {
+        with(|page| page.look.parameters.as_ptr())
+    }
+
+    /// Answers the logits of all digits of the input, 784 bytes each: ten little-endian f32 for each.
+    fn logits_of_all() {
+        with(|page| {
+            let (digits, _): (&[Pixels], _) = page.input.as_chunks::<IMAGE_PIXELS>();
+            page.output.clear();
+            for digit in digits {
+                page.look.pixels = *digit;
+                page.look.look();
+                page.output.extend(page.look.logits.iter().flat_map(|logit| logit.to_le_bytes()));
+            }
+        });
+    }
+
+    /// Forgets the data set that is being gathered, and the run.
+    fn forget() {
+        with(|page| {
+            page.gathered = Gathered::default();
+            page.run = None;
+        });
+    }
+
+    /// Draws `count` built-in digits more of the training split, or of the test split.
+    fn draw(test: u32, count: usize) {
+        with(|page| page.gathered.draw(split(test), count));
+    }
+
+    /// Takes the IDX file of the input, images or labels of the training split, or of the test split.
+    fn take(test: u32) -> u32 {
+        answer(|page, input| page.gathered.take(split(test), input).map(|()| Vec::new()))
+    }
+
+    /// Begins a run on what was gathered; the input is the data set's name. Answers five lines: the name, the SHA-256,
+    /// the numbers of training and of test images, the fingerprint of the initial parameters.
+    fn begin(
+        batch_size: u32, learning_rate: f32, momentum: f32, weight_decay: f32, seed: u64, shuffle: u32
+    ) -> u32 {
+        answer(|page, input| {
+            let recipe = Recipe {
+                batch_size, learning_rate, momentum, weight_decay, seed, shuffle: shuffle != 0, ..Recipe::TUTORIAL
+            };
+            let name = String::from_utf8_lossy(input).into_owned();
+            let dataset = std::mem::take(&mut page.gathered).dataset(name)?;
+            let mut run = Run::new(dataset, recipe)?;
+            let (_, state) = run.probe()?;
+            let dataset = run.dataset();
+            let (train, test) = (dataset.train.len(), dataset.test.len());
+            let (name, hash) = (&dataset.name, hex::encode(dataset.hash));
+            let lines = format!("{name}\n{hash}\n{train}\n{test}\n{}", Fingerprint::of(&state.parameters));
+            page.run = Some(run);
+            Ok::<_, Refusal>(lines.into_bytes())
+        })
+    }
+
+    /// Trains the epoch's next steps. Afterwards [`done`] says how far it is.
+    fn train(steps: usize) -> u32 {
+        answer(|page, _| run(page)?.train(steps).map(|_| Vec::new()))
+    }
+
+    /// Images of the epoch that are done.
+    fn done() -> usize {
+        with(|page| page.run.as_ref().map_or(0, Run::done))
+    }
+
+    /// Reads the first test images with the parameters as they are, which become the network's. [`numbers`]: mean loss,
+    /// right ones, images.
+    fn probe() -> u32 {
+        answer(|page, _| {
+            let (metrics, state) = run(page)?.probe()?;
+            page.look.parameters = state.parameters;
+            page.numbers[..3].copy_from_slice(&[metrics.loss, metrics.correct as f64, metrics.count as f64]);
+            Ok::<_, Refusal>(Vec::new())
+        })
+    }
+
+    /// Ends the epoch. Answers the fingerprint. [`numbers`]: mean loss, right ones and images of the training split, then
+    /// of the test split.
+    fn finish_epoch() -> u32 {
+        answer(|page, _| {
+            let (metrics, fingerprint) = run(page)?.finish_epoch()?;
+            let of_split = [metrics.train, metrics.test].map(|it| [it.loss, it.correct as f64, it.count as f64]);
+            page.numbers.copy_from_slice(of_split.as_flattened());
+            Ok::<_, Refusal>(fingerprint.to_string().into_bytes())
+        })
+    }
+
+    /// Numbers of the last probe or epoch: six f64.
+    fn numbers() -> *const f64 {
+        with(|page| page.numbers.as_ptr())
+    }
+
+    /// Answers the model file after the last complete epoch.
+    fn model() -> u32 {
+        answer(|page, _| run(page)?.model())
+    }
+}
+
+fn split(test: u32) -> Split {
+    if test == 0 { Split::Train } else { Split::Test }
+}
+
+fn run(page: &mut Page) -> Result<&mut Run, Refusal> {
+    page.run.as_mut().ok_or(Refusal::NoModel)
+}

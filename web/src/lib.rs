@@ -1,0 +1,15 @@
+//! What the page in `web/page` needs of the network, compiled to WebAssembly.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`look`] | a picture or a digit goes through the network; every value on the way can be read |
+//! | [`training`] | a run in steps, so that a worker can report and pause between them |
+//! | [`idx`] | the files of MNIST |
+//! | [`exports`] | the plain functions that JavaScript calls |
+//!
+//! The arithmetic is that of `cnn-core` and of the CPU backend, so that the page's bits are the program's.
+
+pub mod exports;
+pub mod idx;
+pub mod look;
+pub mod training;

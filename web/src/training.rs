@@ -1,0 +1,366 @@
+//! A run in steps: between two of them a worker reports how far it is, and may pause for as long as it likes.
+//!
+//! What comes out is what [`cnn_train::trainer::train`] gives for the same data set and recipe, bit for bit.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use cnn_core::image::{Pixels, normalize};
+use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, SHAPES, Training, encode};
+use cnn_core::network::{Activations, Parameters, forward};
+use cnn_train::backend::{Backend, BackendError, Cpu, CpuOptions, Epoch, Outcome, TrainingState};
+use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::metrics::{EpochMetrics, Metrics};
+use cnn_train::random::initial_parameters;
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::Stop;
+
+use crate::idx::{self, Contents};
+
+/// Test images that the curve follows within an epoch.
+pub const PROBED: usize = 1000;
+
+/// [`Dataset::hash`] of MNIST, as `firmware/model/run.json` has it.
+const MNIST: &str = "e9914cff2ade526da2ab1ac60c072f9173cc53e35b9411692de8207cb1b9009d";
+
+/// Images and labels that are being gathered.
+#[derive(Default)]
+pub struct Gathered {
+    splits: [(Vec<Pixels>, Vec<u8>); 2],
+}
+
+/// Why there is no run, or why it ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// A file is not what it should be.
+    #[error("the file {0}")]
+    File(#[from] idx::Fault),
+    /// Images and labels do not belong together.
+    #[error("the {split} split has {images} images and {labels} labels; give the four files of one data set")]
+    Split {
+        /// Which part of the data set.
+        split: Split,
+        /// Number of images.
+        images: usize,
+        /// Number of labels.
+        labels: usize,
+    },
+    /// A setting that no run has.
+    #[error("{what} has to be {expected}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The run diverged.
+    #[error(transparent)]
+    Stopped(#[from] Stop),
+    /// There is no run, or no complete epoch of it.
+    #[error("there is no trained model yet")]
+    NoModel,
+}
+
+impl Gathered {
+    /// Draws `count` built-in digits more of a split; as many as the program's data set has are enough.
+    pub fn draw(&mut self, split: Split, count: usize) {
+        let (images, labels) = &mut self.splits[split as usize];
+        for index in images.len()..images.len() + count {
+            let (pixels, label) = synthetic::sample(synthetic::DEFAULT_SEED, split, index as u64);
+            images.push(pixels);
+            labels.push(label);
+        }
+    }
+
+    /// Takes an unpacked IDX file, images or labels of a split.
+    ///
+    /// # Errors
+    /// If it is not exactly such a file.
+    pub fn take(&mut self, split: Split, file: &[u8]) -> Result<(), Refusal> {
+        let (images, labels) = &mut self.splits[split as usize];
+        match idx::parse(file)? {
+            Contents::Images(taken) => *images = taken,
+            Contents::Labels(taken) => *labels = taken,
+        }
+        Ok(())
+    }
+
+    /// The data set; `name` is what it is called unless it is MNIST.
+    ///
+    /// # Errors
+    /// If a split is empty, or has not one label for each image.
+    pub fn dataset(self, name: String) -> Result<Dataset, Refusal> {
+        for split in [Split::Train, Split::Test] {
+            let (images, labels) = &self.splits[split as usize];
+            if images.is_empty() || images.len() != labels.len() {
+                return Err(Refusal::Split { split, images: images.len(), labels: labels.len() });
+            }
+        }
+        let [train, test] = self.splits.map(|(images, labels)| Samples::new(images, labels));
+        let dataset = Dataset::new(name, train, test);
+        let is_mnist = hex::encode(dataset.hash) == MNIST;
+        Ok(if is_mnist { Dataset { name: "MNIST".into(), ..dataset } } else { dataset })
+    }
+}
+
+/// A run.
+pub struct Run {
+    dataset: Arc<Dataset>,
+    recipe: Recipe,
+    backend: Cpu,
+    /// Evaluates the first test images within an epoch.
+    probe: Cpu,
+    outcomes: Vec<Outcome>,
+    /// The epoch in work, from 1.
+    epoch: u32,
+    order: Vec<u32>,
+    /// Images of the epoch that are done.
+    done: usize,
+    /// The last complete epoch, and the state after it.
+    last: Option<(EpochMetrics, TrainingState)>,
+}
+
+impl Run {
+    /// A run before its first step. The recipe's number of epochs does not count: it goes on as long as it is asked to.
+    ///
+    /// # Errors
+    /// If no run has such a recipe.
+    pub fn new(dataset: Dataset, recipe: Recipe) -> Result<Self, Refusal> {
+        let setting = |what, expected| Err(Refusal::Setting { what, expected });
+        if recipe.batch_size == 0 {
+            return setting("the batch size", "at least 1");
+        }
+        let rates = [
+            ("the learning rate", recipe.learning_rate),
+            ("the momentum", recipe.momentum),
+            ("the weight decay", recipe.weight_decay),
+        ];
+        for (what, rate) in rates {
+            if !rate.is_finite() || rate.is_sign_negative() {
+                return setting(what, "a number that is not negative");
+            }
+        }
+        let dataset = Arc::new(dataset);
+        let first = |samples: &Samples| {
+            let count = samples.len().min(PROBED);
+            Samples::new(samples.images()[..count].to_vec(), samples.labels()[..count].to_vec())
+        };
+        let probed = first(&dataset.test);
+        let probed = Dataset { name: dataset.name.clone(), hash: dataset.hash, train: probed.clone(), test: probed };
+        let mut backend = on_one_thread(Arc::clone(&dataset));
+        let state = TrainingState::new(initial_parameters(recipe.seed));
+        backend.load(&state).map_err(|error| Stop::from_backend(1, error))?;
+        let longest = dataset.train.len().max(dataset.test.len());
+        let mut run = Self {
+            backend,
+            probe: on_one_thread(Arc::new(probed)),
+            outcomes: vec![Outcome::default(); longest],
+            dataset,
+            recipe,
+            epoch: 0,
+            order: Vec::new(),
+            done: 0,
+            last: None,
+        };
+        run.begin_epoch();
+        Ok(run)
+    }
+
+    fn begin_epoch(&mut self) {
+        self.epoch += 1;
+        self.order = self.recipe.order(self.epoch, self.dataset.train.len());
+        self.done = 0;
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Images of the epoch that are done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Trains the epoch's next `steps` steps, or what is left of them. Returns whether the epoch's training is over.
+    ///
+    /// # Errors
+    /// If the training diverges.
+    pub fn train(&mut self, steps: usize) -> Result<bool, Refusal> {
+        let batch_length = self.recipe.batch_size as usize;
+        let end = steps.saturating_mul(batch_length).saturating_add(self.done).min(self.order.len());
+        if self.done < end {
+            let epoch = Epoch { order: &self.order[self.done..end], batch_length, sgd: self.recipe.sgd() };
+            let steps_before = self.done / batch_length;
+            self.backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).map_err(|error| {
+                let error = match error {
+                    BackendError::Diverged { step } => BackendError::Diverged { step: steps_before + step },
+                    other => other,
+                };
+                Stop::from_backend(self.epoch, error)
+            })?;
+            self.done = end;
+        }
+        Ok(self.done == self.order.len())
+    }
+
+    /// The state as it is now, and how it reads the first test images.
+    ///
+    /// # Errors
+    /// If this machine's arithmetic is not the contract's.
+    pub fn probe(&mut self) -> Result<(Metrics, TrainingState), Refusal> {
+        let failed = |error| Stop::from_backend(self.epoch, error);
+        let state = self.backend.state().map_err(failed)?;
+        self.probe.load(&state).map_err(failed)?;
+        let samples = self.dataset.test.len().min(PROBED);
+        let outcomes = &mut self.outcomes[..samples];
+        self.probe.evaluate(Split::Test, outcomes, &mut |_| ControlFlow::Continue(())).map_err(failed)?;
+        Ok((Metrics::of(outcomes, &self.dataset.test.labels()[..samples]), state))
+    }
+
+    /// Ends the epoch, once its training is over: evaluates both splits. The next one begins.
+    ///
+    /// # Errors
+    /// If this machine's arithmetic is not the contract's.
+    pub fn finish_epoch(&mut self) -> Result<(EpochMetrics, Fingerprint), Refusal> {
+        let epoch = self.epoch;
+        let failed = |error| Stop::from_backend(epoch, error);
+        let state = self.backend.state().map_err(failed)?;
+        let mut measure = |split| {
+            let samples = self.dataset.split(split);
+            let outcomes = &mut self.outcomes[..samples.len()];
+            self.backend.evaluate(split, outcomes, &mut |_| ControlFlow::Continue(())).map_err(failed)?;
+            Ok::<_, Stop>(Metrics::of(outcomes, samples.labels()))
+        };
+        let metrics = EpochMetrics { epoch, train: measure(Split::Train)?, test: measure(Split::Test)? };
+        let fingerprint = Fingerprint::of(&state.parameters);
+        self.last = Some((metrics, state));
+        self.begin_epoch();
+        Ok((metrics, fingerprint))
+    }
+
+    /// The model file after the last complete epoch, byte for byte that of the program.
+    ///
+    /// # Errors
+    /// If no epoch is complete.
+    pub fn model(&self) -> Result<Vec<u8>, Refusal> {
+        let (metrics, state) = self.last.as_ref().ok_or(Refusal::NoModel)?;
+        let name = &self.dataset.name[..self.dataset.name.floor_char_boundary(MAX_DATASET_NAME)];
+        let training: Training<'_> = self.recipe.training(name, self.dataset.hash, metrics);
+        let golden = &self.dataset.test.images()[0];
+        let mut activations = Box::new(Activations::new());
+        normalize(golden, &mut activations.image);
+        let metadata = Metadata {
+            shapes: SHAPES,
+            training: Some(training),
+            fingerprint: *Fingerprint::of(&state.parameters).as_bytes(),
+            golden: Golden { pixels: golden, logits: forward(&Parameters::of(&state.parameters), &mut activations) },
+        };
+        let mut file = vec![0; MAX_LEN];
+        // Only a parameter out of range or a name that no data set has could fail, and both were checked.
+        let length = encode(&metadata, &state.parameters, &mut file).map_err(|_| Refusal::NoModel)?;
+        file.truncate(length);
+        Ok(file)
+    }
+}
+
+fn on_one_thread(dataset: Arc<Dataset>) -> Cpu {
+    Cpu::new(dataset, CpuOptions { threads: Some(1), simd: None }).expect("one thread is always there")
+}
+
+#[cfg(test)]
+mod tests {
+    use cnn_train::trainer::{EpochReport, Observer, train};
+
+    use super::*;
+
+    struct Silent;
+
+    impl Observer for Silent {
+        fn advance(&mut self, _samples: usize) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+
+        fn epoch(&mut self, _report: &EpochReport) {}
+    }
+
+    const RECIPE: Recipe = Recipe { epochs: 2, batch_size: 7, learning_rate: 0.03, ..Recipe::TUTORIAL };
+
+    fn gathered(train: usize, test: usize) -> Gathered {
+        let mut gathered = Gathered::default();
+        gathered.draw(Split::Train, train);
+        gathered.draw(Split::Test, test);
+        gathered
+    }
+
+    #[test]
+    fn a_run_in_steps_gives_the_bits_of_the_epoch_loop() {
+        let dataset = gathered(100, 20).dataset(synthetic::name(0)).unwrap();
+        assert_eq!(dataset, synthetic::synthetic(0, 100, 20));
+        let dataset = Arc::new(dataset);
+        let expected = train(&mut on_one_thread(Arc::clone(&dataset)), &dataset, &RECIPE, &mut Silent);
+        let mut run = Run::new(Dataset::clone(&dataset), RECIPE).unwrap();
+        for report in &expected.epochs {
+            let mut calls = 0;
+            while !run.train(4).unwrap() {
+                run.probe().unwrap();
+                calls += 1;
+            }
+            assert_eq!((calls, run.done()), (3, 100));
+            assert_eq!(run.finish_epoch().unwrap(), (report.metrics, report.fingerprint));
+        }
+        assert_eq!(run.last.unwrap().1, expected.state);
+    }
+
+    #[test]
+    fn what_no_run_has_is_refused() {
+        let refused = |recipe| Run::new(gathered(3, 2).dataset("few".into()).unwrap(), recipe).is_err();
+        assert!(!refused(RECIPE));
+        assert!(refused(Recipe { batch_size: 0, ..RECIPE }));
+        for rate in [f32::NAN, f32::INFINITY, -1.0, -0.0] {
+            assert!(refused(Recipe { learning_rate: rate, ..RECIPE }));
+            assert!(refused(Recipe { momentum: rate, ..RECIPE }));
+            assert!(refused(Recipe { weight_decay: rate, ..RECIPE }));
+        }
+        assert!(gathered(0, 2).dataset("none".into()).is_err());
+        assert!(gathered(2, 0).dataset("none".into()).is_err());
+        let run = Run::new(gathered(3, 2).dataset("few".into()).unwrap(), RECIPE).unwrap();
+        assert!(matches!(run.model(), Err(Refusal::NoModel)));
+    }
+
+    #[test]
+    fn a_run_that_diverges_names_the_step_of_the_epoch() {
+        let recipe = Recipe { learning_rate: 1.0e6, batch_size: 10, ..RECIPE };
+        let dataset = Arc::new(synthetic::synthetic(0, 100, 20));
+        let expected = train(&mut on_one_thread(Arc::clone(&dataset)), &dataset, &recipe, &mut Silent);
+        let mut run = Run::new(Dataset::clone(&dataset), recipe).unwrap();
+        let found = loop {
+            match run.train(1) {
+                Ok(false) => {}
+                other => break other,
+            }
+        };
+        assert_eq!(found.unwrap_err().to_string(), expected.stopped.expect("it diverges").to_string());
+    }
+
+    #[test]
+    fn a_split_needs_a_label_for_each_image() {
+        let (images, labels) = (synthetic::samples(0, Split::Test, 3), [1, 2]);
+        let mut gathered = gathered(3, 0);
+        let header = cnn_train::dataset::digest::header;
+        let file = [header(idx_images(), 3, &[28, 28]), images.images().as_flattened().to_vec()].concat();
+        gathered.take(Split::Test, &file).unwrap();
+        gathered.take(Split::Test, &[header(idx_labels(), 2, &[]), labels.to_vec()].concat()).unwrap();
+        let refusal = gathered.dataset("few".into()).unwrap_err().to_string();
+        assert!(refusal.contains("test split has 3 images and 2 labels"), "{refusal}");
+    }
+
+    fn idx_images() -> u32 {
+        cnn_train::dataset::digest::IMAGES_MAGIC
+    }
+
+    fn idx_labels() -> u32 {
+        cnn_train::dataset::digest::LABELS_MAGIC
+    }
+}
