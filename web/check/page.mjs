@@ -199,15 +199,14 @@ async function offline() {
     }
   });
   await new Promise((resolve) => { host.listen(0, '127.0.0.1', resolve); });
-  await browser.goTo(`http://127.0.0.1:${host.address().port}/`);
+  const address = `http://127.0.0.1:${host.address().port}/`;
+  await browser.goTo(address);
   await loaded();
   await browser.call('POST', '/execute/async', { args: [], script: `const done = arguments[0];
     navigator.serviceWorker.register('offline.js').then(() => navigator.serviceWorker.ready).then(() => done(true));` });
   host.closeAllConnections();
   await new Promise((resolve) => { host.close(resolve); });
-  await browser.goTo(`${await browser.run('return location.href')}?again`).catch(() => {});
-  await browser.call('POST', '/refresh', {}).catch(() => {});
-  await browser.goTo(await browser.run('return location.origin + "/"'));
+  await browser.goTo(address);
   await loaded();
   await reads(7);
 }
