@@ -52,13 +52,16 @@ pub enum ModelFileError {
     },
 }
 
+/// The recipe of a checkpoint's run, and the name of the file that it started from, if it was given one.
+type RunOfCheckpoint = (Recipe, Option<String>);
+
 /// A model file that passed every check, in memory.
 #[derive(Debug)]
 pub struct LoadedModel {
     bytes: Vec<u8>,
     path: PathBuf,
     /// What a checkpoint says of its run and a model file has no words for.
-    run: Option<(Recipe, Option<String>)>,
+    run: Option<RunOfCheckpoint>,
     /// The parameters.
     pub parameters: Box<FlatParameters>,
     /// SHA-256 of the parameters.
@@ -135,7 +138,7 @@ fn is_checkpoint(bytes: &[u8]) -> bool {
 
 /// The model that a run had at a checkpoint, its recipe, and the file that it started from. The model's golden image is a
 /// built-in digit: the checkpoint has no images.
-fn from_checkpoint(bytes: &[u8], path: &Path) -> Result<(Vec<u8>, (Recipe, Option<String>)), ModelFileError> {
+fn from_checkpoint(bytes: &[u8], path: &Path) -> Result<(Vec<u8>, RunOfCheckpoint), ModelFileError> {
     let checkpoint =
         Checkpoint::parse(bytes).map_err(|error| ModelFileError::Checkpoint { path: path.into(), error })?;
     let training = checkpoint.training();
