@@ -55,6 +55,8 @@ fn found(out: &Path) -> anyhow::Result<Option<PathBuf>> {
 pub struct Start {
     /// The run so far.
     pub run: Run,
+    /// What it is given to start from, if it is.
+    pub init: Option<Arc<Init>>,
     /// What trained it.
     pub backends: Vec<String>,
     /// What to say of it, unless it is a first run from the beginning.
@@ -67,7 +69,12 @@ pub struct Start {
 
 impl Start {
     /// Finds out where the run starts. The output folder is locked.
-    pub fn find(args: &TrainArgs, settings: &Recipe, init: Option<&Init>, dataset: &Dataset) -> anyhow::Result<Self> {
+    pub fn find(
+        args: &TrainArgs,
+        settings: &Recipe,
+        init: Option<Arc<Init>>,
+        dataset: &Dataset,
+    ) -> anyhow::Result<Self> {
         ensure!(
             args.checkpoint_every == 0 || settings.epochs <= MAX_EPOCHS,
             "a checkpoint holds at most {MAX_EPOCHS} epochs: use a smaller --epochs, or --checkpoint-every 0"
@@ -75,9 +82,15 @@ impl Start {
         // Another run may have ended since it was looked for first.
         taken(args)?.map_or(Ok(()), Err)?;
         let folder = args.out.join(checkpoint::FOLDER);
-        let run = init.map_or_else(|| Run::new(settings), |init| Run::starting_from(init.parameters.clone()));
+        let run = match &init {
+            Some(init) => Run::starting_from(init.parameters.clone()),
+            None => Run::new(settings),
+        };
         let mut replaced: Vec<PathBuf> = checkpoint::list(&folder)?.into_iter().map(|(_, path)| path).collect();
-        let from_the_beginning = |run, note, replaced| Self { run, backends: Vec::new(), note, recorded: 0, replaced };
+        let from_the_beginning = |run, note, replaced| {
+            let init = init.clone();
+            Self { run, init, backends: Vec::new(), note, recorded: 0, replaced }
+        };
         if !args.resume {
             replaced.extend(report::found(&args.out));
             let note = (!replaced.is_empty())
@@ -87,7 +100,7 @@ impl Start {
         let here = Identity {
             settings,
             dataset: &dataset.into(),
-            initial_file: init.map(|init| &*init.name),
+            initial_file: init.as_ref().map(|init| &*init.name),
             initial_fingerprint: run.initial_fingerprint,
         };
         let Search { found, skipped } = checkpoint::find_to_resume(&folder, &here)?;
@@ -116,7 +129,8 @@ impl Start {
             note += ": nothing is left to train";
         }
         replaced.retain(|replaced| !args.keep_checkpoints && *replaced != path);
-        Ok(Self { backends: checkpoint.backends.clone(), run: checkpoint.into(), note: Some(note), recorded, replaced })
+        let backends = checkpoint.backends.clone();
+        Ok(Self { run: checkpoint.into(), init: init.clone(), backends, note: Some(note), recorded, replaced })
     }
 
     /// The writer of the run's checkpoints and of the files that follow it. `backends` are those that train it, this one
@@ -125,7 +139,6 @@ impl Start {
         &mut self,
         args: &TrainArgs,
         settings: &Recipe,
-        init: Option<&Arc<Init>>,
         dataset: &Arc<Dataset>,
         backends: Vec<String>,
         lock: &Arc<FolderLock>,
@@ -140,7 +153,7 @@ impl Start {
             lock: Some(Arc::clone(lock)),
             follow: Some(Follow {
                 settings: *settings,
-                init: init.cloned(),
+                init: self.init.clone(),
                 dataset: Arc::clone(dataset),
                 earlier,
                 begin,
@@ -150,7 +163,7 @@ impl Start {
         let start = Checkpoint {
             settings: *settings,
             dataset: (&**dataset).into(),
-            initial_file: init.map(|init| init.name.clone()),
+            initial_file: self.init.as_ref().map(|init| init.name.clone()),
             initial_fingerprint: self.run.initial_fingerprint,
             backends,
             epochs: self.run.epochs.clone(),

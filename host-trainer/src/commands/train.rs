@@ -16,7 +16,6 @@ use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Stop};
 use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::files::{create_folder, remove_temporary};
-use host_trainer::init::Init;
 use host_trainer::lock::FolderLock;
 use host_trainer::report::{self, ReportError, RunContext};
 use indicatif::ProgressBar;
@@ -45,9 +44,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     if args.checkpoint_every > 0 && checkpoints.exists() {
         check_writable(&checkpoints, "the checkpoints of the output folder (--out)")?;
     }
-    let mut start = Start::find(args, &settings, init.as_deref(), &dataset)?;
+    let mut start = Start::find(args, &settings, init, &dataset)?;
     let (mut backend, backend_title) = open_backend(&args.backend, &dataset)?;
-    print_start(&settings, &dataset, &backend_title, &start, init.as_deref(), args);
+    print_start(&settings, &dataset, &backend_title, &start, args);
 
     let resumed = start.run.epochs.len();
     let earlier: f64 = start.run.epochs.iter().map(|epoch| epoch.training_seconds + epoch.evaluation_seconds).sum();
@@ -55,7 +54,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     if resumed < settings.epochs as usize {
         checkpoint::add_backend(&mut backends, &backend.description());
     }
-    let writer = start.writer(args, &settings, init.as_ref(), &dataset, backends.clone(), &lock, (begin, earlier));
+    let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
     let mut observer = Attended { begin, terminal: Terminal::new(&settings, &dataset, resumed)?, writer };
     let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
     observer.terminal.bar.finish_and_clear();
@@ -64,7 +63,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let kept = observer.writer.finish(&run);
     let context = RunContext {
         settings: &settings,
-        init: init.as_deref(),
+        init: start.init.as_deref(),
         dataset: &dataset,
         backend: if run.epochs.len() > resumed { backends } else { start.backends }.join("; "),
         seconds: earlier + begin.elapsed().as_secs_f64(),
@@ -94,14 +93,7 @@ fn cannot_be_written(folder: &Path, what: &str) -> String {
     format!("{}: {what} cannot be written", folder.display())
 }
 
-fn print_start(
-    settings: &Recipe,
-    dataset: &Dataset,
-    backend: &str,
-    start: &Start,
-    init: Option<&Init>,
-    args: &TrainArgs,
-) {
+fn print_start(settings: &Recipe, dataset: &Dataset, backend: &str, start: &Start, args: &TrainArgs) {
     output::block(&table::network(output::width()));
     say!(
         "data     {}: {} training and {} test images",
@@ -111,8 +103,8 @@ fn print_start(
     );
     say!("backend  {backend}");
     say!("recipe   {settings}");
-    if let Some(Init { name, fingerprint, .. }) = init {
-        say!("initial  {name} ({fingerprint})");
+    if let Some(init) = &start.init {
+        say!("initial  {} ({})", init.name, init.fingerprint);
     }
     say!("output   {}", args.out.display());
     if let Some(note) = &start.note {
