@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cnn_core::sgd::Sgd;
+use cnn_core::shapes::Layers;
 use cnn_train::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
 use cnn_train::dataset::{Dataset, Split, synthetic};
 use cnn_train::random::{initial_parameters, shuffled};
@@ -130,7 +131,7 @@ fn the_network_learns_synthetic_digits_it_has_never_seen() {
     let sgd = Sgd { learning_rate: 0.005, ..Sgd::RECIPE };
     for epoch in 1..=2 {
         let order = shuffled(0, epoch, dataset.train.len());
-        let epoch = Epoch { order: &order, batch_length: 20, sgd };
+        let epoch = Epoch { order: &order, batch_length: 20, sgd, layers: Layers::ALL };
         backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).unwrap();
     }
     let mut outcomes = vec![Outcome::default(); dataset.test.len()];

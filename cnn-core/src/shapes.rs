@@ -1,5 +1,7 @@
 //! The shapes of the network, and its parameters in memory.
 
+use core::fmt;
+
 /// Pixels along one side of an image.
 pub const IMAGE_SIDE: usize = 28;
 /// Pixels of an image.
@@ -82,6 +84,109 @@ pub const TENSORS: [Tensor; 8] =
 /// Number of parameters: 102,130.
 pub const PARAMETER_COUNT: usize = FC2_BIAS.offset + FC2_BIAS.len;
 const _: () = assert!(PARAMETER_COUNT == 102_130);
+
+/// A layer with parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// The first convolution.
+    Conv1,
+    /// The second convolution.
+    Conv2,
+    /// The first linear layer.
+    Fc1,
+    /// The second linear layer, which gives the logits.
+    Fc2,
+}
+
+impl Layer {
+    /// All of them, from the input to the logits.
+    pub const ALL: [Self; 4] = [Self::Conv1, Self::Conv2, Self::Fc1, Self::Fc2];
+
+    /// PyTorch's name in `state_dict`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conv1 => "conv1",
+            Self::Conv2 => "conv2",
+            Self::Fc1 => "fc1",
+            Self::Fc2 => "fc2",
+        }
+    }
+
+    /// Weight and bias, one behind the other in the flat array.
+    pub const fn range(self) -> core::ops::Range<usize> {
+        let (weight, bias) = match self {
+            Self::Conv1 => (CONV1_WEIGHT, CONV1_BIAS),
+            Self::Conv2 => (CONV2_WEIGHT, CONV2_BIAS),
+            Self::Fc1 => (FC1_WEIGHT, FC1_BIAS),
+            Self::Fc2 => (FC2_WEIGHT, FC2_BIAS),
+        };
+        weight.offset..bias.offset + bias.len
+    }
+}
+
+/// Some layers, at least one; as text their names from the input to the logits, with commas between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layers(u8);
+
+impl Layers {
+    /// All layers.
+    pub const ALL: Self = Self(0b1111);
+
+    /// Whether a layer is one of them.
+    pub const fn contains(self, layer: Layer) -> bool {
+        self.0 & 1 << layer as u8 != 0
+    }
+
+    /// They as bits: bit i is number i of [`Layer::ALL`].
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Those that a text names, in any order, with commas between the names.
+    ///
+    /// # Errors
+    /// If a name is empty, is not a layer's, or stands there twice.
+    pub fn parse(text: &str) -> Result<Self, LayersError<'_>> {
+        let mut layers = Self(0);
+        for name in text.split(',') {
+            let layer = Layer::ALL.into_iter().find(|layer| layer.name() == name);
+            let layer = layer.ok_or(if name.is_empty() { LayersError::Empty } else { LayersError::Unknown(name) })?;
+            if layers.contains(layer) {
+                return Err(LayersError::Twice(name));
+            }
+            layers.0 |= 1 << layer as u8;
+        }
+        Ok(layers)
+    }
+
+    /// Every one of them, from the input to the logits.
+    pub fn iter(self) -> impl Iterator<Item = Layer> {
+        Layer::ALL.into_iter().filter(move |&layer| self.contains(layer))
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.iter().enumerate().try_for_each(|(i, layer)| {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{}", layer.name())
+        })
+    }
+}
+
+/// Why a text does not name layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LayersError<'a> {
+    /// Nothing stands where a name should.
+    #[error("a layer's name is empty; expected some of conv1,conv2,fc1,fc2")]
+    Empty,
+    /// The network has no layer of that name.
+    #[error("{0:?} is not a layer; expected some of conv1,conv2,fc1,fc2")]
+    Unknown(&'a str),
+    /// A layer stands there twice.
+    #[error("{0} is named twice")]
+    Twice(&'a str),
+}
 
 /// All parameters (or their gradients, or their momentum) one after another, in the order of [`TENSORS`].
 pub type FlatParameters = [f32; PARAMETER_COUNT];
@@ -185,5 +290,26 @@ mod tests {
         assert_eq!(view.fc1_weight[119][799], (FC1_BIAS.offset - 1) as f32);
         assert_eq!(view.fc2_weight[1][4], (FC2_WEIGHT.offset + 124) as f32);
         assert_eq!(view.fc2_bias[9], (PARAMETER_COUNT - 1) as f32);
+    }
+
+    #[test]
+    fn layers_are_the_tensors_and_have_names() {
+        let mut end = 0;
+        for layer in Layer::ALL {
+            assert_eq!(layer.range().start, end, "{}", layer.name());
+            end = layer.range().end;
+        }
+        assert_eq!(end, PARAMETER_COUNT);
+        assert_eq!(Layers::parse("conv1,conv2,fc1,fc2"), Ok(Layers::ALL));
+        let some = Layers::parse("fc2,conv2").unwrap();
+        assert!(some.iter().eq([Layer::Conv2, Layer::Fc2]) && some.bits() == 0b1010);
+        for text in ["", ",", "fc2,", ",fc2", "fc1,,fc2"] {
+            assert_eq!(Layers::parse(text), Err(LayersError::Empty), "{text:?}");
+        }
+        for name in ["fc3", "FC2", " fc2", "fc1 ", "fc1;fc2", "all", "fc2.weight", "none"] {
+            assert_eq!(Layers::parse(name), Err(LayersError::Unknown(name)));
+        }
+        assert_eq!(Layers::parse("conv1,fc3,"), Err(LayersError::Unknown("fc3")));
+        assert_eq!(Layers::parse("fc1,conv1,fc1"), Err(LayersError::Twice("fc1")));
     }
 }

@@ -12,6 +12,7 @@ use crate::network::{
 };
 use crate::range::first_out_of_range;
 use crate::sgd::Sgd;
+use crate::shapes::Layers;
 
 /// After the step a parameter is out of range ([`crate::range`]): the training has diverged, and what the step left is
 /// of no use.
@@ -70,8 +71,30 @@ impl Trainer {
         momentum: &mut FlatParameters,
         batch: impl ExactSizeIterator<Item = (&'a Pixels, u8)>,
     ) -> Result<f64, Diverged> {
+        self.step_layers(Layers::ALL, sgd, parameters, momentum, batch)
+    }
+
+    /// [`Trainer::step`] of these layers alone: parameters and momentum of the others stay as they are, bit for bit. The
+    /// gradient is that of a step of all layers.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    ///
+    /// # Panics
+    /// As [`Trainer::step`].
+    pub fn step_layers<'a>(
+        &mut self,
+        layers: Layers,
+        sgd: &Sgd,
+        parameters: &mut FlatParameters,
+        momentum: &mut FlatParameters,
+        batch: impl ExactSizeIterator<Item = (&'a Pixels, u8)>,
+    ) -> Result<f64, Diverged> {
         let loss = self.batch_gradient(parameters, batch);
-        sgd.step(parameters, momentum, &self.gradient);
+        for layer in layers.iter() {
+            let range = layer.range();
+            sgd.step(&mut parameters[range.clone()], &mut momentum[range.clone()], &self.gradient[range]);
+        }
         if first_out_of_range(parameters.iter().copied()).is_some() {
             return Err(Diverged);
         }

@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_gradient;
 use cnn_core::sgd::Sgd;
+use cnn_core::shapes::Layers;
 use cnn_train::backend::cpu::forward::unpadded;
 use cnn_train::backend::cpu::kernels::conv1::{self, Marks};
 use cnn_train::backend::cpu::kernels::conv2;
@@ -310,7 +311,7 @@ fn backend(options: CpuOptions) -> Cpu {
 }
 
 fn train(cpu: &mut Cpu, order: &[u32], batch_length: usize) {
-    let epoch = Epoch { order, batch_length, sgd: Sgd::RECIPE };
+    let epoch = Epoch { order, batch_length, sgd: Sgd::RECIPE, layers: Layers::ALL };
     cpu.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).expect("the loss of the recipe is finite");
 }
 

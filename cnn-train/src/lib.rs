@@ -13,5 +13,6 @@ pub mod float_environment;
 pub mod metrics;
 pub mod random;
 pub mod recipe;
+pub mod schedule;
 pub mod threads;
 pub mod trainer;

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use cnn_core::range::PARAMETER_LIMIT;
+use cnn_core::shapes::FlatParameters;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Backend, BackendError, Epoch, Outcome, TrainingState};
+use crate::backend::{Backend, BackendError, Outcome, TrainingState};
 use crate::dataset::{Dataset, Split};
 use crate::fingerprint::Fingerprint;
 use crate::float_environment::{self, FloatEnvironmentError};
@@ -132,7 +133,13 @@ pub fn train(backend: &mut dyn Backend, dataset: &Dataset, recipe: &Recipe, obse
 impl Run {
     /// A run before its first epoch.
     pub fn new(recipe: &Recipe) -> Self {
-        let state = TrainingState::new(initial_parameters(recipe.seed));
+        Self::starting_from(initial_parameters(recipe.seed))
+    }
+
+    /// A run before its first epoch, with initial parameters that are not the seed's. They are in range
+    /// ([`cnn_core::range`]).
+    pub fn starting_from(parameters: Box<FlatParameters>) -> Self {
+        let state = TrainingState::new(parameters);
         let initial_fingerprint = Fingerprint::of(&state.parameters);
         Self { initial_fingerprint, epochs: Vec::new(), state, stopped: None }
     }
@@ -140,25 +147,39 @@ impl Run {
     /// Trains what is left of the epochs: the run becomes what it would be if it had never paused. Nothing is left if
     /// it has all of them.
     pub fn go_on(
-        mut self,
+        self,
         backend: &mut dyn Backend,
         dataset: &Dataset,
         recipe: &Recipe,
         observer: &mut dyn Observer,
     ) -> Self {
-        self.stopped = self.train_epochs(backend, dataset, recipe, observer).err();
+        self.go_on_to(recipe.epochs, backend, dataset, recipe, observer)
+    }
+
+    /// As [`Run::go_on`], but up to epoch `last` alone, which the recipe has.
+    pub fn go_on_to(
+        mut self,
+        last: u32,
+        backend: &mut dyn Backend,
+        dataset: &Dataset,
+        recipe: &Recipe,
+        observer: &mut dyn Observer,
+    ) -> Self {
+        assert!(last <= recipe.epochs, "the recipe has no epoch {last}");
+        self.stopped = self.train_epochs(last, backend, dataset, recipe, observer).err();
         self
     }
 
     fn train_epochs(
         &mut self,
+        last: u32,
         backend: &mut dyn Backend,
         dataset: &Dataset,
         recipe: &Recipe,
         observer: &mut dyn Observer,
     ) -> Result<(), Stop> {
         let first = self.epochs.len() as u32 + 1;
-        if first > recipe.epochs {
+        if first > last {
             return Ok(());
         }
         float_environment::establish()?;
@@ -166,12 +187,12 @@ impl Run {
         let mut outcomes = vec![Outcome::default(); dataset.train.len().max(dataset.test.len())];
         let length = dataset.train.len();
         let mut order = recipe.order(first, length);
-        for epoch in first..=recipe.epochs {
+        for epoch in first..=last {
             let start = observer.now();
             // A device trains; meanwhile the host shuffles for the epoch after this one.
             let (next_order, trained) = threads::join(
-                || if epoch < recipe.epochs { recipe.order(epoch + 1, length) } else { Vec::new() },
-                || train_epoch(backend, recipe, &order, observer),
+                || if epoch < last { recipe.order(epoch + 1, length) } else { Vec::new() },
+                || backend.train_epoch(recipe.epoch(epoch, &order), &mut increments(observer)),
             );
             trained.map_err(|error| Stop::from_backend(epoch, error))?;
             let state = backend.state().map_err(|error| Stop::from_backend(epoch, error))?;
@@ -200,16 +221,6 @@ impl Run {
 
 fn seconds_since(start: Duration, observer: &mut dyn Observer) -> f64 {
     observer.now().saturating_sub(start).as_secs_f64()
-}
-
-fn train_epoch(
-    backend: &mut dyn Backend,
-    recipe: &Recipe,
-    order: &[u32],
-    observer: &mut dyn Observer,
-) -> Result<(), BackendError> {
-    let epoch = Epoch { order, batch_length: recipe.batch_size as usize, sgd: recipe.sgd() };
-    backend.train_epoch(epoch, &mut increments(observer))
 }
 
 /// Loss and accuracy over a whole split. `outcomes` is at least as long as the split and holds its outcomes afterwards.
@@ -245,7 +256,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::backend::Reference;
+    use crate::backend::{Epoch, Reference};
     use crate::dataset::Samples;
 
     const RECIPE: Recipe = Recipe { epochs: 3, batch_size: 2, ..Recipe::TUTORIAL };

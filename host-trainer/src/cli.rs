@@ -11,9 +11,11 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use cnn_core::shapes::Layers;
 use cnn_train::backend::{CpuOptions, SimdLevel};
 use cnn_train::dataset::Split;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use host_trainer::backend::{BackendChoice, MachineOptions};
 use host_trainer::dataset::Source;
 
@@ -50,7 +52,20 @@ impl Cli {
             let message = "--device names a GPU; it needs --backend cuda, cuda-graph or auto";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
+        if let Some(message) = cli.recipe().and_then(RecipeArgs::contradiction) {
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
         Ok(cli)
+    }
+
+    /// The flags of the recipe, of a command that has them.
+    fn recipe(&self) -> Option<&RecipeArgs> {
+        match &self.command {
+            None => Some(&self.train.recipe),
+            Some(Command::Train(args)) => Some(&args.recipe),
+            Some(Command::Verify(args)) => Some(&args.recipe),
+            Some(_) => None,
+        }
     }
 
     /// How much it prints.
@@ -105,7 +120,9 @@ Examples:
   host-trainer --epochs 10 --seed 1 --out ten    ten epochs from another seed
   host-trainer --data ~/fashion-mnist            any 28×28 set of ten classes in IDX files
   host-trainer --resume                          goes on where a run into the same folder ended, however it ended
-  host-trainer --resume --epochs 200             trains a finished run longer";
+  host-trainer --resume --epochs 200             trains a finished run longer
+  host-trainer --init out/weights.postcard --train-layers fc2 --out tuned
+                                                 starts from a model and trains its last layer alone";
 
 /// A command and its flags.
 #[derive(Debug, Subcommand)]
@@ -234,6 +251,11 @@ pub struct RecipeArgs {
     #[arg(long, value_name = "RATE", default_value_t = Recipe::TUTORIAL.learning_rate,
           value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
     pub lr: f32,
+    /// How the learning rate changes: constant; step:EVERY:FACTOR multiplies it by FACTOR after every EVERY epochs; cosine
+    /// or cosine:MINIMUM lets it fall over all epochs
+    #[arg(long, value_name = "SCHEDULE", default_value_t = Recipe::TUTORIAL.schedule,
+          allow_negative_numbers = true, help_heading = "Recipe")]
+    pub lr_schedule: RateSchedule,
     /// Momentum
     #[arg(long, value_name = "RATE", default_value_t = Recipe::TUTORIAL.momentum,
           value_parser = rate, allow_negative_numbers = true, help_heading = "Recipe")]
@@ -249,6 +271,13 @@ pub struct RecipeArgs {
     /// Train every epoch in the data set's own order
     #[arg(long, help_heading = "Recipe")]
     pub no_shuffle: bool,
+    /// Start from these parameters instead of the seed's: a model file, a checkpoint or safetensors
+    #[arg(long, value_name = "FILE", help_heading = "Recipe")]
+    pub init: Option<PathBuf>,
+    /// Train these layers alone; the others keep their initial parameters
+    #[arg(long, value_name = "LAYER,…", default_value_t = Layers::ALL, value_parser = layers,
+          allow_negative_numbers = true, help_heading = "Recipe")]
+    pub train_layers: Layers,
 }
 
 impl RecipeArgs {
@@ -262,6 +291,19 @@ impl RecipeArgs {
             weight_decay: self.weight_decay,
             seed: self.seed,
             shuffle: !self.no_shuffle,
+            schedule: self.lr_schedule,
+            layers: self.train_layers,
+        }
+    }
+
+    /// Which two flags cannot be together.
+    fn contradiction(&self) -> Option<String> {
+        match self.lr_schedule {
+            RateSchedule::Cosine { minimum } if minimum > self.lr => Some(format!(
+                "--lr-schedule {}: the minimum is above the learning rate {} (--lr)",
+                self.lr_schedule, self.lr
+            )),
+            _ => None,
         }
     }
 }
@@ -330,7 +372,8 @@ pub struct EvaluateArgs {
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// Repeat the run of this run.json, with its recipe, instead of comparing two backends
-    #[arg(conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle"])]
+    #[arg(conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle", "lr_schedule",
+          "train_layers"])]
     pub record: Option<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
@@ -507,6 +550,11 @@ fn rate(text: &str) -> Result<f32, String> {
     }
 }
 
+/// Names of layers with commas between them.
+fn layers(text: &str) -> Result<Layers, String> {
+    Layers::parse(text).map_err(|error| error.to_string())
+}
+
 /// A parser of the names of the SIMD levels.
 fn simd_level() -> impl TypedValueParser<Value = SimdLevel> {
     PossibleValuesParser::new(SimdLevel::ALL.map(SimdLevel::name)).try_map(|name| name.parse())
@@ -599,6 +647,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cosine_does_not_rise() {
+        let contradiction = |args: &str| {
+            let cli = Cli::parse_from(format!("host-trainer {args}").split_whitespace());
+            cli.recipe().and_then(RecipeArgs::contradiction)
+        };
+        for args in ["--lr 0.1 --lr-schedule cosine:0.1", "verify --lr 0 --lr-schedule cosine:0", "doctor", "train"] {
+            assert_eq!(contradiction(args), None, "{args}");
+        }
+        for args in ["--lr-schedule cosine:0.001", "train --lr 0 --lr-schedule cosine:1e-45"] {
+            let message = contradiction(args).expect("refused");
+            assert!(message.starts_with("--lr-schedule cosine:") && message.ends_with("(--lr)"), "{message}");
+        }
+    }
+
+    #[test]
     fn rates_are_finite_and_not_negative() {
         for text in ["nan", "inf", "-inf", "-0.1", "x", "", "1e40"] {
             assert!(rate(text).is_err(), "{text}");
@@ -625,6 +688,8 @@ mod tests {
             &["train", "--batch-size", "-5"],
             &["train", "--threads", "-5"],
             &["train", "--checkpoint-every", "-5"],
+            &["train", "--lr-schedule", "-5"],
+            &["train", "--train-layers", "-5"],
             &["verify", "--epochs", "-5"],
             &["predict", "m", "--index", "-5"],
             &["board", "--port", "p", "verify", "m", "--count", "-5"],

@@ -10,7 +10,7 @@ pub mod read;
 mod streams;
 
 pub use read::read_limited;
-pub use streams::{STANDARD_STREAM, read_input, write_output};
+pub use streams::{STANDARD_STREAM, is_same_file, read_input, write_output};
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]

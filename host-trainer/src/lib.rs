@@ -11,6 +11,7 @@ pub mod dataset;
 pub mod doubt;
 pub mod exchange;
 pub mod files;
+pub mod init;
 pub mod lock;
 pub mod model_file;
 pub mod picture;

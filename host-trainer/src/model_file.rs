@@ -10,6 +10,7 @@ use cnn_train::dataset::{Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::float_environment;
 use cnn_train::float_environment::FloatEnvironmentError;
+use cnn_train::recipe::Recipe;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::files::{self, FileError, Staged, write_whole};
@@ -51,11 +52,16 @@ pub enum ModelFileError {
     },
 }
 
+/// The recipe of a checkpoint's run, and the name of the file that it started from, if it was given one.
+type RunOfCheckpoint = (Recipe, Option<String>);
+
 /// A model file that passed every check, in memory.
 #[derive(Debug)]
 pub struct LoadedModel {
     bytes: Vec<u8>,
     path: PathBuf,
+    /// What a checkpoint says of its run and a model file has no words for.
+    run: Option<RunOfCheckpoint>,
     /// The parameters.
     pub parameters: Box<FlatParameters>,
     /// SHA-256 of the parameters.
@@ -79,7 +85,10 @@ impl LoadedModel {
     /// If any check fails.
     pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, ModelFileError> {
         float_environment::establish()?;
-        let bytes = if is_checkpoint(&bytes) { from_checkpoint(&bytes, path)? } else { bytes };
+        let (bytes, run) = match is_checkpoint(&bytes).then(|| from_checkpoint(&bytes, path)).transpose()? {
+            Some((bytes, run)) => (bytes, Some(run)),
+            None => (bytes, None),
+        };
         let contents = |error| ModelFileError::Contents { path: path.into(), error };
         let model = Model::parse(&bytes).map_err(contents)?;
         let mut parameters = boxed_zeros();
@@ -90,13 +99,26 @@ impl LoadedModel {
             return Err(ModelFileError::Fingerprint { path: path.into(), expected, found });
         }
         model.self_test(&Parameters::of(&parameters), &mut Activations::new()).map_err(contents)?;
-        Ok(Self { path: path.into(), parameters, fingerprint: found, bytes })
+        Ok(Self { path: path.into(), parameters, fingerprint: found, bytes, run })
     }
 
     /// How the parameters were trained; nothing for imported ones.
     pub fn training(&self) -> Option<Training<'_>> {
         let model = Model::parse(&self.bytes).expect("checked when it was read");
         model.metadata().training
+    }
+
+    /// The recipe up to the epoch that the model is of; nothing for imported parameters. A model file knows neither
+    /// schedule nor layers: it says what the tutorial has.
+    pub fn recipe(&self) -> Option<Recipe> {
+        let claimed = Recipe::from(&self.training()?);
+        let run = self.run.as_ref().map(|(recipe, _)| Recipe { epochs: claimed.epochs, ..*recipe });
+        Some(run.unwrap_or(claimed))
+    }
+
+    /// The name of the file that the run started from, where a checkpoint says so.
+    pub fn initial_file(&self) -> Option<&str> {
+        self.run.as_ref()?.1.as_deref()
     }
 
     /// The model file's contents: what was read, or what a checkpoint gives.
@@ -114,12 +136,14 @@ fn is_checkpoint(bytes: &[u8]) -> bool {
     bytes.starts_with(&checkpoint::MAGIC)
 }
 
-/// The model that a run had at a checkpoint. Its golden image is a built-in digit: the checkpoint has no images.
-fn from_checkpoint(bytes: &[u8], path: &Path) -> Result<Vec<u8>, ModelFileError> {
+/// The model that a run had at a checkpoint, its recipe, and the file that it started from. The model's golden image is a
+/// built-in digit: the checkpoint has no images.
+fn from_checkpoint(bytes: &[u8], path: &Path) -> Result<(Vec<u8>, RunOfCheckpoint), ModelFileError> {
     let checkpoint =
         Checkpoint::parse(bytes).map_err(|error| ModelFileError::Checkpoint { path: path.into(), error })?;
     let training = checkpoint.training();
-    to_bytes(path, Some(training), &checkpoint.state.parameters, &built_in_golden())
+    let model = to_bytes(path, Some(training), &checkpoint.state.parameters, &built_in_golden())?;
+    Ok((model, (checkpoint.settings, checkpoint.initial_file)))
 }
 
 /// The golden image of a model where no data set is at hand: the first built-in digit.

@@ -8,7 +8,6 @@ use cnn_core::network::{FlatParameters, TENSORS};
 use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use cnn_train::dataset::{Dataset, Split};
 use cnn_train::fingerprint::Fingerprint;
-use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::{EpochReport, Observer, Run, Stop};
 
@@ -134,7 +133,7 @@ pub struct VerifiedEpoch {
     pub training_seconds: [f64; 2],
 }
 
-/// Trains on two backends side by side and compares parameters, momentum, losses and predictions after every epoch.
+/// Trains on two backends side by side from the same initial parameters and compares parameters, momentum, losses and predictions after every epoch.
 ///
 /// `progress` hears how many samples of an epoch are done, `verified` of every epoch that was the same. The step of a
 /// difference is found by training the epoch once more, step by step.
@@ -145,10 +144,11 @@ pub fn compare<'a>(
     backends: [&'a mut dyn Backend; 2],
     dataset: &'a Dataset,
     settings: &'a Recipe,
+    initial: Box<FlatParameters>,
     progress: Progress<'_>,
     verified: &mut dyn FnMut(&VerifiedEpoch),
 ) -> Result<(), VerifyError> {
-    let state = TrainingState::new(initial_parameters(settings.seed));
+    let state = TrainingState::new(initial);
     let mut comparison = Comparison { backends, dataset, settings, state };
     comparison.load().map_err(|error| VerifyError::Stopped(Stop::from_backend(1, error)))?;
     for epoch in 1..=settings.epochs {
@@ -181,7 +181,7 @@ impl Comparison<'_> {
     /// Trains an epoch on both and compares their states. Returns the seconds of each.
     fn train_epoch(&mut self, number: u32, progress: Progress<'_>) -> Result<[f64; 2], VerifyError> {
         let order = self.settings.order(number, self.dataset.train.len());
-        let epoch = Epoch { order: &order, batch_length: self.settings.batch_size as usize, sgd: self.settings.sgd() };
+        let epoch = self.settings.epoch(number, &order);
         let mut seconds = [0.0; 2];
         let mut trained = |backend: &mut dyn Backend, seconds: &mut f64| {
             let start = Instant::now();
@@ -288,7 +288,7 @@ fn flat_difference(
 
 /// Repeats a recorded run on a backend up to epoch `last`, from the beginning or from a checkpoint of it, and compares
 /// fingerprint, losses and accuracies of every epoch with the record; before that the contents and sizes of the data set
-/// and the initial parameters. `observer` hears of the epochs that are the same.
+/// and the initial parameters, which are the seed's unless `initial` are given. `observer` hears of the epochs that are the same.
 ///
 /// The recipe is what is repeated. What else a record says is its own word: names of data set, backend, program and
 /// machine, and the times.
@@ -302,6 +302,7 @@ pub fn compare_with_record(
     backend: &mut dyn Backend,
     dataset: &Dataset,
     record: &RunRecord,
+    initial: Option<Box<FlatParameters>>,
     start: Option<Checkpoint>,
     last: u32,
     observer: &mut dyn Observer,
@@ -317,13 +318,13 @@ pub fn compare_with_record(
     let found = DatasetRecord::from(dataset);
     starts_with("training images", record.dataset.train_count, found.train_count)?;
     starts_with("test images", record.dataset.test_count, found.test_count)?;
-    let settings = Recipe { epochs: last, ..record.settings };
-    let beginning = Run::new(&settings);
+    let settings = &record.settings;
+    let beginning = initial.map_or_else(|| Run::new(settings), Run::starting_from);
     starts_with("the initial fingerprint", record.initial_fingerprint, beginning.initial_fingerprint)?;
     let start = start.map_or(beginning, Run::from);
     starts_with("the initial fingerprint", record.initial_fingerprint, start.initial_fingerprint)?;
     let mut checked = CheckedObserver { record, observer, difference: None };
-    let run = start.go_on(backend, dataset, &settings, &mut checked);
+    let run = start.go_on_to(last, backend, dataset, settings, &mut checked);
     if let Some(difference) = checked.difference {
         return Err(difference);
     }
@@ -384,6 +385,7 @@ mod tests {
 
     use cnn_train::backend::Reference;
     use cnn_train::dataset::Samples;
+    use cnn_train::random::initial_parameters;
 
     use super::*;
     use crate::report::record::{Host, Seconds, Status, Versions};
@@ -456,7 +458,10 @@ mod tests {
         let mut epochs = Vec::new();
         let backends: [&mut dyn Backend; 2] = [&mut Reference::new(dataset.clone()), tampered];
         let mut go_on = |_| ControlFlow::Continue(());
-        let result = compare(backends, dataset, &SETTINGS, &mut go_on, &mut |verified| epochs.push(verified.epoch));
+        let result =
+            compare(backends, dataset, &SETTINGS, initial_parameters(SETTINGS.seed), &mut go_on, &mut |verified| {
+                epochs.push(verified.epoch)
+            });
         (result, epochs)
     }
 
@@ -519,20 +524,21 @@ mod tests {
     fn record(dataset: &Arc<Dataset>) -> RunRecord {
         let run = cnn_train::trainer::train(&mut Reference::new(dataset.clone()), dataset, &SETTINGS, &mut Silent);
         RunRecord {
-            versions: Versions::current(),
+            versions: Versions::current(&SETTINGS, None),
             status: Status::Complete,
             settings: SETTINGS,
             dataset: DatasetRecord::from(&**dataset),
             backend: "reference".into(),
             host: Host::current(),
             seconds: Seconds { training: 0.0, evaluation: 0.0, total: 0.0 },
+            initial_file: None,
             initial_fingerprint: run.initial_fingerprint,
             epochs: run.epochs.iter().map(EpochRecord::from).collect(),
         }
     }
 
     fn repeated(dataset: &Arc<Dataset>, record: &RunRecord) -> Result<(), VerifyError> {
-        compare_with_record(&mut Reference::new(dataset.clone()), dataset, record, None, 2, &mut Silent)
+        compare_with_record(&mut Reference::new(dataset.clone()), dataset, record, None, None, 2, &mut Silent)
     }
 
     #[test]
@@ -569,7 +575,8 @@ mod tests {
         let dataset = dataset();
         let mut record = record(&dataset);
         (record.status, record.epochs) = (Status::Interrupted, Vec::new());
-        let result = compare_with_record(&mut Reference::new(dataset.clone()), &dataset, &record, None, 0, &mut Silent);
+        let result =
+            compare_with_record(&mut Reference::new(dataset.clone()), &dataset, &record, None, None, 0, &mut Silent);
         assert!(matches!(result, Err(VerifyError::Nothing)), "{result:?}");
     }
 
@@ -616,7 +623,8 @@ mod tests {
             ControlFlow::Continue(())
         };
         let backends: [&mut dyn Backend; 2] = [&mut Reference::new(dataset.clone()), &mut tampered];
-        compare(backends, &dataset, &SETTINGS, &mut count, &mut |_| {}).expect_err("they differ");
+        compare(backends, &dataset, &SETTINGS, initial_parameters(SETTINGS.seed), &mut count, &mut |_| {})
+            .expect_err("they differ");
         let last = heard;
         let mut heard = 0;
         let mut interrupt = |_| {
@@ -624,7 +632,8 @@ mod tests {
             if heard < last { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let backends: [&mut dyn Backend; 2] = [&mut Reference::new(dataset.clone()), &mut tampered];
-        let result = compare(backends, &dataset, &SETTINGS, &mut interrupt, &mut |_| {});
+        let result =
+            compare(backends, &dataset, &SETTINGS, initial_parameters(SETTINGS.seed), &mut interrupt, &mut |_| {});
         assert!(matches!(result, Err(VerifyError::Stopped(Stop::Interrupted { epoch: 2 }))), "{result:?}");
     }
 }

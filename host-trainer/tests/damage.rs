@@ -33,6 +33,7 @@ fn checkpoint() -> Vec<u8> {
     Checkpoint {
         settings: Recipe::TUTORIAL,
         dataset: DatasetRecord { name: "MNIST".into(), sha256: [7; 32], train_count: 60_000, test_count: 10_000 },
+        initial_file: None,
         initial_fingerprint: fingerprint,
         backends: vec!["reference".into()],
         epochs: (1..=5).map(epoch).collect(),

@@ -20,9 +20,17 @@ struct Training {
     unsigned length;         // of the order
     unsigned batch_length;
     float learning_rate, momentum_factor, weight_decay;
+    unsigned layers;  // those that are trained, LAYER_…; the parameters of the others stay as they are
 };
 
+constexpr unsigned LAYER_CONV1 = 1, LAYER_CONV2 = 2, LAYER_FC1 = 4, LAYER_FC2 = 8;
+
 constexpr unsigned NO_STEP = 0xffffffffu;
+
+// Whether a layer is trained.
+__device__ __forceinline__ bool trains(const Training &training, unsigned layer) {
+    return (training.layers & layer) != 0;
+}
 
 // The samples of one step.
 struct Batch {

@@ -67,6 +67,7 @@ __device__ __forceinline__ float sum_values(const float *a, int stride, int leng
 // A parameter of the convolutions, at its place among a sample's gradients.
 __device__ __forceinline__ void update_convolution(const Training &training, unsigned step, int place, int batch_length) {
     using namespace network;
+    if (!trains(training, place < CONV2_WEIGHT ? LAYER_CONV1 : LAYER_CONV2)) return;
     int index = place;
     if (place >= CONV2_WEIGHT && place < CONV2_BIAS) {
         const int input = (place - CONV2_WEIGHT) % CONV1_CHANNELS, rest = (place - CONV2_WEIGHT) / CONV1_CHANNELS;
@@ -83,6 +84,7 @@ __device__ __forceinline__ void update_classifier(const Training &training, unsi
                                                   int batch_length) {
     using namespace network;
     const int index = FC1_BIAS + place;
+    if (!trains(training, index < FC2_WEIGHT ? LAYER_FC1 : LAYER_FC2)) return;
     const Parameter parameter = load_parameter(training, index);
     float gradient;
     if (index < FC2_WEIGHT) {
@@ -170,7 +172,9 @@ __device__ __forceinline__ void update_fc1_tile(UpdateMemory &memory, const Trai
 // The parameters of `step` that fall to this block.
 __device__ __forceinline__ void update_parameters(UpdateMemory &memory, const Training &training, unsigned step) {
     const int batch_length = batch_of(training, step).length;
-    for (int tile = (int)blockIdx.x; tile < TILES; tile += (int)gridDim.x)
-        update_fc1_tile(memory, training, step, tile, batch_length);
+    if (trains(training, LAYER_FC1)) {
+        for (int tile = (int)blockIdx.x; tile < TILES; tile += (int)gridDim.x)
+            update_fc1_tile(memory, training, step, tile, batch_length);
+    }
     if (thread_index() >= TILE_THREADS) update_small_tensors(training, step, batch_length);
 }

@@ -100,6 +100,8 @@ pub struct Training {
     pub momentum_factor: f32,
     /// Weight decay.
     pub weight_decay: f32,
+    /// The layers that are trained, as `cnn_core::shapes::Layers::bits` has them.
+    pub layers: u32,
 }
 
 /// The buffers of a batch within a step: f32 values per sample of `pool2`, `hidden`, `hidden_gradient`,

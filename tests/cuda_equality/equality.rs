@@ -9,7 +9,9 @@ use cnn_train::dataset::Split;
 use cnn_train::random::{in_sequence, shuffled};
 use cuda_sim::Setting;
 use equality::bits::assert_same_parameters;
-use equality::cases::{Case, Sizes, assert_same, extremes, noise, ties, trace};
+use equality::cases::{
+    Case, Sizes, assert_same, extremes, fingerprints, layer_choices, noise, scheduled_recipes, ties, trace,
+};
 use equality::golden;
 use host_trainer::backend::cuda::{Cuda, Schedule};
 
@@ -100,7 +102,7 @@ fn every_single_step_equals_the_reference() {
         let mut cuda = cuda(&case, schedule);
         let mut state = case.state.clone();
         for (step, batch) in order.chunks(20).enumerate() {
-            let epoch = Epoch { order: batch, batch_length: 20, sgd: case.sgd };
+            let epoch = Epoch { order: batch, batch_length: 20, sgd: case.sgd, layers: case.layers };
             let after = |backend: &mut dyn Backend| {
                 backend.load(&state).unwrap();
                 backend.train_epoch(epoch, &mut go_on).unwrap();
@@ -130,7 +132,8 @@ fn epochs_of_several_launches_and_changing_settings_equal_the_reference() {
     let after = |backend: &mut dyn Backend| {
         backend.load(&case.state).unwrap();
         for (batch_length, learning_rate) in epochs {
-            let epoch = Epoch { order: &order, batch_length, sgd: Sgd { learning_rate, ..case.sgd } };
+            let epoch =
+                Epoch { order: &order, batch_length, sgd: Sgd { learning_rate, ..case.sgd }, layers: case.layers };
             let mut heard = Vec::new();
             let mut progress = |done| {
                 heard.push(done);
@@ -149,6 +152,34 @@ fn epochs_of_several_launches_and_changing_settings_equal_the_reference() {
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
 #[test]
+fn any_choice_of_trained_layers_equals_the_reference() {
+    let Some(_gpu) = gpu() else { return };
+    for layers in layer_choices() {
+        let case = Case { name: "some layers", layers, ..noise(FEW) };
+        let expected = trace(&mut Reference::new(case.dataset.clone()), &case, 10);
+        for schedule in SCHEDULES {
+            assert_same(&expected, &trace(&mut cuda(&case, schedule), &case, 10), &format!("{layers}, {schedule:?}"));
+        }
+    }
+}
+
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
+#[test]
+fn a_learning_rate_that_changes_with_the_epoch_equals_the_reference() {
+    let Some(_gpu) = gpu() else { return };
+    let case = noise(SIZES);
+    for recipe in scheduled_recipes() {
+        let expected = fingerprints(&mut Reference::new(case.dataset.clone()), &case.dataset, &recipe);
+        for schedule in SCHEDULES {
+            let mut cuda = cuda(&case, schedule);
+            let found = fingerprints(&mut cuda, &case.dataset, &recipe);
+            assert_eq!(found, expected, "{recipe}: {schedule:?}");
+        }
+    }
+}
+
+#[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]
+#[test]
 fn the_cuda_backend_stops_when_it_is_asked_to_and_goes_on_afterwards() {
     let Some(_gpu) = gpu() else { return };
     let case = noise(FEW);
@@ -157,7 +188,7 @@ fn the_cuda_backend_stops_when_it_is_asked_to_and_goes_on_afterwards() {
     for schedule in SCHEDULES {
         let mut cuda = cuda(&case, schedule);
         cuda.load(&case.state).unwrap();
-        let epoch = Epoch { order: &order, batch_length: 1, sgd: case.sgd };
+        let epoch = Epoch { order: &order, batch_length: 1, sgd: case.sgd, layers: case.layers };
         assert!(matches!(cuda.train_epoch(epoch, stop), Err(BackendError::Interrupted)));
         let mut outcomes = vec![Outcome::default(); FEW.train];
         assert!(matches!(cuda.evaluate(Split::Train, &mut outcomes, stop), Err(BackendError::Interrupted)));

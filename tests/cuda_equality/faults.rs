@@ -181,7 +181,7 @@ fn a_device_lost_in_training_or_evaluation_is_an_error_and_stays_one() {
         cuda.load(&case.state).unwrap();
         gpu.set(Setting::LaunchesUntilLost, 1);
         let order = in_sequence(SIZES.train).repeat(20);
-        let epoch = Epoch { order: &order, batch_length: 1, sgd: case.sgd };
+        let epoch = Epoch { order: &order, batch_length: 1, sgd: case.sgd, layers: case.layers };
         let mut go_on = |_| ControlFlow::Continue(());
         assert_lost(cuda.train_epoch(epoch, &mut go_on));
         assert_lost(cuda.evaluate(Split::Test, &mut [Outcome::default(); SIZES.test], &mut go_on));

@@ -2,11 +2,17 @@
 
 use std::ops::ControlFlow;
 
+use cnn_core::shapes::{Layer, Layers};
 use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Reference};
 use cnn_train::dataset::Split;
 use cnn_train::random::shuffled;
-use equality::cases::{Case, Sizes, assert_same, digits, extremes, noise, real_digits, ties, trace};
+use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
+use equality::cases::{
+    Case, Sizes, assert_same, digits, extremes, fingerprints, layer_choices, noise, real_digits, scheduled_recipes,
+    ties, trace,
+};
 use equality::{is_emulated, mnist_dir, threads};
 
 const THREADS: [usize; 6] = [1, 2, 3, 5, 8, 100];
@@ -70,6 +76,79 @@ fn cpu_equals_the_reference_on_real_digits() {
 }
 
 #[test]
+fn cpu_equals_the_reference_whatever_layers_are_trained() {
+    // Two segments in the longer batch.
+    let sizes = if is_emulated() { sizes() } else { Sizes { train: 263, test: 11 } };
+    for layers in layer_choices() {
+        let case = Case { layers, ..noise(sizes) };
+        for (batch_length, threads) in [(100, 1), (sizes.train, 3)] {
+            let expected = trace(&mut Reference::new(case.dataset.clone()), &case, batch_length);
+            for level in SimdLevel::available() {
+                let options = CpuOptions { threads: Some(equality::threads(threads)), simd: Some(level) };
+                let mut cpu = Cpu::new(case.dataset.clone(), options).unwrap();
+                // First all layers: what they leave behind must not matter.
+                trace(&mut cpu, &noise(sizes), batch_length);
+                let found = trace(&mut cpu, &case, batch_length);
+                assert_same(&expected, &found, &format!("{layers}, {batch_length}, {}", cpu.description()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_of_some_layers_changes_them_as_a_step_of_all_does_and_no_other() {
+    let case = extremes(sizes());
+    let order = shuffled(5, 1, case.dataset.train.len());
+    let after_a_step = |backend: &mut dyn Backend, layers| {
+        backend.load(&case.state).unwrap();
+        let epoch = Epoch { order: &order, batch_length: order.len(), sgd: case.sgd, layers };
+        backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).unwrap();
+        backend.state().unwrap()
+    };
+    let backends: [Box<dyn Backend>; 2] = [
+        Box::new(Reference::new(case.dataset.clone())),
+        Box::new(Cpu::new(case.dataset.clone(), CpuOptions::default()).unwrap()),
+    ];
+    for mut backend in backends {
+        let all = after_a_step(&mut *backend, Layers::ALL);
+        assert!(Layer::ALL.iter().all(|layer| all.parameters[layer.range()] != case.state.parameters[layer.range()]));
+        for layers in layer_choices() {
+            let found = after_a_step(&mut *backend, layers);
+            for layer in Layer::ALL {
+                let expected = if layers.contains(layer) { &all } else { &case.state };
+                for (found, expected) in
+                    [(&found.parameters, &expected.parameters), (&found.momentum, &expected.momentum)]
+                {
+                    let same = found[layer.range()]
+                        .iter()
+                        .zip(&expected[layer.range()])
+                        .all(|(found, expected)| found.to_bits() == expected.to_bits());
+                    assert!(same, "{} of {layers}, {}", layer.name(), backend.description());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_learning_rate_that_changes_with_the_epoch_gives_the_same_bits() {
+    let dataset = noise(Sizes { train: if is_emulated() { 21 } else { 107 }, test: 5 }).dataset;
+    for recipe in scheduled_recipes() {
+        let expected = fingerprints(&mut Reference::new(dataset.clone()), &dataset, &recipe);
+        let constant = Recipe { schedule: RateSchedule::Constant, ..recipe };
+        let constant = fingerprints(&mut Reference::new(dataset.clone()), &dataset, &constant);
+        assert!(expected[0] == constant[0] && expected[1] != constant[1], "{recipe}");
+        for level in SimdLevel::available() {
+            for threads in [1, 2] {
+                let options = CpuOptions { threads: Some(equality::threads(threads)), simd: Some(level) };
+                let mut cpu = Cpu::new(dataset.clone(), options).unwrap();
+                assert_eq!(fingerprints(&mut cpu, &dataset, &recipe), expected, "{recipe}: {}", cpu.description());
+            }
+        }
+    }
+}
+
+#[test]
 fn every_level_of_this_machine_can_be_forced_and_no_other() {
     let dataset = noise(sizes()).dataset;
     for level in SimdLevel::ALL {
@@ -88,7 +167,7 @@ fn the_cpu_backend_stops_when_it_is_asked_to() {
     let mut cpu = Cpu::new(case.dataset.clone(), CpuOptions::default()).unwrap();
     cpu.load(&case.state).unwrap();
     let order = shuffled(5, 1, case.dataset.train.len());
-    let epoch = Epoch { order: &order, batch_length: 1, sgd: case.sgd };
+    let epoch = Epoch { order: &order, batch_length: 1, sgd: case.sgd, layers: case.layers };
     let result = cpu.train_epoch(epoch, &mut |_| ControlFlow::Break(()));
     assert!(matches!(result, Err(BackendError::Interrupted)));
     let mut outcomes = vec![Outcome::default(); case.dataset.train.len()];

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     cuda.load(&TrainingState::new(model.parameters)).expect("the parameters fit");
     ptx::profile();
     let mut go_on = |_| ControlFlow::Continue(());
-    let epoch = Epoch { order: &in_sequence(BATCH), batch_length: BATCH, sgd: case.sgd };
+    let epoch = Epoch { order: &in_sequence(BATCH), batch_length: BATCH, sgd: case.sgd, layers: case.layers };
     cuda.train_epoch(epoch, &mut go_on).expect("the step is free of faults");
     cuda.evaluate(Split::Train, &mut [Outcome::default(); BATCH], &mut go_on).expect("so is the evaluation");
     for profile in ptx::take_profiles() {

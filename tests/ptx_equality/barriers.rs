@@ -41,7 +41,7 @@ fn train(schedule: Schedule, module: Ptx, kernel: &str) -> Vec<usize> {
     let mut cuda = Cuda::with_schedule(case.dataset.clone(), schedule).unwrap();
     not_missed(module, kernel, &mut || {
         cuda.load(&case.state)?;
-        let epoch = Epoch { order: &order, batch_length: BATCH, sgd: case.sgd };
+        let epoch = Epoch { order: &order, batch_length: BATCH, sgd: case.sgd, layers: case.layers };
         cuda.train_epoch(epoch, &mut |_| ControlFlow::Continue(()))
     })
 }

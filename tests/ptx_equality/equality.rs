@@ -1,7 +1,11 @@
 //! Training and evaluation by the PTX give the reference's bits, without a fault.
 
+use cnn_core::shapes::Layers;
 use cnn_train::backend::Reference;
-use equality::cases::{Case, Sizes, assert_same, digits, extremes, noise, ties, trace};
+use cnn_train::recipe::Recipe;
+use equality::cases::{
+    Case, Sizes, assert_same, digits, extremes, fingerprints, noise, scheduled_recipes, ties, trace,
+};
 use host_trainer::backend::cuda::{Cuda, Schedule};
 
 use crate::gpu::gpu_with;
@@ -44,6 +48,28 @@ fn extremes_give_the_references_bits() {
 #[test]
 fn digits_give_the_references_bits() {
     assert_equals_the_reference(&digits(FEW), 7, 1);
+}
+
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
+#[test]
+fn some_layers_alone_give_the_references_bits() {
+    for layers in ["fc2", "conv1,fc1", "conv2"] {
+        let layers = Layers::parse(layers).unwrap();
+        assert_equals_the_reference(&Case { name: "some layers", layers, ..noise(FEW) }, 10, 3);
+    }
+}
+
+#[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]
+#[test]
+fn a_learning_rate_that_changes_with_the_epoch_gives_the_references_bits() {
+    let Some(_gpu) = gpu_with(2) else { return };
+    let case = noise(FEW);
+    let recipe = Recipe { epochs: 2, ..scheduled_recipes()[0] };
+    let expected = fingerprints(&mut Reference::new(case.dataset.clone()), &case.dataset, &recipe);
+    for schedule in [Schedule::Cooperative, Schedule::Graph] {
+        let mut cuda = Cuda::with_schedule(case.dataset.clone(), schedule).unwrap();
+        assert_eq!(fingerprints(&mut cuda, &case.dataset, &recipe), expected, "{schedule:?}");
+    }
 }
 
 #[cfg_attr(no_simulated_gpu, ignore = "no C++ compiler to build the simulated GPU")]

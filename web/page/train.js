@@ -42,6 +42,8 @@ export class Training {
     try {
       if (file.size > 1 << 20) throw new Refusal('is too long for a record');
       const record = JSON.parse(await file.text());
+      // Version 2 has schedules, given parameters or layers that are kept: runs that this page has none of.
+      if (record.versions.record !== 1) throw new Refusal('is of a run that this page cannot have');
       const fingerprints = record.epochs.map(({ fingerprint }) => String(fingerprint));
       this.known.unshift({ settings: { ...record.settings }, sha256: String(record.dataset.sha256), fingerprints });
       this.say(`${file.name}: the fingerprints of ${fingerprints.length} epochs are compared with from the next run on`);

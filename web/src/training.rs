@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, SHAPES, Training, encode};
 use cnn_core::network::{Activations, Parameters, forward};
-use cnn_train::backend::{Backend, BackendError, Cpu, CpuOptions, Epoch, Outcome, TrainingState};
+use cnn_train::backend::{Backend, BackendError, Cpu, CpuOptions, Outcome, TrainingState};
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
@@ -191,7 +191,7 @@ impl Run {
         let batch_length = self.recipe.batch_size as usize;
         let end = steps.saturating_mul(batch_length).saturating_add(self.done).min(self.order.len());
         if self.done < end {
-            let epoch = Epoch { order: &self.order[self.done..end], batch_length, sgd: self.recipe.sgd() };
+            let epoch = self.recipe.epoch(self.epoch, &self.order[self.done..end]);
             let steps_before = self.done / batch_length;
             self.backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).map_err(|error| {
                 let error = match error {

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
 use cnn_core::sgd::Sgd;
+use cnn_core::shapes::Layers;
 
 pub use cpu::{Cpu, CpuError, CpuOptions, FewerThreads, SimdLevel};
 pub use reference::Reference;
@@ -76,6 +77,8 @@ pub struct Epoch<'a> {
     pub batch_length: usize,
     /// The optimiser's settings.
     pub sgd: Sgd,
+    /// The layers that are trained: parameters and momentum of the others stay as they are, bit for bit.
+    pub layers: Layers,
 }
 
 /// Told now and then how many samples are done; may ask to stop.

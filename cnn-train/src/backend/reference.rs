@@ -52,7 +52,7 @@ impl Backend for Reference {
             let batch_samples =
                 batch.iter().map(|&index| (&samples.images()[index as usize], samples.labels()[index as usize]));
             self.trainer
-                .step(&epoch.sgd, parameters, momentum, batch_samples)
+                .step_layers(epoch.layers, &epoch.sgd, parameters, momentum, batch_samples)
                 .map_err(|Diverged| BackendError::Diverged { step })?;
             done += batch.len();
             if progress(done).is_break() {

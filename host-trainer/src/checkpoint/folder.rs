@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
-use cnn_train::trainer::Run;
 
 use super::{Checkpoint, CheckpointError, MAX_BYTES};
 use crate::files::{FileError, exists, read_limited};
@@ -160,26 +159,20 @@ pub enum ResumeError {
     },
 }
 
-/// The newest whole checkpoint in `folder` from which a run with these settings and data goes on; `start` is that run
-/// before its first epoch. The number of epochs may be another one than that of the run so far.
+/// The newest whole checkpoint in `folder` from which the run `here` goes on. The number of epochs may be another one than
+/// that of the run so far, unless its rates depend on it.
 ///
 /// # Errors
 /// If there are checkpoints, but none fits; if one that is newer than that which fits cannot be read; or if that one has
 /// more epochs than are asked for.
-pub fn find_to_resume(
-    folder: &Path,
-    settings: &Recipe,
-    dataset: &DatasetRecord,
-    start: &Run,
-) -> Result<Search, ResumeError> {
-    let here = Identity { settings, dataset, initial_fingerprint: start.initial_fingerprint };
-    let mut search = newest(folder, u32::MAX, |checkpoint| checkpoint.identity().difference(&here, "here"))?;
+pub fn find_to_resume(folder: &Path, here: &Identity<'_>) -> Result<Search, ResumeError> {
+    let mut search = newest(folder, u32::MAX, |checkpoint| checkpoint.identity().difference(here, "here"))?;
     if let Some(index) = search.skipped.iter().position(Unfit::is_unreadable) {
         return Err(ResumeError::Unreadable(search.skipped.swap_remove(index)));
     }
     match &search.found {
-        Some((path, checkpoint)) if checkpoint.epoch() > settings.epochs => {
-            Err(ResumeError::Beyond { path: path.clone(), epoch: checkpoint.epoch(), epochs: settings.epochs })
+        Some((path, checkpoint)) if checkpoint.epoch() > here.settings.epochs => {
+            Err(ResumeError::Beyond { path: path.clone(), epoch: checkpoint.epoch(), epochs: here.settings.epochs })
         }
         Some(_) => Ok(search),
         None => match search.skipped.iter().position(|unfit| matches!(unfit, Unfit::OtherRun { .. })) {
@@ -230,25 +223,29 @@ pub fn find_recorded(folder: &Path, limit: u32, record: &RunRecord) -> Result<Se
 /// What makes a run the run that it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
-    /// The recipe; the number of epochs does not matter.
+    /// The recipe; the number of epochs matters only if its rates depend on it.
     pub settings: &'a Recipe,
     /// The data; its name does not matter.
     pub dataset: &'a DatasetRecord,
+    /// The file that the initial parameters came from, if they are not the seed's own; its name does not matter.
+    pub initial_file: Option<&'a str>,
     /// The initial parameters.
     pub initial_fingerprint: Fingerprint,
 }
 
 impl<'a> From<&'a RunRecord> for Identity<'a> {
     fn from(record: &'a RunRecord) -> Self {
-        let RunRecord { settings, dataset, initial_fingerprint, .. } = record;
-        Self { settings, dataset, initial_fingerprint: *initial_fingerprint }
+        let RunRecord { settings, dataset, initial_file, initial_fingerprint, .. } = record;
+        let initial_file = initial_file.as_deref();
+        Self { settings, dataset, initial_file, initial_fingerprint: *initial_fingerprint }
     }
 }
 
 impl Checkpoint {
     fn identity(&self) -> Identity<'_> {
-        let Self { settings, dataset, initial_fingerprint, .. } = self;
-        Identity { settings, dataset, initial_fingerprint: *initial_fingerprint }
+        let Self { settings, dataset, initial_file, initial_fingerprint, .. } = self;
+        let initial_file = initial_file.as_deref();
+        Identity { settings, dataset, initial_file, initial_fingerprint: *initial_fingerprint }
     }
 }
 
@@ -268,10 +265,18 @@ impl Identity<'_> {
                 own.batch_size.to_string(),
             ),
             rate("--lr", there.learning_rate, own.learning_rate),
+            ("--lr-schedule", there.schedule != own.schedule, there.schedule.to_string(), own.schedule.to_string()),
+            (
+                "--epochs, which --lr-schedule depends on,",
+                there.schedule == own.schedule && there.depends_on_its_epochs() && there.epochs != own.epochs,
+                there.epochs.to_string(),
+                own.epochs.to_string(),
+            ),
             rate("--momentum", there.momentum, own.momentum),
             rate("--weight-decay", there.weight_decay, own.weight_decay),
             ("--seed", there.seed != own.seed, there.seed.to_string(), own.seed.to_string()),
             ("--no-shuffle", there.shuffle != own.shuffle, (!there.shuffle).to_string(), (!own.shuffle).to_string()),
+            ("--train-layers", there.layers != own.layers, there.layers.to_string(), own.layers.to_string()),
             (
                 "the data set",
                 self.dataset.sha256 != other.dataset.sha256,
@@ -284,9 +289,17 @@ impl Identity<'_> {
             .filter(|&(_, differs, ..)| differs)
             .map(|(name, _, there, own)| format!("{name} is {there} there and {own} {here}"))
             .collect();
-        if differences.is_empty() && self.initial_fingerprint != other.initial_fingerprint {
+        if self.initial_fingerprint != other.initial_fingerprint {
             let (there, own) = (self.initial_fingerprint, other.initial_fingerprint);
-            differences.push(format!("its initial parameters are {there} there and {own} {here}"));
+            if self.initial_file.is_some() || other.initial_file.is_some() {
+                let given = |it: &Identity<'_>| match it.initial_file {
+                    Some(name) => format!("{name} ({})", it.initial_fingerprint),
+                    None => "not given".into(),
+                };
+                differences.push(format!("--init is {} there and {} {here}", given(self), given(other)));
+            } else if differences.is_empty() {
+                differences.push(format!("its initial parameters are {there} there and {own} {here}"));
+            }
         }
         (!differences.is_empty()).then(|| differences.join(", "))
     }
@@ -299,6 +312,8 @@ fn described(dataset: &DatasetRecord) -> String {
 #[cfg(test)]
 mod tests {
     use std::iter::zip;
+
+    use cnn_core::shapes::Layers;
 
     use super::super::tests::checkpoint;
     use super::*;
@@ -325,8 +340,7 @@ mod tests {
     fn resumed(folder: &Path, change: impl FnOnce(&mut Checkpoint)) -> Result<Search, ResumeError> {
         let mut here = checkpoint();
         change(&mut here);
-        let start = Run { initial_fingerprint: here.initial_fingerprint, ..earlier().into() };
-        find_to_resume(folder, &here.settings, &here.dataset, &start)
+        find_to_resume(folder, &here.identity())
     }
 
     fn found(search: &Search) -> Option<u32> {
@@ -362,20 +376,39 @@ mod tests {
     fn every_setting_is_compared_by_bits() {
         let folder = folder_of(&[&checkpoint()]);
         type Change = fn(&mut Checkpoint);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 11] = [
             (|it| it.settings.batch_size = 3, "--batch-size is 2 there and 3 here"),
             (|it| it.settings.learning_rate = 1e-4f32.next_up(), "--lr is 0.0001 there and 0.000100000"),
             (|it| it.settings.momentum = 0.9f32.next_down(), "--momentum is 0.9 there and 0.8999"),
             (|it| it.settings.weight_decay = 0.0, "--weight-decay is 0.005 there and 0 here"),
             (|it| it.settings.seed = 0, "--seed is 18446744073709551615 there and 0 here"),
             (|it| it.settings.shuffle = false, "--no-shuffle is false there and true here"),
+            (|it| it.settings.schedule = "cosine".parse().unwrap(), "--lr-schedule is constant there and cosine here"),
+            (
+                |it| it.settings.layers = Layers::parse("fc2").unwrap(),
+                "--train-layers is conv1,conv2,fc1,fc2 there and fc2 here",
+            ),
             (|it| it.dataset.sha256[31] = 0, "the data set is ten (abab"),
+            (
+                |it| {
+                    it.initial_fingerprint = Fingerprint::from([9; 32]);
+                    it.initial_file = Some("given".into());
+                },
+                "--init is not given there and given (0909",
+            ),
             (|it| it.initial_fingerprint = Fingerprint::from([9; 32]), "its initial parameters are 0101"),
         ];
         for (change, expected) in changes {
             let message = resumed(folder.path(), change).unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains("--out"), "{message}");
         }
+        let mut cosine = checkpoint();
+        cosine.settings.schedule = "cosine".parse().unwrap();
+        let longer = Recipe { epochs: 4, ..cosine.settings };
+        let folder_of_cosine = folder_of(&[&cosine]);
+        let here = Identity { settings: &longer, ..cosine.identity() };
+        let message = find_to_resume(folder_of_cosine.path(), &here).unwrap_err().to_string();
+        assert!(message.contains("--epochs, which --lr-schedule depends on, is 3 there and 4 here"), "{message}");
         let renamed = resumed(folder.path(), |it| it.dataset.name = "the same images".into()).unwrap();
         assert_eq!(found(&renamed), Some(2), "its name is not what a data set is");
     }
@@ -409,14 +442,14 @@ mod tests {
     fn what_cannot_be_read_is_refused_unless_it_is_older_than_what_fits() {
         let newer_version = {
             let mut bytes = checkpoint().to_bytes();
-            bytes[4] = 2;
+            bytes[4] = 3;
             bytes
         };
         for fitting in [&[][..], &[&earlier(), &checkpoint()]] {
             let folder = folder_of(fitting);
             fs::write(folder.path().join(file_name(3)), &newer_version).unwrap();
             let message = resumed(folder.path(), |_| ()).unwrap_err().to_string();
-            for words in ["epoch-000003.checkpoint", "version 2", "the program that wrote it", "move it away"] {
+            for words in ["epoch-000003.checkpoint", "version 3", "the program that wrote it", "move it away"] {
                 assert!(message.contains(words), "{message}");
             }
             fs::remove_file(folder.path().join(file_name(3))).unwrap();
@@ -452,13 +485,14 @@ mod tests {
         let checkpoint = checkpoint();
         let folder = folder_of(&[&earlier(), &checkpoint]);
         let mut record = RunRecord {
-            versions: Versions::current(),
+            versions: Versions::current(&checkpoint.settings, None),
             status: Status::Interrupted,
             settings: checkpoint.settings,
             dataset: checkpoint.dataset.clone(),
             backend: "reference".into(),
             host: Host::current(),
             seconds: Seconds { training: 1.0, evaluation: 1.0, total: 1.0 },
+            initial_file: None,
             initial_fingerprint: checkpoint.initial_fingerprint,
             epochs: checkpoint.epochs.iter().map(EpochRecord::from).collect(),
         };

@@ -10,19 +10,25 @@
 
 use cnn_core::network::FlatParameters;
 use cnn_core::range::{PARAMETER_LIMIT, first_out_of_range};
+use cnn_core::shapes::Layers;
 use cnn_train::backend::{TrainingState, boxed_zeros};
 use cnn_train::fingerprint::Fingerprint;
+use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, MAX_BACKENDS};
-use crate::report::record::{Inconsistent, check_recipe, not_negative, one_line, require};
+use crate::report::record::{
+    Inconsistent, check_initial_file, check_recipe, is_extended, not_negative, one_line, require,
+};
 
 /// The first four bytes of a checkpoint.
 pub const MAGIC: [u8; 4] = *b"CNNC";
-/// The format's version. A reader takes this one alone.
-pub const VERSION: u32 = 1;
+/// The format's newest version: of runs with a schedule of the learning rate, with layers that are not trained, or with
+/// parameters that they were given to start from. All others have version 1, which lacks the fields for these.
+pub const VERSION: u32 = 2;
 /// No checkpoint is longer, in bytes.
 pub const MAX_BYTES: u64 = 64 << 20;
 /// The most epochs that a checkpoint holds, whatever their values: a longer run cannot be checkpointed.
@@ -47,7 +53,7 @@ pub enum CheckpointError {
     #[error("not a checkpoint: it does not start with 'CNNC'")]
     Magic,
     /// Written by another version of the format.
-    #[error("the checkpoint has format version {found}, this program reads version {VERSION}")]
+    #[error("the checkpoint has format version {found}, this program reads versions 1 and {VERSION}")]
     Version {
         /// The file's version.
         found: u32,
@@ -103,12 +109,67 @@ impl From<postcard::Error> for CheckpointError {
     }
 }
 
+/// A recipe as both versions have it.
+#[derive(Serialize, Deserialize)]
+struct Settings {
+    epochs: u32,
+    batch_size: u32,
+    learning_rate: f32,
+    momentum: f32,
+    weight_decay: f32,
+    seed: u64,
+    shuffle: bool,
+}
+
+impl From<&Recipe> for Settings {
+    fn from(recipe: &Recipe) -> Self {
+        let &Recipe { epochs, batch_size, learning_rate, momentum, weight_decay, seed, shuffle, .. } = recipe;
+        Self { epochs, batch_size, learning_rate, momentum, weight_decay, seed, shuffle }
+    }
+}
+
+/// What version 2 has after that.
+#[derive(Serialize, Deserialize)]
+struct Extension {
+    schedule: RateSchedule,
+    layers: String,
+    initial_file: Option<String>,
+}
+
+impl Extension {
+    /// The whole recipe, and the name of the initial parameters' file.
+    fn extend(self, settings: Settings) -> Result<(Recipe, Option<String>), CheckpointError> {
+        let layers = Layers::parse(&self.layers).map_err(|_| CheckpointError::Malformed)?;
+        let Settings { epochs, batch_size, learning_rate, momentum, weight_decay, seed, shuffle } = settings;
+        let schedule = self.schedule;
+        let recipe =
+            Recipe { epochs, batch_size, learning_rate, momentum, weight_decay, seed, shuffle, schedule, layers };
+        Ok((recipe, self.initial_file))
+    }
+}
+
+impl Default for Extension {
+    /// What a file of version 1 means.
+    fn default() -> Self {
+        Self { schedule: RateSchedule::Constant, layers: Layers::ALL.to_string(), initial_file: None }
+    }
+}
+
 impl Checkpoint {
+    /// The version of its file.
+    fn version(&self) -> u32 {
+        if is_extended(&self.settings, self.initial_file.as_deref()) { VERSION } else { 1 }
+    }
+
     /// The file's contents.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut file = vec![0; HEADER_LEN];
         file.reserve((1 << 12) + self.epochs.len() * MAX_EPOCH_LEN + 2 * BLOCK_LEN);
-        write(&mut file, &self.settings);
+        write(&mut file, &Settings::from(&self.settings));
+        if self.version() == VERSION {
+            let (schedule, layers) = (self.settings.schedule, self.settings.layers.to_string());
+            write(&mut file, &Extension { schedule, layers, initial_file: self.initial_file.clone() });
+        }
         write(&mut file, &self.dataset);
         write(&mut file, &self.initial_fingerprint);
         write(&mut file, &self.backends);
@@ -119,7 +180,7 @@ impl Checkpoint {
         }
         let length = u32::try_from(file.len()).expect("MAX_EPOCHS epochs fit");
         file[..4].copy_from_slice(&MAGIC);
-        file[4..8].copy_from_slice(&VERSION.to_le_bytes());
+        file[4..8].copy_from_slice(&self.version().to_le_bytes());
         file[8..12].copy_from_slice(&length.to_le_bytes());
         seal(&mut file);
         file
@@ -132,8 +193,11 @@ impl Checkpoint {
     /// The first check that fails. It never panics, whatever the bytes, and reserves no more memory than a small
     /// multiple of their length.
     pub fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let mut message = Message { rest: check_frame(bytes)? };
+        let (version, rest) = check_frame(bytes)?;
+        let mut message = Message { rest };
         let settings = message.take()?;
+        let extension = if version == VERSION { message.take()? } else { Extension::default() };
+        let (settings, initial_file) = extension.extend(settings)?;
         let dataset = message.take()?;
         let initial_fingerprint = message.take()?;
         let backends = message.take_list(1, MAX_BACKENDS)?;
@@ -142,7 +206,7 @@ impl Checkpoint {
         message.take_values(&mut parameters)?;
         message.take_values(&mut momentum)?;
         let state = TrainingState { parameters, momentum };
-        let checkpoint = Self { settings, dataset, initial_fingerprint, backends, epochs, state };
+        let checkpoint = Self { settings, dataset, initial_file, initial_fingerprint, backends, epochs, state };
         checkpoint.check()?;
         // Varints have longer forms too, and something may follow the message; what is accepted has one form alone.
         if checkpoint.to_bytes() == bytes { Ok(checkpoint) } else { Err(CheckpointError::Malformed) }
@@ -165,6 +229,7 @@ impl Checkpoint {
 
     fn check_contents(&self) -> Result<(), Inconsistent> {
         check_recipe(&self.settings)?;
+        check_initial_file(self.initial_file.as_deref())?;
         self.dataset.check()?;
         let (trained, planned) = (self.epochs.len(), self.settings.epochs);
         require(trained >= 1, "the number of epochs", trained, "at least 1")?;
@@ -209,8 +274,8 @@ fn checksum_of(file: &[u8]) -> u32 {
     digest.finalize()
 }
 
-/// Checks magic, version, length and checksum; returns the message.
-fn check_frame(bytes: &[u8]) -> Result<&[u8], CheckpointError> {
+/// Checks magic, version, length and checksum; returns the version and the message.
+fn check_frame(bytes: &[u8]) -> Result<(u32, &[u8]), CheckpointError> {
     let start = bytes.len().min(MAGIC.len());
     if bytes[..start] != MAGIC[..start] {
         return Err(CheckpointError::Magic);
@@ -220,7 +285,7 @@ fn check_frame(bytes: &[u8]) -> Result<&[u8], CheckpointError> {
     };
     let [_, version, length, checksum]: [u32; 4] =
         std::array::from_fn(|word| u32::from_le_bytes(std::array::from_fn(|byte| header[4 * word + byte])));
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(CheckpointError::Version { found: version });
     }
     let expected = length as usize;
@@ -232,7 +297,7 @@ fn check_frame(bytes: &[u8]) -> Result<&[u8], CheckpointError> {
         found if found > expected => return Err(CheckpointError::Trailing(found - expected)),
         _ => {}
     }
-    if checksum_of(bytes) == checksum { Ok(message) } else { Err(CheckpointError::Checksum) }
+    if checksum_of(bytes) == checksum { Ok((version, message)) } else { Err(CheckpointError::Checksum) }
 }
 
 /// What is left of a postcard message.
@@ -301,6 +366,57 @@ mod tests {
         assert!(read.state.momentum[1].is_sign_negative(), "−0.0 stays −0.0");
     }
 
+    /// A checkpoint of a run that version 1 has no fields for.
+    fn extended() -> Checkpoint {
+        let mut extended = checkpoint();
+        extended.settings.schedule = "step:30:0.1".parse().unwrap();
+        extended.settings.layers = Layers::parse("fc1,fc2").unwrap();
+        extended.initial_file = Some("weights.postcard".into());
+        extended
+    }
+
+    #[test]
+    fn what_the_tutorial_does_not_have_makes_a_file_of_version_2() {
+        let good = extended().to_bytes();
+        assert_eq!((checkpoint().to_bytes()[4], good[4]), (1, 2));
+        assert_eq!(Checkpoint::parse(&good), Ok(extended()));
+        for change in [
+            |it: &mut Checkpoint| it.settings.schedule = RateSchedule::Constant,
+            |it: &mut Checkpoint| it.settings.layers = Layers::ALL,
+            |it: &mut Checkpoint| it.initial_file = None,
+        ] {
+            let mut changed = extended();
+            change(&mut changed);
+            assert_eq!(changed.to_bytes()[4], 2);
+            assert_eq!(Checkpoint::parse(&changed.to_bytes()), Ok(changed));
+        }
+        // Either message under the other version's number.
+        for (mut file, version) in [(good.clone(), 1), (checkpoint().to_bytes(), 2)] {
+            file[4] = version;
+            seal(&mut file);
+            assert_eq!(Checkpoint::parse(&file), Err(CheckpointError::Malformed));
+        }
+        let with = |from: &[u8], to: &[u8]| {
+            let mut file = good.clone();
+            let place = file.windows(from.len()).position(|window| window == from).expect("it is there");
+            file.splice(place..place + from.len(), to.iter().copied());
+            seal(&mut file);
+            Checkpoint::parse(&file)
+        };
+        let malformed: [(&[u8], &[u8]); 5] = [
+            (b"step:30:0.1", b"step:30:1.1"),
+            (b"step:30:0.1", b"step:30:.10"),
+            (b"step:30:0.1", b"cosine:-0.1"),
+            (b"fc1,fc2", b"fc2,fc1"),
+            (b"fc1,fc2", b"fc1,fc3"),
+        ];
+        for (from, to) in malformed {
+            assert_eq!(with(from, to), Err(CheckpointError::Malformed), "{to:?}");
+        }
+        let message = with(b"weights.postcard", b"weights\npostcard").unwrap_err().to_string();
+        assert!(message.contains("initial_file is"), "{message}");
+    }
+
     #[test]
     fn each_fault_of_the_frame_is_called_by_its_name() {
         let good = checkpoint().to_bytes();
@@ -313,7 +429,8 @@ mod tests {
         assert_eq!(parse(b"CNNM and so on"), CheckpointError::Magic);
         assert_eq!(parse(b""), CheckpointError::Truncated { expected: 16, found: 0 });
         assert_eq!(parse(b"CNNC"), CheckpointError::Truncated { expected: 16, found: 4 });
-        assert_eq!(parse(&with(4, &[2])), CheckpointError::Version { found: 2 });
+        assert_eq!(parse(&with(4, &[3])), CheckpointError::Version { found: 3 });
+        assert_eq!(parse(&with(4, &[0])), CheckpointError::Version { found: 0 });
         assert_eq!(parse(&with(8, &[0xff; 4])), CheckpointError::Length(u32::MAX));
         assert_eq!(parse(&with(8, &[16, 0, 0, 0])), CheckpointError::Length(16));
         assert_eq!(parse(&[&good[..], b"abc"].concat()), CheckpointError::Trailing(3));
@@ -371,7 +488,7 @@ mod tests {
     fn start_of_head() -> Vec<u8> {
         let checkpoint = checkpoint();
         let mut head = Vec::new();
-        write(&mut head, &checkpoint.settings);
+        write(&mut head, &Settings::from(&checkpoint.settings));
         write(&mut head, &checkpoint.dataset);
         write(&mut head, &checkpoint.initial_fingerprint);
         head
@@ -381,7 +498,7 @@ mod tests {
     fn lists_longer_than_the_file_are_refused_before_memory_is_reserved() {
         let checkpoint = checkpoint();
         let mut name = Vec::new();
-        write(&mut name, &checkpoint.settings);
+        write(&mut name, &Settings::from(&checkpoint.settings));
         write(&mut name, &usize::MAX);
         assert_eq!(Checkpoint::parse(&file_of(&name)), Err(CheckpointError::Malformed));
         let mut backends = start_of_head();

@@ -40,6 +40,8 @@ pub struct Checkpoint {
     pub settings: Recipe,
     /// The data.
     pub dataset: DatasetRecord,
+    /// The name of the file that the initial parameters came from, if they are not the seed's own.
+    pub initial_file: Option<String>,
     /// The initial parameters.
     pub initial_fingerprint: Fingerprint,
     /// Descriptions of the backends that trained so far, each once, in the order of first use; at least one.
@@ -101,9 +103,10 @@ mod tests {
                 momentum: 0.9,
                 weight_decay: 5e-3,
                 seed: u64::MAX,
-                shuffle: true,
+                ..Recipe::TUTORIAL
             },
             dataset: DatasetRecord { name: "ten".into(), sha256: [0xab; 32], train_count: 10, test_count: 5 },
+            initial_file: None,
             initial_fingerprint: Fingerprint::from([1; 32]),
             backends: vec!["reference".into(), "cpu".into()],
             epochs: vec![epoch(1, Fingerprint::from([2; 32])), epoch(2, Fingerprint::of(&state.parameters))],

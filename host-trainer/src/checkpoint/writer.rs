@@ -16,6 +16,7 @@ use cnn_train::trainer::Run;
 use super::folder::{FOLDER, file_name, may_replace, set_aside};
 use super::{Checkpoint, EpochReport, TrainingState};
 use crate::files::{FileError, create_folder, exists, write_whole};
+use crate::init::Init;
 use crate::lock::FolderLock;
 use crate::report::record::Status;
 use crate::report::{self, RunContext, Snapshot};
@@ -54,6 +55,8 @@ pub struct Plan {
 pub struct Follow {
     /// The recipe.
     pub settings: Recipe,
+    /// What the run was given to start from, if it was.
+    pub init: Option<Arc<Init>>,
     /// The data.
     pub dataset: Arc<Dataset>,
     /// Seconds that the run took before it was resumed.
@@ -298,7 +301,7 @@ impl Files {
     /// so, if it is still so then, and until then the checkpoints have all.
     fn follow(&mut self) {
         let Self { plan, checkpoint, .. } = self;
-        let Some(Follow { settings, dataset, earlier, begin, beyond }) = &plan.follow else { return };
+        let Some(Follow { settings, init, dataset, earlier, begin, beyond }) = &plan.follow else { return };
         let start = Instant::now();
         // The files of the end are the run's own to write.
         if start < self.follow_from || !(*beyond + 1..settings.epochs).contains(&checkpoint.epoch()) {
@@ -312,6 +315,7 @@ impl Files {
         };
         let context = RunContext {
             settings,
+            init: init.as_deref(),
             dataset,
             backend: checkpoint.backends.join("; "),
             seconds: earlier + begin.elapsed().as_secs_f64(),

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use cnn_core::model::Training;
 use cnn_train::dataset::Dataset;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::Run;
 use host_trainer::checkpoint::{self, Checkpoint, Follow, Identity, MAX_EPOCHS, Plan, Search, Writer};
-use host_trainer::files::read_limited;
+use host_trainer::files::{is_same_file, read_limited};
+use host_trainer::init::Init;
 use host_trainer::lock::FolderLock;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::report::record::MAX_RECORD_BYTES;
-use host_trainer::report::{self, MODEL, RECORD, RunRecord};
+use host_trainer::report::{self, INITIAL, MODEL, RECORD, RunRecord};
 
-use super::warn_of_skipped;
+use super::{output, warn_of_skipped};
 use crate::cli::TrainArgs;
 
 /// Refuses an output folder that holds a run, unless that is to be replaced or gone on with. Nothing is changed there.
@@ -55,6 +55,8 @@ fn found(out: &Path) -> anyhow::Result<Option<PathBuf>> {
 pub struct Start {
     /// The run so far.
     pub run: Run,
+    /// What it is given to start from, if it is.
+    pub init: Option<Arc<Init>>,
     /// What trained it.
     pub backends: Vec<String>,
     /// What to say of it, unless it is a first run from the beginning.
@@ -67,7 +69,12 @@ pub struct Start {
 
 impl Start {
     /// Finds out where the run starts. The output folder is locked.
-    pub fn find(args: &TrainArgs, settings: &Recipe, dataset: &Dataset) -> anyhow::Result<Self> {
+    pub fn find(
+        args: &TrainArgs,
+        settings: &Recipe,
+        init: Option<Arc<Init>>,
+        dataset: &Dataset,
+    ) -> anyhow::Result<Self> {
         ensure!(
             args.checkpoint_every == 0 || settings.epochs <= MAX_EPOCHS,
             "a checkpoint holds at most {MAX_EPOCHS} epochs: use a smaller --epochs, or --checkpoint-every 0"
@@ -75,19 +82,29 @@ impl Start {
         // Another run may have ended since it was looked for first.
         taken(args)?.map_or(Ok(()), Err)?;
         let folder = args.out.join(checkpoint::FOLDER);
-        let run = Run::new(settings);
+        let run = match &init {
+            Some(init) => Run::starting_from(init.parameters.clone()),
+            None => Run::new(settings),
+        };
         let mut replaced: Vec<PathBuf> = checkpoint::list(&folder)?.into_iter().map(|(_, path)| path).collect();
-        let from_the_beginning = |run, note, replaced| Self { run, backends: Vec::new(), note, recorded: 0, replaced };
+        let from_the_beginning = |run, note, replaced| {
+            let init = init.clone();
+            Self { run, init, backends: Vec::new(), note, recorded: 0, replaced }
+        };
         if !args.resume {
             replaced.extend(report::found(&args.out));
             let note = (!replaced.is_empty())
                 .then(|| format!("from the beginning; the run in {} is replaced", args.out.display()));
             return Ok(from_the_beginning(run, note, replaced));
         }
-        let dataset_here = dataset.into();
-        let Search { found, skipped } = checkpoint::find_to_resume(&folder, settings, &dataset_here, &run)?;
-        let initial_fingerprint = run.initial_fingerprint;
-        let recorded = recorded(&args.out, &Identity { settings, dataset: &dataset_here, initial_fingerprint })?;
+        let here = Identity {
+            settings,
+            dataset: &dataset.into(),
+            initial_file: init.as_ref().map(|init| &*init.name),
+            initial_fingerprint: run.initial_fingerprint,
+        };
+        let Search { found, skipped } = checkpoint::find_to_resume(&folder, &here)?;
+        let recorded = recorded(&args.out, &here, found.as_ref().map(|(_, checkpoint)| checkpoint))?;
         ensure!(
             recorded <= settings.epochs,
             "{} has the results of {recorded} epochs, beyond --epochs {}; use --epochs {recorded} or more, or another --out",
@@ -112,7 +129,8 @@ impl Start {
             note += ": nothing is left to train";
         }
         replaced.retain(|replaced| !args.keep_checkpoints && *replaced != path);
-        Ok(Self { backends: checkpoint.backends.clone(), run: checkpoint.into(), note: Some(note), recorded, replaced })
+        let backends = checkpoint.backends.clone();
+        Ok(Self { run: checkpoint.into(), init: init.clone(), backends, note: Some(note), recorded, replaced })
     }
 
     /// The writer of the run's checkpoints and of the files that follow it. `backends` are those that train it, this one
@@ -135,6 +153,7 @@ impl Start {
             lock: Some(Arc::clone(lock)),
             follow: Some(Follow {
                 settings: *settings,
+                init: self.init.clone(),
                 dataset: Arc::clone(dataset),
                 earlier,
                 begin,
@@ -144,6 +163,7 @@ impl Start {
         let start = Checkpoint {
             settings: *settings,
             dataset: (&**dataset).into(),
+            initial_file: self.init.as_ref().map(|init| init.name.clone()),
             initial_fingerprint: self.run.initial_fingerprint,
             backends,
             epochs: self.run.epochs.clone(),
@@ -154,7 +174,8 @@ impl Start {
 }
 
 /// The epochs of the results in the output folder, which must be those of the run `here`: they are about to be replaced.
-fn recorded(out: &Path, here: &Identity<'_>) -> anyhow::Result<u32> {
+/// `checkpoint` is the newest of that run.
+fn recorded(out: &Path, here: &Identity<'_>, checkpoint: Option<&Checkpoint>) -> anyhow::Result<u32> {
     const ADVICE: &str = "--resume would replace it: move it away, or choose another --out";
     let [record, model] = [RECORD, MODEL].map(|name| out.join(name));
     let read = || -> anyhow::Result<(u32, Option<String>)> {
@@ -169,7 +190,7 @@ fn recorded(out: &Path, here: &Identity<'_>) -> anyhow::Result<u32> {
         // A run that was killed while it wrote its files has left no record.
         if report::found(out).contains(&model) {
             let found = LoadedModel::read(&model)?;
-            let training = found.training().filter(|training| is_of(training, here));
+            let training = found.training().filter(|_| is_of(&found, here, checkpoint));
             let difference = training.is_none().then(|| format!("{} is of another run", model.display()));
             return Ok((training.map_or(0, |training| training.epochs), difference));
         }
@@ -181,7 +202,38 @@ fn recorded(out: &Path, here: &Identity<'_>) -> anyhow::Result<u32> {
     }
 }
 
-/// Whether a model says that it is of a run.
-fn is_of(training: &Training<'_>, Identity { settings, dataset, .. }: &Identity<'_>) -> bool {
-    Recipe::from(training).trains_as(settings) && training.dataset_hash == dataset.sha256
+/// Whether a model says that it is of a run. It cannot say everything of a run with a schedule, with layers that are not
+/// trained or with parameters that it was given: then it must be an epoch of the run's checkpoint.
+fn is_of(model: &LoadedModel, here: &Identity<'_>, checkpoint: Option<&Checkpoint>) -> bool {
+    let Some(training) = model.training() else { return false };
+    let claimed = here.settings.in_model_file();
+    let says_all = *here.settings == claimed && here.initial_file.is_none();
+    let is_epoch = || checkpoint.is_some_and(|it| it.epochs.iter().any(|epoch| epoch.fingerprint == model.fingerprint));
+    Recipe::from(&training).trains_as(&claimed)
+        && training.dataset_hash == here.dataset.sha256
+        && (says_all || is_epoch())
+}
+
+/// The parameters that the run is given to start from, if it is. Their file is not one that the run replaces.
+pub fn init(args: &TrainArgs) -> anyhow::Result<Option<Arc<Init>>> {
+    let Some(path) = &args.recipe.init else { return Ok(None) };
+    let mut replaced = report::found(&args.out);
+    // A run that goes on writes the parameters that it started from as they are.
+    replaced.retain(|replaced| !(args.resume && *replaced == args.out.join(INITIAL)));
+    replaced.extend(checkpoint::list(&args.out.join(checkpoint::FOLDER))?.into_iter().map(|(_, path)| path));
+    ensure!(
+        !replaced.iter().any(|replaced| is_same_file(replaced, path)),
+        "{}: --init names a file of the output folder, which the run replaces: move it away, or choose another --out",
+        path.display()
+    );
+    read_init(path).map(|init| Some(Arc::new(init)))
+}
+
+/// Reads the parameters of `--init`, and says what of their names is left out.
+pub fn read_init(path: &Path) -> anyhow::Result<Init> {
+    let init = Init::read(path)?;
+    if !init.prefix.is_empty() {
+        output::note(format_args!("the names' prefix '{}' is left out", init.prefix));
+    }
+    Ok(init)
 }

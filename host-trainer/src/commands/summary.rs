@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use cnn_core::model::Training;
+use cnn_core::shapes::Layers;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use host_trainer::exchange::INPUT;
 use host_trainer::model_file::LoadedModel;
 use serde::Serialize;
@@ -24,7 +26,7 @@ pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {
         result!("fingerprint  {}", model.fingerprint);
         match &training {
             None => result!("training     unknown: the parameters were imported"),
-            Some(training) => print_claims(training),
+            Some(training) => print_claims(model, training),
         }
     }
     output::json(&Summary {
@@ -33,17 +35,22 @@ pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {
         model: model.as_ref().map(|model| Described {
             path: model.path().to_string_lossy().into_owned(),
             fingerprint: model.fingerprint,
-            claims: training.as_ref().map(Claims::from),
+            claims: training.as_ref().map(|training| Claims::new(model, training)),
         }),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What only the file says: nothing of it can be found in the parameters.
-fn print_claims(training: &Training<'_>) {
+fn print_claims(model: &LoadedModel, training: &Training<'_>) {
     result!("the file says of its training, which nothing here can check:");
     result!("  data       {} ({})", training.dataset, Fingerprint::from(training.dataset_hash));
-    result!("  training   {}", Recipe::from(training));
+    if let Some(recipe) = model.recipe() {
+        result!("  training   {recipe}");
+    }
+    if let Some(file) = model.initial_file() {
+        result!("  start      {file}");
+    }
     let (correct, count) = (training.test_correct, training.test_count);
     result!("  test       {correct} of {count} correct ({:.2} %)", 100.0 * f64::from(correct) / f64::from(count));
 }
@@ -72,6 +79,13 @@ struct Claims<'a> {
     batch_size: u32,
     shuffle: bool,
     learning_rate: f32,
+    /// This and the next two only of a checkpoint, where they are not the tutorial's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learning_rate_schedule: Option<RateSchedule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trained_layers: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial_file: Option<&'a str>,
     momentum: f32,
     weight_decay: f32,
     seed: u64,
@@ -79,8 +93,9 @@ struct Claims<'a> {
     test_count: u32,
 }
 
-impl<'a> From<&Training<'a>> for Claims<'a> {
-    fn from(training: &Training<'a>) -> Self {
+impl<'a> Claims<'a> {
+    fn new(model: &'a LoadedModel, training: &Training<'a>) -> Self {
+        let recipe = model.recipe().unwrap_or(Recipe::TUTORIAL);
         Self {
             dataset: training.dataset,
             dataset_sha256: training.dataset_hash.into(),
@@ -88,6 +103,9 @@ impl<'a> From<&Training<'a>> for Claims<'a> {
             batch_size: training.batch_length,
             shuffle: training.shuffle,
             learning_rate: training.learning_rate,
+            learning_rate_schedule: (!recipe.schedule.is_constant()).then_some(recipe.schedule),
+            trained_layers: (recipe.layers != Layers::ALL).then(|| recipe.layers.to_string()),
+            initial_file: model.initial_file(),
             momentum: training.momentum,
             weight_decay: training.weight_decay,
             seed: training.seed,

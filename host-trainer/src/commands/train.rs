@@ -12,6 +12,7 @@ use anyhow::Context;
 use cnn_train::backend::TrainingState;
 use cnn_train::dataset::Dataset;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Stop};
 use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::files::{create_folder, remove_temporary};
@@ -29,6 +30,7 @@ use crate::cli::TrainArgs;
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     start::check_free(args)?;
+    let init = start::init(args)?;
     prepare_folder(&args.out)?;
     let settings = args.settings();
     let dataset = Arc::new(data::open(&args.data)?);
@@ -42,9 +44,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     if args.checkpoint_every > 0 && checkpoints.exists() {
         check_writable(&checkpoints, "the checkpoints of the output folder (--out)")?;
     }
-    let mut start = Start::find(args, &settings, &dataset)?;
+    let mut start = Start::find(args, &settings, init, &dataset)?;
     let (mut backend, backend_title) = open_backend(&args.backend, &dataset)?;
-    print_start(&settings, &dataset, &backend_title, start.note.as_deref(), args);
+    print_start(&settings, &dataset, &backend_title, &start, args);
 
     let resumed = start.run.epochs.len();
     let earlier: f64 = start.run.epochs.iter().map(|epoch| epoch.training_seconds + epoch.evaluation_seconds).sum();
@@ -61,6 +63,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let kept = observer.writer.finish(&run);
     let context = RunContext {
         settings: &settings,
+        init: start.init.as_deref(),
         dataset: &dataset,
         backend: if run.epochs.len() > resumed { backends } else { start.backends }.join("; "),
         seconds: earlier + begin.elapsed().as_secs_f64(),
@@ -90,7 +93,7 @@ fn cannot_be_written(folder: &Path, what: &str) -> String {
     format!("{}: {what} cannot be written", folder.display())
 }
 
-fn print_start(settings: &Recipe, dataset: &Dataset, backend: &str, note: Option<&str>, args: &TrainArgs) {
+fn print_start(settings: &Recipe, dataset: &Dataset, backend: &str, start: &Start, args: &TrainArgs) {
     output::block(&table::network(output::width()));
     say!(
         "data     {}: {} training and {} test images",
@@ -100,8 +103,11 @@ fn print_start(settings: &Recipe, dataset: &Dataset, backend: &str, note: Option
     );
     say!("backend  {backend}");
     say!("recipe   {settings}");
+    if let Some(init) = &start.init {
+        say!("initial  {} ({})", init.name, init.fingerprint);
+    }
     say!("output   {}", args.out.display());
-    if let Some(note) = note {
+    if let Some(note) = &start.note {
         say!("start    {note}");
     }
     say!();
@@ -211,7 +217,7 @@ impl Observer for Attended {
 struct Terminal {
     bar: ProgressBar,
     interruption: Interruption,
-    epochs: u32,
+    settings: Recipe,
 }
 
 impl Terminal {
@@ -223,13 +229,14 @@ impl Terminal {
             output::progress(u64::from(settings.epochs) * samples_per_epoch, "{msg} {wide_bar} {percent}%, {eta} left");
         bar.set_position(resumed as u64 * samples_per_epoch);
         bar.reset_eta();
-        let terminal = Self { bar, interruption, epochs: settings.epochs };
+        let terminal = Self { bar, interruption, settings: *settings };
         terminal.show_epoch(resumed as u32 + 1);
         Ok(terminal)
     }
 
     fn show_epoch(&self, epoch: u32) {
-        self.bar.set_message(format!("epoch {}/{}", epoch.min(self.epochs), self.epochs));
+        let epochs = self.settings.epochs;
+        self.bar.set_message(format!("epoch {}/{epochs}", epoch.min(epochs)));
     }
 }
 
@@ -242,7 +249,10 @@ impl Terminal {
     fn epoch(&mut self, report: &EpochReport) {
         let metrics = &report.metrics;
         let lines = || {
-            say!("epoch {}", metrics.epoch);
+            match self.settings.schedule {
+                RateSchedule::Constant => say!("epoch {}", metrics.epoch),
+                _ => say!("epoch {}, lr {}", metrics.epoch, self.settings.rate(metrics.epoch)),
+            }
             say!("train mean loss={:.6}, accuracy={:.5}", metrics.train.loss, metrics.train.accuracy());
             say!("test  mean loss={:.6}, accuracy={:.5}", metrics.test.loss, metrics.test.accuracy());
         };

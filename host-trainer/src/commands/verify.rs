@@ -9,18 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, ensure};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use cnn_core::network::FlatParameters;
 use cnn_train::dataset::Dataset;
 use cnn_train::fingerprint::Fingerprint;
+use cnn_train::random::initial_parameters;
 use cnn_train::trainer::{EpochReport, Observer, Stop};
 use host_trainer::checkpoint;
 use host_trainer::files::read_limited;
-use host_trainer::report::RunRecord;
 use host_trainer::report::record::{DatasetRecord, MAX_RECORD_BYTES};
+use host_trainer::report::{INITIAL, RunRecord};
 use host_trainer::verify::{VerifyError, compare, compare_with_record};
 use serde::Serialize;
 
 use super::interrupt;
 use super::output::{self, result, say};
+use super::start;
 use super::train::epochs as epochs_of;
 use super::{data, open_backend, warn_of_skipped};
 use crate::cli::{BackendArgs, Cli, EpochsArg, VerifyArgs};
@@ -119,8 +122,12 @@ fn with_backend(
     answer.backends.push(title);
     say!();
     let settings = args.recipe.settings(epochs);
+    let initial = match &args.recipe.init {
+        Some(path) => start::read_init(path)?.parameters,
+        None => initial_parameters(settings.seed),
+    };
     let mut progress = |_| proceed(interrupted);
-    let result = compare([&mut *first, &mut *second], dataset, &settings, &mut progress, &mut |verified| {
+    let result = compare([&mut *first, &mut *second], dataset, &settings, initial, &mut progress, &mut |verified| {
         let [first, second] = verified.training_seconds;
         answer.epochs.push(TrainedEpoch { epoch: verified.epoch, fingerprint: verified.fingerprint });
         say!(
@@ -147,6 +154,7 @@ fn with_record(
     let epochs = recorded_epochs(args.epochs.as_ref(), path, record)?;
     let (first, last) = (*epochs.start(), *epochs.end());
     let folder = checkpoint_folder(args, path)?;
+    let initial = initial(args, path, record)?;
     let search = checkpoint::find_recorded(&folder, first - 1, record)?;
     warn_of_skipped(&search.skipped);
     let start = search.found;
@@ -174,12 +182,27 @@ fn with_record(
     answer.record = Some(path.to_string_lossy().into_owned());
     answer.backends.push(title);
     let mut repeated = Repeated { interrupted, answer };
-    let result = compare_with_record(&mut *backend, dataset, record, start, last, &mut repeated);
+    let result = compare_with_record(&mut *backend, dataset, record, initial, start, last, &mut repeated);
     if result.is_ok() {
         say!();
         report(record, dataset, before + 1, last);
     }
     Ok(result)
+}
+
+/// The parameters that the recorded run was given to start from, if it was: of the file beside the record, or of another
+/// one with the same. That they are the same is checked with all else.
+fn initial(args: &VerifyArgs, path: &Path, record: &RunRecord) -> anyhow::Result<Option<Box<FlatParameters>>> {
+    let given = args.recipe.init.as_deref();
+    let Some(name) = &record.initial_file else {
+        ensure!(given.is_none(), "{}: that run started from its seed's own parameters, without --init", path.display());
+        return Ok(None);
+    };
+    let beside = path.with_file_name(INITIAL);
+    let init = start::read_init(given.unwrap_or(&beside))
+        .with_context(|| format!("the run started from the parameters of {name}, which --init names"))?;
+    say!("initial  {} ({})", given.unwrap_or(&beside).display(), init.fingerprint);
+    Ok(Some(init.parameters))
 }
 
 fn read_record(path: &Path) -> anyhow::Result<RunRecord> {

@@ -64,7 +64,7 @@ pub fn write_output(path: &Path, input: &Path, bytes: &[u8]) -> Result<(), FileE
 }
 
 /// Whether both name the same file, through links too.
-fn is_same_file(first: &Path, second: &Path) -> bool {
+pub fn is_same_file(first: &Path, second: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

@@ -17,11 +17,14 @@ pub use plot::PlotError;
 pub use record::RunRecord;
 
 use crate::files::{FileError, create_folder, exists, remove, write_whole};
+use crate::init::Init;
 use crate::model_file::{self, ModelFileError};
 use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions, as_line};
 
 /// The model file's name.
 pub const MODEL: &str = "weights.postcard";
+/// The name of the model file with the parameters that the run was given to start from, if it was.
+pub const INITIAL: &str = "initial.postcard";
 /// The plot of both losses.
 pub const LOSS_PLOT: &str = "loss_image.png";
 /// The plot of both accuracies.
@@ -32,7 +35,7 @@ pub const METRICS: &str = "metrics.csv";
 pub const RECORD: &str = "run.json";
 
 /// The files that a run leaves beside its checkpoints.
-pub const FILES: [&str; 5] = [MODEL, LOSS_PLOT, ACCURACY_PLOT, METRICS, RECORD];
+pub const FILES: [&str; 6] = [MODEL, INITIAL, LOSS_PLOT, ACCURACY_PLOT, METRICS, RECORD];
 
 /// Those of [`FILES`] that are in a folder.
 pub fn found(folder: &Path) -> Vec<PathBuf> {
@@ -44,6 +47,8 @@ pub fn found(folder: &Path) -> Vec<PathBuf> {
 pub struct RunContext<'a> {
     /// The recipe.
     pub settings: &'a Recipe,
+    /// What it was given to start from, if it was.
+    pub init: Option<&'a Init>,
     /// The data.
     pub dataset: &'a Dataset,
     /// The backend's description.
@@ -99,7 +104,7 @@ pub enum ReportError {
 /// made again if somebody removed it.
 ///
 /// A file that cannot be written does not keep the others from it, except that without a model there is nothing to
-/// describe, and without a table no record.
+/// describe, and without a table or the initial parameters no record.
 ///
 /// # Errors
 /// The first file that cannot be written.
@@ -126,16 +131,18 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
     {
         return Ok(model?);
     }
+    let initial = context.init.map_or(Ok(()), |init| write_whole(&folder.join(INITIAL), init.file()));
     let loss = plot::loss_image(&metrics, &named).map(|bytes| write_whole(&folder.join(LOSS_PLOT), &bytes));
     let accuracy = plot::accuracy_image(&metrics, &named).map(|bytes| write_whole(&folder.join(ACCURACY_PLOT), &bytes));
     let table = write_whole(&folder.join(METRICS), table::to_csv(&metrics).as_bytes());
-    let record = if table.as_ref().err().is_none_or(FileError::is_done) {
+    let record = if [&table, &initial].iter().all(|written| written.as_ref().err().is_none_or(FileError::is_done)) {
         let json = run_record(run, context).to_json()?;
         write_whole(&folder.join(RECORD), json.as_bytes())
     } else {
         Ok(())
     };
     model?;
+    initial?;
     loss??;
     accuracy??;
     table?;
@@ -144,8 +151,9 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
 
 /// The record of a run, complete or not.
 pub fn run_record(run: Snapshot<'_>, context: &RunContext<'_>) -> RunRecord {
+    let initial_file = context.init.map(|init| init.name.clone());
     RunRecord {
-        versions: Versions::current(),
+        versions: Versions::current(context.settings, initial_file.as_deref()),
         status: run.status,
         settings: *context.settings,
         dataset: context.dataset.into(),
@@ -156,6 +164,7 @@ pub fn run_record(run: Snapshot<'_>, context: &RunContext<'_>) -> RunRecord {
             evaluation: run.epochs.iter().map(|report| report.evaluation_seconds).sum(),
             total: context.seconds,
         },
+        initial_file,
         initial_fingerprint: run.initial_fingerprint,
         epochs: run.epochs.iter().map(EpochRecord::from).collect(),
     }

@@ -8,11 +8,18 @@ use cnn_core::text::{breaks_line, is_one_line};
 use cnn_train::dataset::Dataset;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
 use serde::{Deserialize, Serialize};
 
-/// The version of the record that this program writes and reads.
+use crate::init::MAX_NAME;
+
+/// The version of a record with the fields that every run has.
 pub const RECORD_VERSION: u32 = 1;
+/// The version of a record of a run that needs one more: a schedule of the learning rate, layers that are not trained, or
+/// parameters that it was given to start from. Such a run has no record of the first version, and no other run one of
+/// this.
+pub const EXTENDED_RECORD_VERSION: u32 = 2;
 
 /// The longest record that is read, in bytes: that of about 200,000 epochs.
 pub const MAX_RECORD_BYTES: u64 = 64 << 20;
@@ -35,6 +42,9 @@ pub struct RunRecord {
     pub host: Host,
     /// Wall-clock time.
     pub seconds: Seconds,
+    /// The name of the file that the initial parameters came from, if they are not the seed's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_file: Option<String>,
     /// Fingerprint of the parameters before the first epoch.
     pub initial_fingerprint: Fingerprint,
     /// What every epoch gave, from epoch 1 on without a gap.
@@ -45,17 +55,27 @@ pub struct RunRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
-    /// Version of the record: [`RECORD_VERSION`].
+    /// Version of the record: [`RECORD_VERSION`] or [`EXTENDED_RECORD_VERSION`].
     pub record: u32,
     /// Version of the program that wrote it.
     pub program: String,
 }
 
 impl Versions {
-    /// Those of this program.
-    pub fn current() -> Self {
-        Self { record: RECORD_VERSION, program: env!("CARGO_PKG_VERSION").into() }
+    /// Those of this program, for the record of a run of this recipe, with or without parameters that it was given.
+    pub fn current(recipe: &Recipe, initial_file: Option<&str>) -> Self {
+        Self { record: record_version(recipe, initial_file), program: env!("CARGO_PKG_VERSION").into() }
     }
+}
+
+/// The version of a run's record.
+fn record_version(recipe: &Recipe, initial_file: Option<&str>) -> u32 {
+    if is_extended(recipe, initial_file) { EXTENDED_RECORD_VERSION } else { RECORD_VERSION }
+}
+
+/// Whether a run needs fields that the first version of a record or a checkpoint does not have.
+pub(crate) fn is_extended(recipe: &Recipe, initial_file: Option<&str>) -> bool {
+    *recipe != recipe.in_model_file() || initial_file.is_some()
 }
 
 /// How a run ended.
@@ -76,7 +96,18 @@ pub(crate) fn check_recipe(recipe: &Recipe) -> Result<(), Inconsistent> {
     at_least_one("settings.batch_size", recipe.batch_size)?;
     not_negative("settings.learning_rate", recipe.learning_rate)?;
     not_negative("settings.momentum", recipe.momentum)?;
-    not_negative("settings.weight_decay", recipe.weight_decay)
+    not_negative("settings.weight_decay", recipe.weight_decay)?;
+    let RateSchedule::Cosine { minimum } = recipe.schedule else { return Ok(()) };
+    let expected = format_args!("at most the learning rate {}", recipe.learning_rate);
+    require(minimum <= recipe.learning_rate, "the minimum of settings.learning_rate_schedule", minimum, expected)
+}
+
+/// Whether a file that gave initial parameters can have that name.
+pub(crate) fn check_initial_file(name: Option<&str>) -> Result<(), Inconsistent> {
+    let Some(name) = name else { return Ok(()) };
+    one_line("initial_file", name)?;
+    let expected = format_args!("1 to {MAX_NAME}");
+    require((1..=MAX_NAME).contains(&name.len()), "the length of initial_file in bytes", name.len(), expected)
 }
 
 /// The data set of a run.
@@ -181,7 +212,8 @@ pub enum RecordError {
     Json(serde_json::Error),
     /// Written by a program with another form of record.
     #[error(
-        "the run record has version {0}, but this program reads version {RECORD_VERSION}; use the program that wrote it"
+        "the run record has version {0}, but this program reads versions {RECORD_VERSION} and {EXTENDED_RECORD_VERSION}; \
+         use the program that wrote it"
     )]
     Version(u32),
     /// A value that no run has.
@@ -227,7 +259,7 @@ impl RunRecord {
             record: u32,
         }
         let version = serde_json::from_slice::<Versioned>(bytes).map_err(RecordError::Json)?.versions.record;
-        if version != RECORD_VERSION {
+        if !matches!(version, RECORD_VERSION | EXTENDED_RECORD_VERSION) {
             return Err(RecordError::Version(version));
         }
         let record: Self = serde_json::from_slice(bytes).map_err(RecordError::Json)?;
@@ -238,6 +270,9 @@ impl RunRecord {
     fn check(&self) -> Result<(), Inconsistent> {
         one_line("versions.program", &self.versions.program)?;
         check_recipe(&self.settings)?;
+        check_initial_file(self.initial_file.as_deref())?;
+        let version = record_version(&self.settings, self.initial_file.as_deref());
+        require(self.versions.record == version, "versions.record", self.versions.record, version)?;
         self.dataset.check()?;
         one_line("backend", &self.backend)?;
         one_line("host.arch", &self.host.arch)?;
@@ -315,6 +350,8 @@ pub(crate) fn not_negative(field: &str, value: impl Into<f64>) -> Result<(), Inc
 
 #[cfg(test)]
 mod tests {
+    use cnn_core::shapes::Layers;
+
     use super::*;
 
     fn epoch(epoch: u32) -> EpochRecord {
@@ -330,17 +367,9 @@ mod tests {
 
     fn record() -> RunRecord {
         RunRecord {
-            versions: Versions::current(),
+            versions: Versions::current(&Recipe::TUTORIAL, None),
             status: Status::Complete,
-            settings: Recipe {
-                epochs: 2,
-                batch_size: 100,
-                learning_rate: 0.0001,
-                momentum: 0.9,
-                weight_decay: 0.005,
-                seed: u64::MAX,
-                shuffle: true,
-            },
+            settings: Recipe { epochs: 2, seed: u64::MAX, ..Recipe::TUTORIAL },
             dataset: DatasetRecord {
                 name: "MNIST".into(),
                 sha256: [0xab; 32],
@@ -350,6 +379,7 @@ mod tests {
             backend: "reference".into(),
             host: Host::current(),
             seconds: Seconds { training: 1.25, evaluation: 0.5, total: 2.0 },
+            initial_file: None,
             initial_fingerprint: Fingerprint::from([0; 32]),
             epochs: vec![epoch(1), epoch(2)],
         }
@@ -437,8 +467,59 @@ mod tests {
     #[test]
     fn another_version_is_named_before_its_fields_are_read() {
         let message =
-            RunRecord::parse(br#"{"versions": {"record": 2, "new": 1}, "other": []}"#).unwrap_err().to_string();
-        assert!(message.contains("version 2") && message.contains("version 1"), "{message}");
+            RunRecord::parse(br#"{"versions": {"record": 3, "new": 1}, "other": []}"#).unwrap_err().to_string();
+        assert!(message.contains("version 3") && message.contains("versions 1 and 2"), "{message}");
+    }
+
+    /// A record of a run with all that the second version adds.
+    fn extended() -> RunRecord {
+        let settings = Recipe {
+            schedule: RateSchedule::Cosine { minimum: 0.00001 },
+            layers: Layers::parse("fc1,fc2").unwrap(),
+            ..record().settings
+        };
+        let initial_file = Some("weights.postcard".to_owned());
+        RunRecord {
+            versions: Versions::current(&settings, initial_file.as_deref()),
+            settings,
+            initial_file,
+            ..record()
+        }
+    }
+
+    #[test]
+    fn what_the_tutorial_does_not_have_stands_in_a_record_of_the_second_version() {
+        let json = record().to_json().unwrap();
+        assert!(json.contains("\"record\": 1,"), "{json}");
+        assert!(!["schedule", "layers", "initial_file"].iter().any(|name| json.contains(name)), "{json}");
+        let json = extended().to_json().unwrap();
+        for words in [
+            "\"record\": 2,",
+            "\"learning_rate_schedule\": \"cosine:0.00001\",",
+            "\"trained_layers\": \"fc1,fc2\"",
+            "\"initial_file\": \"weights.postcard\",",
+        ] {
+            assert!(json.contains(words), "{words} is not in {json}");
+        }
+        assert_eq!(RunRecord::parse(json.as_bytes()).unwrap(), extended());
+        let cases = [
+            ("\"record\": 2", "\"record\": 1", "versions.record is 1, but must be 2"),
+            ("cosine:0.00001", "cosine:1e-5", "expected constant, step"),
+            ("cosine:0.00001", "step:0:0.1", "EVERY must be"),
+            ("cosine:0.00001", "cosine:0.5", "the minimum of settings.learning_rate_schedule is 0.5"),
+            ("fc1,fc2", "fc2,fc1", "another order"),
+            ("fc1,fc2", "fc1,fc3", "\"fc3\" is not a layer"),
+            ("fc1,fc2", "", "a layer's name is empty"),
+            ("weights.postcard", "", "the length of initial_file"),
+            ("weights.postcard", "a\\nb", "initial_file is"),
+            ("weights.postcard", &"x".repeat(256), "the length of initial_file"),
+        ];
+        for (from, to, words) in cases {
+            let message = RunRecord::parse(json.replace(from, to).as_bytes()).expect_err(to).to_string();
+            assert!(message.contains(words), "{to}: {message}");
+        }
+        let plain = record().to_json().unwrap().replace("\"record\": 1", "\"record\": 2");
+        assert!(RunRecord::parse(plain.as_bytes()).unwrap_err().to_string().contains("versions.record is 2"));
     }
 
     #[test]

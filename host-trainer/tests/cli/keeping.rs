@@ -68,7 +68,7 @@ fn what_resume_cannot_read_is_refused_and_left_as_it_is() {
     succeed(folder.path(), &recipe("3", "whole", &["--keep-checkpoints"]));
     type Damage = fn(&Path);
     let newer: Damage =
-        |path| change(path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap(), |it| it[4] = 2);
+        |path| change(path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap(), |it| it[4] = 3);
     let to_nothing: Damage = |path| {
         fs::rename(path, path.with_extension("moved")).expect("moved");
         symlink("nowhere", path).expect("linked");
@@ -82,7 +82,7 @@ fn what_resume_cannot_read_is_refused_and_left_as_it_is() {
         assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo runs").success());
     };
     for (damage, words) in [
-        (newer, "format version 2"),
+        (newer, "format version 3"),
         (to_nothing, "No such file"),
         (a_folder, "not a regular file"),
         (a_pipe, "not a regular file"),
@@ -132,7 +132,7 @@ fn results_that_are_not_of_the_resumed_run_are_refused_and_left_as_they_are() {
     succeed(folder.path(), &recipe("2", "other", &["--seed", "1"]));
     for (name, text, words) in [
         ("run.json", fs::read(path("other/run.json")).expect("a record"), "--seed is 1 there and 0 here"),
-        ("run.json", b"{\"versions\": {\"record\": 2}}".to_vec(), "version 2"),
+        ("run.json", b"{\"versions\": {\"record\": 3}}".to_vec(), "version 3"),
         ("run.json", b"{}".to_vec(), "not a run record"),
     ] {
         let own = fs::read(path("o").join(name)).expect("its own");

@@ -13,6 +13,7 @@ mod devices;
 mod downloads;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod faults;
+mod fine_tuning;
 #[cfg(unix)]
 mod folders;
 #[cfg(target_os = "linux")]

@@ -742,7 +742,7 @@ fn step(level: SimdLevel) {
         let mut cpu = Cpu::new(case.dataset.clone(), options).expect("checked before");
         let mut state = case.state.clone();
         for (step, batch) in order.chunks(BATCH).enumerate() {
-            let epoch = Epoch { order: batch, batch_length: BATCH, sgd: case.sgd };
+            let epoch = Epoch { order: batch, batch_length: BATCH, sgd: case.sgd, layers: case.layers };
             let after = |backend: &mut dyn Backend| {
                 backend.load(&state).expect("loading cannot fail");
                 backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).expect("the loss is finite");

@@ -9,9 +9,13 @@ use std::sync::Arc;
 use cnn_core::image::Pixels;
 use cnn_core::network::FlatParameters;
 use cnn_core::sgd::Sgd;
+use cnn_core::shapes::{Layer, Layers};
 use cnn_train::backend::{Backend, Epoch, Outcome, TrainingState, boxed_zeros};
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
+use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::{initial_parameters, shuffled};
+use cnn_train::recipe::Recipe;
+use cnn_train::trainer::{EpochReport, Observer, train};
 use flate2::read::GzDecoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -31,7 +35,8 @@ pub struct Trace {
 pub fn trace(backend: &mut dyn Backend, case: &Case, batch_length: usize) -> Trace {
     backend.load(&case.state).unwrap();
     let order = shuffled(5, 1, case.dataset.train.len());
-    let epoch = Epoch { order: &order, batch_length: batch_length.min(order.len()), sgd: case.sgd };
+    let epoch =
+        Epoch { order: &order, batch_length: batch_length.min(order.len()), sgd: case.sgd, layers: case.layers };
     backend.train_epoch(epoch, &mut |_| ControlFlow::Continue(())).unwrap();
     let state = backend.state().unwrap();
     let mut outcomes = Vec::new();
@@ -69,6 +74,52 @@ pub struct Case {
     pub state: TrainingState,
     /// The optimiser's settings.
     pub sgd: Sgd,
+    /// The layers that are trained.
+    pub layers: Layers,
+}
+
+/// Every choice of layers to train.
+///
+/// # Panics
+/// Never: the names are those of layers.
+pub fn layer_choices() -> Vec<Layers> {
+    let choice = |bits: usize| {
+        let chosen = Layer::ALL.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
+        let names: Vec<_> = chosen.map(|(_, layer)| layer.name()).collect();
+        Layers::parse(&names.join(",")).expect("names of layers")
+    };
+    (1..1 << Layer::ALL.len()).map(choice).collect()
+}
+
+/// Runs of few steps whose learning rate changes with the epoch.
+///
+/// # Panics
+/// Never: the texts are schedules.
+pub fn scheduled_recipes() -> [Recipe; 3] {
+    ["step:1:0.3", "cosine", "cosine:0.001"].map(|schedule| Recipe {
+        epochs: 3,
+        batch_size: 20,
+        learning_rate: 0.02,
+        schedule: schedule.parse().expect("a schedule"),
+        ..Recipe::TUTORIAL
+    })
+}
+
+/// The fingerprints of a run's epochs.
+///
+/// # Panics
+/// If it does not train all of them.
+pub fn fingerprints(backend: &mut dyn Backend, dataset: &Dataset, recipe: &Recipe) -> Vec<Fingerprint> {
+    struct Silent;
+    impl Observer for Silent {
+        fn advance(&mut self, _: usize) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+        fn epoch(&mut self, _: &EpochReport) {}
+    }
+    let run = train(backend, dataset, recipe, &mut Silent);
+    assert!(run.stopped.is_none(), "{:?}", run.stopped);
+    run.epochs.iter().map(|epoch| epoch.fingerprint).collect()
 }
 
 /// Numbers of images in a data set's splits.
@@ -100,6 +151,7 @@ pub fn noise(sizes: Sizes) -> Case {
         dataset: random_dataset(1, sizes, |bits| (bits >> 24) as u8),
         state: TrainingState::new(initial_parameters(1)),
         sgd: Sgd { learning_rate: 0.02, ..Sgd::RECIPE },
+        layers: Layers::ALL,
     }
 }
 
@@ -114,6 +166,7 @@ pub fn ties(sizes: Sizes) -> Case {
         dataset: random_dataset(2, sizes, |bits| [0, 0, 0, 255][(bits >> 30) as usize]),
         state: TrainingState::new(parameters),
         sgd: Sgd { learning_rate: 0.001, ..Sgd::RECIPE },
+        layers: Layers::ALL,
     }
 }
 
@@ -143,6 +196,7 @@ pub fn extremes(sizes: Sizes) -> Case {
         dataset: random_dataset(3, sizes, |bits| if bits.is_multiple_of(3) { (bits >> 24) as u8 } else { 0 }),
         state: TrainingState { parameters, momentum },
         sgd: Sgd { learning_rate: 0.01, ..Sgd::RECIPE },
+        layers: Layers::ALL,
     }
 }
 
@@ -188,5 +242,6 @@ fn of_digits(name: &'static str, dataset: Dataset) -> Case {
         dataset: Arc::new(dataset),
         state: TrainingState::new(initial_parameters(4)),
         sgd: Sgd { learning_rate: 0.01, ..Sgd::RECIPE },
+        layers: Layers::ALL,
     }
 }

@@ -46,6 +46,7 @@ pub fn settings(number: u32) -> Recipe {
         weight_decay,
         seed: generator.next_u64(),
         shuffle: !number.is_multiple_of(5),
+        ..Recipe::TUTORIAL
     }
 }
 

@@ -3,15 +3,17 @@
 use std::sync::LazyLock;
 
 use cnn_core::model::HEADER_LEN;
-use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
+use cnn_core::network::{FlatParameters, Layers, PARAMETER_COUNT};
 use cnn_core::text::is_one_line;
 use cnn_train::backend::TrainingState;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
 use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
-use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES, VERSION};
+use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES};
+use host_trainer::init::MAX_NAME;
 use host_trainer::report::record::DatasetRecord;
 
 use super::script::Script;
@@ -41,9 +43,10 @@ static BASE: LazyLock<Checkpoint> = LazyLock::new(|| {
             momentum: 0.9,
             weight_decay: 5e-3,
             seed: u64::MAX,
-            shuffle: true,
+            ..Recipe::TUTORIAL
         },
         dataset: DatasetRecord { name: "ten".into(), sha256: [0xab; 32], train_count: 10, test_count: 5 },
+        initial_file: None,
         initial_fingerprint: Fingerprint::from([1; 32]),
         backends: vec!["reference".into(), "cpu".into()],
         epochs: vec![epoch(1), epoch(2)],
@@ -51,10 +54,19 @@ static BASE: LazyLock<Checkpoint> = LazyLock::new(|| {
     }
 });
 
-/// The file of [`BASE`].
-static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| BASE.to_bytes());
+/// The file of [`BASE`], and that of a run which needs the second version.
+static FILES: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    let settings = Recipe {
+        schedule: RateSchedule::Step { every: 30, factor: 0.1 },
+        layers: Layers::parse("fc1,fc2").expect("two layers"),
+        ..BASE.settings
+    };
+    let extended = Checkpoint { settings, initial_file: Some("weights.postcard".into()), ..BASE.clone() };
+    [BASE.to_bytes(), extended.to_bytes()]
+});
 
-/// Of the first byte, the lowest two bits say how the file is made, and bit 2 leaves length and checksum as they are:
+/// Of the first byte, the lowest two bits say how the file is made, bit 2 leaves length and checksum as they are, and bit
+/// 3 takes the second version:
 ///
 /// - 0: it is the rest of the input;
 /// - 1: its head is the rest of the input, its parameters and its momentum are good;
@@ -63,7 +75,9 @@ static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| BASE.to_bytes());
 pub fn run(input: &[u8]) {
     let mut script = Script::new(input);
     let options = script.byte();
-    let (start, blocks) = FILE.split_at(FILE.len() - BLOCKS_LEN);
+    let version = options >> 3 & 1;
+    let good = &FILES[usize::from(version)];
+    let (start, blocks) = good.split_at(good.len() - BLOCKS_LEN);
     let mut file = match options & 3 {
         0 => script.rest().to_vec(),
         1 => [&start[..HEADER_LEN], script.rest(), blocks].concat(),
@@ -73,13 +87,13 @@ pub fn run(input: &[u8]) {
             [&head, blocks].concat()
         }
         _ => {
-            let mut file = FILE.clone();
+            let mut file = good.clone();
             script.damage(&mut file);
             file
         }
     };
     if options & 4 == 0 {
-        put_header_right(&mut file, MAGIC, VERSION);
+        put_header_right(&mut file, MAGIC, u32::from(version) + 1);
     }
     limited(|| check(&file));
 }
@@ -89,7 +103,10 @@ fn check(file: &[u8]) {
     let Ok(checkpoint) = Checkpoint::parse(file) else { return };
     assert!(file.len() as u64 <= MAX_BYTES);
     assert_eq!(checkpoint.to_bytes(), file);
-    let Checkpoint { settings, dataset, backends, epochs, state, .. } = &checkpoint;
+    let Checkpoint { settings, dataset, initial_file, backends, epochs, state, .. } = &checkpoint;
+    assert!(initial_file.iter().all(|name| is_one_line(name) && (1..=MAX_NAME).contains(&name.len())));
+    let rate = settings.rate(settings.epochs.min(1000));
+    assert!((0.0..=settings.learning_rate).contains(&rate), "{rate}");
     assert!((1..=settings.epochs as usize).contains(&epochs.len()) && settings.batch_size >= 1);
     assert!(dataset.train_count >= 1 && dataset.test_count >= 1);
     assert!((1..=MAX_BACKENDS).contains(&backends.len()));
@@ -109,12 +126,13 @@ fn check(file: &[u8]) {
 
 /// Every way to make a file, each once good.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let head = &FILE[HEADER_LEN..FILE.len() - BLOCKS_LEN];
-    let last_parameter = (FILE.len() - 3 - (PARAMETER_COUNT + 1) * size_of::<f32>()) as u32;
+    let [file, extended] = &*FILES;
+    let head = &file[HEADER_LEN..file.len() - BLOCKS_LEN];
+    let last_parameter = (file.len() - 3 - (PARAMETER_COUNT + 1) * size_of::<f32>()) as u32;
     // The byte 220 stands before a place of four bytes.
     let at = |place: u32| [&[220][..], &place.to_le_bytes()].concat();
     vec![
-        [&[4], &FILE[..64]].concat(),
+        [&[4], &file[..64]].concat(),
         [&[1], head].concat(),
         // As if there were 4 billion epochs.
         [&[1], &head[..head.len() - 2 * 69 - 1], &[0xff, 0xff, 0xff, 0xff, 0x0f], &head[head.len() - 2 * 69..]]
@@ -125,5 +143,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         // The last parameter and the last momentum become NaN.
         [&[3, 1][..], &at(last_parameter), &[3, 0, 0, 0xc0, 0x7f]].concat(),
         vec![3, 1, 104, 3, 0, 0, 0xc0, 0x7f],
+        [&[8 | 1], &extended[HEADER_LEN..extended.len() - BLOCKS_LEN]].concat(),
+        vec![8 | 2],
+        vec![8 | 3],
+        // The message of one version under the number of the other.
+        [&[8 | 1], head].concat(),
+        [&[1], &extended[HEADER_LEN..extended.len() - BLOCKS_LEN]].concat(),
     ]
 }

@@ -1,8 +1,10 @@
 //! Run records, `run.json`.
 
+use cnn_core::shapes::Layers;
 use cnn_core::text::is_one_line;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Status, Versions};
 
 use super::limited;
@@ -12,17 +14,17 @@ use super::script::Script;
 ///
 /// - 0: it is the rest of the input;
 /// - 1: it is a good record, damaged as the rest says;
-/// - 2 and 3: it is a good record in which values, chosen by number, are replaced with pieces of the rest.
+/// - 2 and 3: it is a good record, of the first and the second version, in which values, chosen by number, are replaced with pieces of the rest.
 pub fn run(input: &[u8]) {
     let mut script = Script::new(input);
     let text = match script.byte() & 3 {
         0 => script.rest().to_vec(),
         1 => {
-            let mut text = good_record();
+            let mut text = good_record(false);
             script.damage(&mut text);
             text
         }
-        _ => with_values_replaced(&mut script),
+        kind => with_values_replaced(&mut script, kind == 3),
     };
     limited(|| check(&text));
 }
@@ -48,7 +50,13 @@ fn check(text: &[u8]) {
     assert_eq!(read.to_json().expect("the same again"), written, "every float by its bits");
 }
 
-fn good_record() -> Vec<u8> {
+fn good_record(extended: bool) -> Vec<u8> {
+    let mut settings = Recipe { epochs: 2, seed: u64::MAX, ..Recipe::TUTORIAL };
+    let initial_file = extended.then(|| "weights.postcard".to_owned());
+    if extended {
+        settings.schedule = RateSchedule::Cosine { minimum: 0.00001 };
+        settings.layers = Layers::parse("fc1,fc2").expect("two layers");
+    }
     let epoch = |epoch: u32| EpochRecord {
         epoch,
         train_loss: 0.25,
@@ -58,21 +66,14 @@ fn good_record() -> Vec<u8> {
         fingerprint: Fingerprint::from([epoch as u8; 32]),
     };
     let record = RunRecord {
-        versions: Versions::current(),
+        versions: Versions::current(&settings, initial_file.as_deref()),
         status: Status::Complete,
-        settings: Recipe {
-            epochs: 2,
-            batch_size: 100,
-            learning_rate: 0.0001,
-            momentum: 0.9,
-            weight_decay: 0.005,
-            seed: u64::MAX,
-            shuffle: true,
-        },
+        settings,
         dataset: DatasetRecord { name: "MNIST".into(), sha256: [0xab; 32], train_count: 60_000, test_count: 10_000 },
         backend: "reference".into(),
         host: Host { arch: "x86_64".into(), os: "linux".into() },
         seconds: Seconds { training: 1.25, evaluation: 0.5, total: 2.0 },
+        initial_file,
         initial_fingerprint: Fingerprint::from([0; 32]),
         epochs: vec![epoch(1), epoch(2)],
     };
@@ -80,8 +81,8 @@ fn good_record() -> Vec<u8> {
 }
 
 /// Steps of a value's number, a length, and as many bytes to stand in its place.
-fn with_values_replaced(script: &mut Script<'_>) -> Vec<u8> {
-    let mut text = good_record();
+fn with_values_replaced(script: &mut Script<'_>, extended: bool) -> Vec<u8> {
+    let mut text = good_record(extended);
     while !script.is_empty() {
         let (number, len) = (usize::from(script.byte()), usize::from(script.byte()));
         let starts: Vec<usize> = (0..text.len()).filter(|&i| text[i] == b':').map(|i| i + 1).collect();
@@ -96,12 +97,15 @@ fn with_values_replaced(script: &mut Script<'_>) -> Vec<u8> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let raw = |text: &[u8]| [&[0], text].concat();
     vec![
-        raw(&good_record()),
+        raw(&good_record(false)),
+        raw(&good_record(true)),
         raw(br#"{"versions": {"record": 2, "new": 1}, "other": []}"#),
         raw(&b"[".repeat(2000)),
         raw(&br#"{"versions":"#.repeat(200)),
         vec![1],
         vec![2],
+        vec![3],
+        b"\x03\x09\x0f\"step:1:0.5\"    ".to_vec(),
         b"\x02\x05\x044e-7\x08\x051e400\x09\x08\"\\ud800\"".to_vec(),
         b"\x02\x04\x09123456789\x0d\x020.".to_vec(),
         b"\x02\x05\x0399.\x06\x0318446744073709551616".to_vec(),

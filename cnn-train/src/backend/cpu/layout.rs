@@ -3,12 +3,13 @@
 //! Maps are stored channel last, so that a vector holds neighbouring channels of one place. The layers that follow read
 //! them in the order that the contract names, whatever the memory's order is.
 
+use std::mem::offset_of;
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::{Pod, Zeroable};
 use cnn_core::network::{
-    CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, FlatParameters, HIDDEN, IMAGE_SIDE, KERNEL_LEN, POOL2_LEN, POOL2_SIDE,
-    ParametersMut,
+    CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, FlatParameters, HIDDEN, IMAGE_SIDE, KERNEL_LEN, Layer, POOL2_LEN,
+    POOL2_SIDE, ParametersMut,
 };
 
 use super::simd::prefetch;
@@ -122,6 +123,18 @@ macro_rules! as_values {
 
 as_values!(ConvParameters);
 as_values!(HeadParameters);
+
+impl ConvParameters {
+    /// The layer whose parameters come first among the values, the other one, and where it begins.
+    pub const LAYERS: ([Layer; 2], usize) = ([Layer::Conv2, Layer::Conv1], offset_of!(Self, conv1_weight) / 4);
+}
+
+impl HeadParameters {
+    /// The layer whose parameters come first among the values, the other one, and where it begins.
+    pub const LAYERS: ([Layer; 2], usize) = ([Layer::Fc1, Layer::Fc2], offset_of!(Self, fc2_weight) / 4);
+}
+
+const _: () = assert!(ConvParameters::LAYERS.1.is_multiple_of(PANEL) && HeadParameters::LAYERS.1.is_multiple_of(PANEL));
 
 /// fc1's weights of one block of inputs: `[output][input within the block]`.
 pub type Fc1Block = Aligned<[[f32; FC1_BLOCK]; HIDDEN]>;

@@ -7,6 +7,7 @@ use bytemuck::Zeroable;
 use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_gradient;
 use cnn_core::sgd::Sgd;
+use cnn_core::shapes::{Layer, Layers};
 
 use super::forward::{Forward, unpadded};
 use super::kernels::conv1::{self, Marks};
@@ -66,23 +67,33 @@ impl BatchSums {
         }
     }
 
-    /// Takes the block after those before.
-    fn add(&mut self, dispatch: Dispatch, block: &BlockResults) {
+    /// Takes the block after those before, what these layers need of it.
+    fn add(&mut self, dispatch: Dispatch, block: &BlockResults, layers: Layers) {
         let &BlockResults { number, count, ref pool2, ref hidden, ref hidden_gradient, ref logits_gradient, .. } =
             block;
-        dispatch.run(Accumulate { sums: &mut self.conv, gradients: &block.conv_gradient[..count] });
+        if trains_convolutions(layers) {
+            dispatch.run(Accumulate { sums: &mut self.conv, gradients: &block.conv_gradient[..count] });
+        }
         dispatch.run(HeadGradient {
             hidden: &hidden[..count],
             hidden_gradient: &hidden_gradient[..count],
             logits_gradient: &logits_gradient[..count],
             sums: &mut self.head,
         });
+        if !layers.contains(Layer::Fc1) {
+            return;
+        }
         let start = number * IMAGES;
         for (i, gradient) in hidden_gradient[..count].iter().enumerate() {
             self.fc1_terms.push(start + i, gradient);
         }
         self.fc1_inputs[start..start + count].copy_from_slice(&pool2[..count]);
     }
+}
+
+/// Whether one of the layers is a convolution.
+fn trains_convolutions(layers: Layers) -> bool {
+    layers.contains(Layer::Conv1) || layers.contains(Layer::Conv2)
 }
 
 /// What a thread needs for a few samples at a time.
@@ -195,7 +206,9 @@ impl<'a> Training<'a> {
             let indices = &indices[start..indices.len().min(start + IMAGES)];
             (scratch.blocks[pending].number, scratch.blocks[pending].count) = (number, indices.len());
             self.forward_and_backward(&network, &forward, scratch, pending, indices, batch_length);
-            self.convolution_gradients(&network, scratch, pending);
+            if trains_convolutions(self.epoch.layers) {
+                self.convolution_gradients(&network, scratch, pending);
+            }
             pending += 1;
             if pending == PENDING {
                 member.wait_for_turn(scratch.blocks[0].number);
@@ -208,7 +221,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// From the pixels to the gradient of conv2's pooled map.
+    /// From the pixels to the gradient of conv2's pooled map, or as far back as the trained layers need it.
     fn forward_and_backward(
         &self,
         network: &Reading<'_>,
@@ -219,6 +232,8 @@ impl<'a> Training<'a> {
         batch_length: usize,
     ) {
         let dispatch = self.network.dispatch;
+        let to_pool2 = trains_convolutions(self.epoch.layers);
+        let to_hidden = to_pool2 || self.epoch.layers.contains(Layer::Fc1);
         let Scratch { images, logits, pool2_gradient, blocks, .. } = scratch;
         let BlockResults { count, pool2, hidden, hidden_gradient, logits_gradient, .. } = &mut *blocks[block];
         let count = *count;
@@ -235,18 +250,22 @@ impl<'a> Training<'a> {
             let label = self.samples.labels()[index as usize];
             let gradient = cross_entropy_gradient(unpadded(&logits[i]), label, batch_length);
             logits_gradient[i][..gradient.len()].copy_from_slice(&gradient);
-            dispatch.run(Fc2BackwardInput {
-                head: &network.head().parameters,
-                logits_gradient: &logits_gradient[i],
-                hidden: &hidden[i],
-                hidden_gradient: &mut hidden_gradient[i],
+            if to_hidden {
+                dispatch.run(Fc2BackwardInput {
+                    head: &network.head().parameters,
+                    logits_gradient: &logits_gradient[i],
+                    hidden: &hidden[i],
+                    hidden_gradient: &mut hidden_gradient[i],
+                });
+            }
+        }
+        if to_pool2 {
+            dispatch.run(Fc1BackwardInput {
+                weight: network.fc1_weight(),
+                output_gradient: &hidden_gradient[..count],
+                input_gradient: &mut pool2_gradient[..count],
             });
         }
-        dispatch.run(Fc1BackwardInput {
-            weight: network.fc1_weight(),
-            output_gradient: &hidden_gradient[..count],
-            input_gradient: &mut pool2_gradient[..count],
-        });
     }
 
     /// The gradients of both convolutions' parameters, sample by sample.
@@ -290,7 +309,7 @@ impl<'a> Training<'a> {
             if blocks[added].number == 0 {
                 sums.begin_segment(segment);
             }
-            sums.add(self.network.dispatch, &blocks[added]);
+            sums.add(self.network.dispatch, &blocks[added], self.epoch.layers);
             member.end_turn();
             added += 1;
         }
@@ -304,7 +323,8 @@ impl<'a> Training<'a> {
     fn update_parameters(&self, member: &Member<'_>, first: bool, last: Option<Sgd>, samples: usize) {
         let dispatch = self.network.dispatch;
         let sums = read(self.sums);
-        for block in member.share(FC1_BLOCKS) {
+        let fc1_blocks = if self.epoch.layers.contains(Layer::Fc1) { member.share(FC1_BLOCKS) } else { 0..0 };
+        for block in fc1_blocks {
             let Fc1Piece { weight, momentum, gradient } = &mut **write(&self.network.fc1[block]);
             let (input, terms) = (&sums.fc1_inputs[..samples], &sums.fc1_terms);
             self.expect(dispatch.run(Fc1Update { first, last, input, terms, block, weight, momentum, gradient }));
@@ -325,16 +345,33 @@ impl<'a> Training<'a> {
     fn update_conv(&self, sgd: Sgd, sums: &BatchSums) {
         let piece = &mut **write(&self.network.conv);
         let ConvPiece { parameters, momentum, .. } = piece;
-        let (parameters, momentum) = (parameters.values_mut(), momentum.values_mut());
-        self.expect(self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.conv.values() }));
+        let values = (&mut parameters.values_mut()[..], &mut momentum.values_mut()[..], &sums.conv.values()[..]);
+        self.update_layers(sgd, ConvParameters::LAYERS, values);
         piece.refresh(self.network.dispatch, &self.network.pixel_table);
     }
 
     fn update_head(&self, sgd: Sgd, sums: &BatchSums) {
         let piece = &mut **write(&self.network.head);
         let HeadPiece { parameters, momentum, .. } = piece;
-        let (parameters, momentum) = (parameters.values_mut(), momentum.values_mut());
-        self.expect(self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: sums.head.values() }));
+        let values = (&mut parameters.values_mut()[..], &mut momentum.values_mut()[..], &sums.head.values()[..]);
+        self.update_layers(sgd, HeadParameters::LAYERS, values);
         piece.refresh();
+    }
+
+    /// The optimiser's step of those of a piece's two layers that are trained: parameters, momentum and gradient, of
+    /// which the first layer has the first values and the second layer the others.
+    fn update_layers(
+        &self,
+        sgd: Sgd,
+        ([first, second], first_len): ([Layer; 2], usize),
+        (parameters, momentum, gradient): (&mut [f32], &mut [f32], &[f32]),
+    ) {
+        let layers = self.epoch.layers;
+        let start = if layers.contains(first) { 0 } else { first_len };
+        let end = if layers.contains(second) { gradient.len() } else { first_len };
+        if start < end {
+            let (parameters, momentum) = (&mut parameters[start..end], &mut momentum[start..end]);
+            self.expect(self.network.dispatch.run(Step { sgd, parameters, momentum, gradient: &gradient[start..end] }));
+        }
     }
 }

@@ -220,6 +220,7 @@ impl Cuda {
             learning_rate: epoch.sgd.learning_rate,
             momentum_factor: epoch.sgd.momentum,
             weight_decay: epoch.sgd.weight_decay,
+            layers: epoch.layers.bits().into(),
         }
     }
 
