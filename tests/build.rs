@@ -4,6 +4,8 @@
 use std::env;
 use std::path::Path;
 
+use skipped::build::{is_set, needs};
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     needs("no_mnist", is_set("MNIST_DIR"));
@@ -17,17 +19,4 @@ fn main() {
     needs("no_gpu", simulated || real);
     // A real GPU's faults cannot be ordered.
     needs("no_gpu_with_faults", simulated && !real);
-}
-
-/// Sets a cfg where something is missing.
-fn needs(missing: &str, is_there: bool) {
-    println!("cargo::rustc-check-cfg=cfg({missing})");
-    if !is_there {
-        println!("cargo::rustc-cfg={missing}");
-    }
-}
-
-fn is_set(variable: &str) -> bool {
-    println!("cargo::rerun-if-env-changed={variable}");
-    env::var_os(variable).is_some_and(|value| !value.is_empty())
 }

@@ -35,7 +35,10 @@ macro_rules! targets {
     };
 }
 
-targets! { checkpoint idx idx_gz model npz picture protocol_board protocol_host run_record safetensors }
+targets! {
+    checkpoint idx idx_gz model npz picture_bmp picture_gif picture_jpeg picture_png picture_pnm picture_tiff picture_webp
+    protocol_board protocol_host run_record safetensors
+}
 
 /// Keeps its promises on all known inputs and on random ones.
 fn survives(target: &Target) {

@@ -62,7 +62,11 @@ pub fn ground(pixels: &[Rgba]) -> u8 {
 }
 
 /// A colour as it shows on a [`ground`].
+#[inline]
 pub fn over(ground: u8, [red, green, blue, alpha]: Rgba) -> Rgb {
+    if alpha == 255 {
+        return [red, green, blue];
+    }
     let (ground, alpha) = (u32::from(ground), u32::from(alpha));
     [red, green, blue].map(|value| ((u32::from(value) * alpha + ground * (255 - alpha) + 127) / 255) as u8)
 }

@@ -2,6 +2,7 @@
 
 mod decode;
 mod shrink;
+mod tiff;
 
 use std::fmt::Write;
 use std::io::Cursor;
@@ -129,7 +130,9 @@ pub fn read(path: &Path) -> Result<ColourPicture, PictureError> {
 /// As [`read`].
 pub fn parse(bytes: &[u8], path: &Path) -> Result<ColourPicture, PictureError> {
     let decoded = decode::decode(bytes, path)?;
-    let ground = preparation::ground(decoded.pixels.as_slice());
+    // An opaque picture, as photographs are, shows none of its ground.
+    let is_opaque = decoded.pixels.iter().all(|pixel| pixel[3] == 255);
+    let ground = if is_opaque { 255 } else { preparation::ground(&decoded.pixels) };
     Ok(ColourPicture {
         width: decoded.width,
         height: decoded.height,

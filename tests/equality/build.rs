@@ -3,6 +3,8 @@
 
 use std::env;
 
+use skipped::build::{is_set, needs};
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     needs("no_mnist", is_set("MNIST_DIR"));
@@ -11,19 +13,6 @@ fn main() {
     let here = env::var("HOST").is_ok_and(|host| host == target);
     needs("no_avx512", !here || has_avx512());
     needs("no_avx2", !here || has_avx2());
-}
-
-/// Sets a cfg where something is missing.
-fn needs(missing: &str, is_there: bool) {
-    println!("cargo::rustc-check-cfg=cfg({missing})");
-    if !is_there {
-        println!("cargo::rustc-cfg={missing}");
-    }
-}
-
-fn is_set(variable: &str) -> bool {
-    println!("cargo::rerun-if-env-changed={variable}");
-    env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 // As cnn-train/src/backend/cpu/simd/*.rs look for them.

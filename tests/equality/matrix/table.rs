@@ -100,7 +100,7 @@ operations! {
         ["network::forward"], [], &["evaluate_convolutions", "evaluate_classifier"],
         ["convolve_window", "add_products"];
     Step: "**training step**",
-        ["train::step"], [], &["train_steps", "train_samples", "train_update"], [];
+        ["train::step", "train::step_layers"], [], &["train_steps", "train_samples", "train_update"], [];
     Epoch: "**training epoch**",
         [], [], &["train_steps", "train_samples", "train_update"], [];
     Evaluation: "**evaluation**: losses and predictions",

@@ -1,8 +1,10 @@
 //! How a test says that it skips.
 //!
-//! What is known when the tests are compiled makes a test *ignored*, which libtest counts: see `tests/build.rs`. What is
+//! What is known when the tests are compiled makes a test *ignored*, which libtest counts: see [`build`]. What is
 //! found out while they run, libtest counts as passed, and it swallows what such a test prints. So [`skip`] writes to the
 //! standard error itself, and to the file that the variable [`FILE`] names, from which `.ci/run` counts.
+
+pub mod build;
 
 use std::fmt::Display;
 use std::fs::OpenOptions;

@@ -20,6 +20,8 @@ mod script;
 
 use cnn_core::model::HEADER_LEN;
 
+use picture::Type;
+
 pub use allocator::{CountingAllocator, Used, measured};
 
 /// No input but a picture may make a program hold more than this beyond what it held before, or ask for a block of more,
@@ -39,18 +41,29 @@ pub struct Target {
 }
 
 /// Every target, in the order of their names.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "checkpoint", max_len: 1 << 12, run: checkpoint::run, seeds: checkpoint::seeds },
     Target { name: "idx", max_len: 1 << 14, run: idx::run, seeds: idx::seeds },
     Target { name: "idx_gz", max_len: 1 << 14, run: idx::run_packed, seeds: idx::packed_seeds },
     Target { name: "model", max_len: 1 << 12, run: model::run, seeds: model::seeds },
     Target { name: "npz", max_len: 1 << 14, run: npz::run, seeds: npz::seeds },
-    Target { name: "picture", max_len: 1 << 14, run: picture::run, seeds: picture::seeds },
+    picture("picture_bmp", |input| picture::run(Type::Bmp, input), || picture::seeds(Type::Bmp)),
+    picture("picture_gif", |input| picture::run(Type::Gif, input), || picture::seeds(Type::Gif)),
+    picture("picture_jpeg", |input| picture::run(Type::Jpeg, input), || picture::seeds(Type::Jpeg)),
+    picture("picture_png", |input| picture::run(Type::Png, input), || picture::seeds(Type::Png)),
+    picture("picture_pnm", |input| picture::run(Type::Pnm, input), || picture::seeds(Type::Pnm)),
+    picture("picture_tiff", |input| picture::run(Type::Tiff, input), || picture::seeds(Type::Tiff)),
+    picture("picture_webp", |input| picture::run(Type::WebP, input), || picture::seeds(Type::WebP)),
     Target { name: "protocol_board", max_len: 1 << 12, run: board::run, seeds: board::seeds },
     Target { name: "protocol_host", max_len: 1 << 12, run: host::run, seeds: host::seeds },
     Target { name: "run_record", max_len: 1 << 14, run: run_record::run, seeds: run_record::seeds },
     Target { name: "safetensors", max_len: 1 << 14, run: safetensors::run, seeds: safetensors::seeds },
 ];
+
+/// The target of a type of pictures.
+const fn picture(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) -> Target {
+    Target { name, max_len: 1 << 14, run, seeds }
+}
 
 impl Target {
     /// The target of a name.

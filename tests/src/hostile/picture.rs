@@ -1,5 +1,6 @@
 //! Pictures: PNG, JPEG, WebP, GIF, BMP, TIFF and the portable maps.
 
+use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;
 
@@ -22,29 +23,68 @@ const MOST_PREPARED: usize = 1 << 14;
 /// and without opacity and while it is turned.
 const MEMORY: usize = 160 << 20;
 
-/// Of the first byte, the lowest three bits say how the file is made:
+/// A type of picture files: a fuzz target each, since what one finds says nothing of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    Bmp,
+    Gif,
+    Jpeg,
+    Png,
+    Pnm,
+    Tiff,
+    WebP,
+}
+
+impl Type {
+    /// How the type's files begin.
+    fn signatures(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Bmp => &[b"BM"],
+            Self::Gif => &[b"GIF89a", b"GIF87a"],
+            Self::Jpeg => &[b"\xff\xd8\xff"],
+            Self::Png => &[SIGNATURE],
+            Self::Pnm => &[b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"P7\n"],
+            Self::Tiff => &[b"II*\0", b"MM\0*"],
+            Self::WebP => &[b"RIFF\xff\0\0\0WEBPVP8 ", b"RIFF\xff\0\0\0WEBPVP8L", b"RIFF\xff\0\0\0WEBPVP8X"],
+        }
+    }
+
+    /// The extension of the type's files in the program's tests.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Bmp => "bmp",
+            Self::Gif => "gif",
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Pnm => "pnm",
+            Self::Tiff => "tif",
+            Self::WebP => "webp",
+        }
+    }
+}
+
+/// Of the first byte, the lowest two bits say how the file is made:
 ///
 /// - 0: it is the rest of the input;
-/// - 1: it is the rest of the input behind a PNG signature, cut into chunks whose checksums are put right;
-/// - 2: it is a PNG file whose header, and whether there is a palette, a transparent colour and a colour profile, the next
-///   bytes say; its data unpack to the rest;
-/// - 3: it is a PGM, PPM, PBM or PAM header of numbers that the next bytes say, and the rest;
-/// - 4: it is a JPEG, WebP, GIF, BMP or TIFF file of a small picture of the rest, damaged where the next bytes say;
-/// - 5 to 7: as 0, behind the signature of a type.
-pub fn run(input: &[u8]) {
+/// - 1: it is the rest of the input behind a signature of the type, in a PNG file cut into chunks whose checksums are put
+///   right;
+/// - 2: it is a file of the type of a small picture of the rest, damaged where the next bytes say;
+/// - 3: as 2, but of a PNG file the next bytes say the header and whether there is a palette, a transparent colour and a
+///   colour profile, and its data unpack to the rest.
+///
+/// Of a portable map the next bytes say the numbers of the header in 2 and 3, and the rest follows.
+pub fn run(kind: Type, input: &[u8]) {
     let mut script = Script::new(input);
-    let file = match script.byte() & 7 {
-        0 => script.rest().to_vec(),
-        1 => with_checksums(script.rest()),
-        2 => png(&mut script),
-        3 => portable_map(&mut script),
-        4 => damaged(&mut script),
-        kind => {
-            let signatures: [&[u8]; 6] =
-                [b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF\xff\0\0\0WEBPVP8"];
-            let which = usize::from(kind - 5) * 2 + usize::from(script.byte() & 1);
-            [signatures[which], script.rest()].concat()
+    let file = match (script.byte() & 3, kind) {
+        (0, _) => script.rest().to_vec(),
+        (1, Type::Png) => with_checksums(script.rest()),
+        (1, _) => {
+            let signatures = kind.signatures();
+            [signatures[usize::from(script.byte()) % signatures.len()], script.rest()].concat()
         }
+        (_, Type::Pnm) => portable_map(&mut script),
+        (3, Type::Png) => png(&mut script),
+        _ => damaged(kind, &mut script),
     };
     limited_to(MEMORY, || check(&file));
 }
@@ -68,21 +108,22 @@ fn check(file: &[u8]) {
 }
 
 /// A file of a type that the image crate writes, of a picture of at most 32×32 pixels, with some bytes changed.
-fn damaged(script: &mut Script<'_>) -> Vec<u8> {
-    let [kind, width, height, changes] = script.array();
+fn damaged(kind: Type, script: &mut Script<'_>) -> Vec<u8> {
+    let [width, height, changes] = script.array();
     let (width, height) = (u32::from(width % 32) + 1, u32::from(height % 32) + 1);
     let changes: Vec<(u16, u8)> = (0..changes % 16).map(|_| (script.u16(), script.byte())).collect();
     let mut pixels = script.rest().to_vec();
     pixels.resize(4 * width as usize * height as usize, 200);
     let picture = DynamicImage::from(RgbaImage::from_raw(width, height, pixels).expect("four bytes a pixel"));
     let mut file = Cursor::new(Vec::new());
-    match kind % 6 {
-        0 => picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut file, 80)),
-        1 => picture.write_to(&mut file, ImageFormat::WebP),
-        2 => picture.write_to(&mut file, ImageFormat::Gif),
-        3 => picture.write_to(&mut file, ImageFormat::Bmp),
-        4 => picture.write_to(&mut file, ImageFormat::Tiff),
-        _ => picture.write_to(&mut file, ImageFormat::Png),
+    match kind {
+        Type::Jpeg => picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut file, 80)),
+        Type::WebP => picture.write_to(&mut file, ImageFormat::WebP),
+        Type::Gif => picture.write_to(&mut file, ImageFormat::Gif),
+        Type::Bmp => picture.write_to(&mut file, ImageFormat::Bmp),
+        Type::Tiff => picture.write_to(&mut file, ImageFormat::Tiff),
+        Type::Png => picture.write_to(&mut file, ImageFormat::Png),
+        Type::Pnm => picture.to_rgb8().write_to(&mut file, ImageFormat::Pnm),
     }
     .expect("memory takes everything");
     let mut file = file.into_inner();
@@ -179,9 +220,30 @@ fn portable_map(script: &mut Script<'_>) -> Vec<u8> {
     file.into_inner()
 }
 
-/// Every type, in text and in binary, right and wrong.
-pub fn seeds() -> Vec<Vec<u8>> {
-    let grey = |depth: u8, colour: u8, interlace: u8| vec![2, 4, 4, depth, colour, interlace, 0, 0];
+/// Every way to make a file of the type, right and wrong, and its files in the program's tests.
+pub fn seeds(kind: Type) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host-trainer/tests/pictures");
+    let mut files: Vec<_> = fs::read_dir(folder).expect("it is committed").map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == kind.extension()));
+    files.sort();
+    let mut seeds: Vec<_> = files.iter().map(|path| [&[0], &fs::read(path).unwrap()[..]].concat()).collect();
+    seeds.extend(kind.signatures().iter().zip(0..).map(|(_, which)| vec![1, which, 1, 2, 3, 4]));
+    match kind {
+        Type::Png => seeds.extend(png_seeds()),
+        Type::Pnm => seeds.extend(portable_map_seeds()),
+        _ => {}
+    }
+    seeds.extend([
+        b"\x02\x1f\x1f\x00\x10\x20\x30".to_vec(),
+        b"\x02\x1f\x1f\x02\x00\xa0\xff\x00\xb0\x00".to_vec(),
+        // What is recognised but not read.
+        b"\0\0\0\0\x18ftypheic".to_vec(),
+    ]);
+    seeds
+}
+
+fn png_seeds() -> Vec<Vec<u8>> {
+    let grey = |depth: u8, colour: u8, interlace: u8| vec![3, 4, 4, depth, colour, interlace, 0, 0];
     let rows = [0, 10, 20, 30, 40].repeat(24);
     let bomb = {
         let header = [&8000_u32.to_be_bytes()[..], &8000_u32.to_be_bytes(), &[1, 0, 0, 0, 0]].concat();
@@ -197,11 +259,17 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&grey(4, 4, 0)[..], &[1; 132]].concat(),
         [&grey(0, 0, 0)[..], &[0, 0xa0].repeat(4)].concat(),
         // A palette of two colours, one of them transparent.
-        [&[2, 4, 4, 0, 2, 0, 3, 2, 0, 0, 0, 255, 255, 255, 1, 0, 0][..], &[0, 0xa0].repeat(4)].concat(),
+        [&[3, 4, 4, 0, 2, 0, 3, 2, 0, 0, 0, 255, 255, 255, 1, 0, 0][..], &[0, 0xa0].repeat(4)].concat(),
         // A colour profile of 2 MB.
-        [&[2, 4, 4, 3, 0, 0, 4, 255, 0][..], &rows].concat(),
-        [&[2, 240, 255, 255, 255, 255, 240, 255, 255, 255, 255, 3, 0, 0, 0, 0][..], &rows].concat(),
+        [&[3, 4, 4, 3, 0, 0, 4, 255, 0][..], &rows].concat(),
+        [&[3, 240, 255, 255, 255, 255, 240, 255, 255, 255, 255, 3, 0, 0, 0, 0][..], &rows].concat(),
         bomb,
+    ]
+}
+
+/// In text and in binary.
+fn portable_map_seeds() -> Vec<Vec<u8>> {
+    vec![
         b"\0P1\n# a comment\n2 2\n1 0\n0 1\n".to_vec(),
         b"\0P2\n2 2\n255\n0 255\n255 0\n".to_vec(),
         b"\0P3\n1 1\n65535\n0 256 65535\n".to_vec(),
@@ -209,15 +277,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         b"\0P5\n4294967295 4294967295\n255\n".to_vec(),
         b"\0P6\n1 1\n65535\n\x00\x00\xff\xff\xff\xff".to_vec(),
         b"\0P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n\x01\x02\x03\x04".to_vec(),
-        b"\x04\x00\x1f\x1f\x00\x10\x20\x30".to_vec(),
-        b"\x04\x01\x1f\x1f\x00\x10\x20\x30".to_vec(),
-        b"\x04\x02\x1f\x1f\x00\x10\x20\x30".to_vec(),
-        b"\x04\x03\x1f\x1f\x00\x10\x20\x30".to_vec(),
-        b"\x04\x04\x1f\x1f\x00\x10\x20\x30".to_vec(),
-        b"\x04\x05\x1f\x1f\x00\x10\x20\x30".to_vec(),
-        b"\x04\x00\x1f\x1f\x02\x00\xa0\xff\x00\xb0\x00".to_vec(),
-        b"\0\0\0\0\x18ftypheic".to_vec(),
-        b"\x03\x04\x02\x02\xff\x01\x02\x03\x04".to_vec(),
-        b"\x03\x06\x02\x02\xff\x04\x03\x01\x02\x03\x04".to_vec(),
+        b"\x02\x04\x02\x02\xff\x01\x02\x03\x04".to_vec(),
+        b"\x02\x06\x02\x02\xff\x04\x03\x01\x02\x03\x04".to_vec(),
     ]
 }
