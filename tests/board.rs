@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use cnn_core::image::normalize;
 use cnn_core::loss::softmax;
 use cnn_core::model::{Bits, HEADER_LEN, Impossible, Metadata, ModelError, Training};
-use cnn_core::network::{Activations, Parameters, forward, predict};
+use cnn_core::network::{self, Activations, Parameters, predict};
 use cnn_core::protocol::{
     self, Classified, DELIMITER, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply, Request,
 };
@@ -49,8 +48,7 @@ fn assert_answers(board: &mut Board, seed: u64) {
     let pixels = model::images(seed + 100, 1)[0];
     let parameters = initial_parameters(seed);
     let mut activations = Activations::new();
-    normalize(&pixels, &mut activations.image);
-    let logits = forward(&Parameters::of(&parameters), &mut activations);
+    let logits = network::logits(&pixels, &Parameters::of(&parameters), &mut activations);
     let classified = board.client().classify(&pixels).expect("the board has a model");
     assert_eq!(classified.logits.map(f32::to_bits), logits.map(f32::to_bits));
 }
@@ -438,8 +436,8 @@ fn right_logits_with_a_wrong_class_are_no_success() {
     let mut board = parrot::answering(move |request| match request {
         Request::Classify { pixels } => {
             let mut activations = Activations::new();
-            normalize(pixels.try_into().expect("784 pixels"), &mut activations.image);
-            let logits = forward(&Parameters::of(&parameters), &mut activations);
+            let logits =
+                network::logits(pixels.try_into().expect("784 pixels"), &Parameters::of(&parameters), &mut activations);
             Reply::Classified(Classified { logits, class: 77, cycles: 1 })
         }
         _ => Reply::Info(info(|_| ())),

@@ -15,9 +15,9 @@
 //! The file also says how far PyTorch's own float32 results lie from its float64 ones; that they keep the same tolerance
 //! with room to spare is tested too, and so is that a wrong gradient, step or parameter does not.
 
-use cnn_core::image::{Pixels, normalize, normalize_pixel};
+use cnn_core::image::{Pixels, normalize_pixel};
 use cnn_core::loss::cross_entropy;
-use cnn_core::network::{Activations, CLASSES, FlatParameters, PARAMETER_COUNT, Parameters, TENSORS, forward};
+use cnn_core::network::{self, Activations, CLASSES, FlatParameters, PARAMETER_COUNT, Parameters, TENSORS};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
 use equality::bits::assert_same_bits;
@@ -60,10 +60,8 @@ fn assert_parameters_close(name: &str, actual: &FlatParameters, expected: &FlatP
 /// Logits of all images under the given parameters.
 fn all_logits(parameters: &FlatParameters, samples: &[(Pixels, u8)]) -> Vec<[f32; CLASSES]> {
     let mut activations = Activations::new();
-    let logits = samples.iter().map(|(pixels, _)| {
-        normalize(pixels, &mut activations.image);
-        forward(&Parameters::of(parameters), &mut activations)
-    });
+    let logits =
+        samples.iter().map(|(pixels, _)| network::logits(pixels, &Parameters::of(parameters), &mut activations));
     logits.collect()
 }
 

@@ -4,6 +4,51 @@
 //! microcontroller (no heap, no `unsafe`, weights borrowed from flash), and every faster form of the same network —
 //! SIMD, threads, CUDA — is tested against it for equality of bits.
 //!
+//! # From a model file to logits
+//!
+//! ```
+//! use cnn_core::image::Pixels;
+//! use cnn_core::model::{Model, ModelError};
+//! use cnn_core::network::{Activations, Logits, PARAMETER_COUNT, Parameters, logits, predict};
+//!
+//! /// The ten logits of a digit: 28×28 grey values, 0 the background, 255 the ink.
+//! fn classify(file: &[u8], pixels: &Pixels) -> Result<Logits, ModelError> {
+//!     // Checks magic, version, length, checksum, shapes and the range of every parameter.
+//!     let model = Model::parse(file)?;
+//!     // A microcontroller borrows them from its flash instead: `Model::parameters`.
+//!     let mut parameters = [0.0; PARAMETER_COUNT];
+//!     model.copy_parameters(&mut parameters);
+//!     let (parameters, mut activations) = (Parameters::of(&parameters), Activations::new());
+//!     // The golden image must give the file's logits, bit for bit, or this machine's arithmetic is another.
+//!     model.self_test(&parameters, &mut activations)?;
+//!     Ok(logits(pixels, &parameters, &mut activations))
+//! }
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../firmware/model/mnist.cnnm");
+//! let file = std::fs::read(path)?;
+//! let golden = *Model::parse(&file)?.golden_pixels();
+//! let logits = classify(&file, &golden)?;
+//! assert_eq!(logits, Model::parse(&file)?.metadata().golden.logits);
+//! println!("a {}", predict(&logits));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! All are on by default; without them the arithmetic alone is left, with two dependencies.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `model` | [`model`] and [`text`] |
+//! | `protocol` | [`protocol`], and `model`, of which the protocol speaks |
+//! | `prepare` | [`image::prepare`](fn@image::prepare) and what belongs to it |
+//!
+//! # Versions
+//!
+//! The bits are part of the interface: a change of any result is a new major version, as a change of an item is.
+//! Before 1.0 the minor version takes that place. The least Rust version is that of `Cargo.toml`; raising it is a new
+//! minor version.
+//!
 //! # The contract
 //!
 //! 1. All arithmetic is IEEE-754 binary32, rounded to nearest even, with subnormals. The only operations are
@@ -39,11 +84,14 @@ pub mod image;
 pub mod linear;
 pub mod loss;
 pub mod math;
+#[cfg(feature = "model")]
 pub mod model;
 pub mod network;
+#[cfg(feature = "protocol")]
 pub mod protocol;
 pub mod range;
 pub mod sgd;
 pub mod shapes;
+#[cfg(feature = "model")]
 pub mod text;
 pub mod train;

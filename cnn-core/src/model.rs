@@ -15,8 +15,8 @@
 use bytemuck::try_cast_slice;
 use serde::{Deserialize, Serialize};
 
-use crate::image::{Pixels, normalize};
-use crate::network::{Activations, FlatParameters, Logits, Parameters, TENSORS, forward};
+use crate::image::Pixels;
+use crate::network::{self, Activations, FlatParameters, Logits, Parameters, TENSORS};
 use crate::range::first_out_of_range;
 use crate::sgd::Sgd;
 use crate::text::is_one_line;
@@ -338,8 +338,7 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`ModelError::SelfTest`] with the first logit that differs.
     pub fn self_test(&self, parameters: &Parameters<'_>, activations: &mut Activations) -> Result<(), ModelError> {
-        normalize(self.golden_pixels(), &mut activations.image);
-        self.check_golden(&forward(parameters, activations))
+        self.check_golden(&network::logits(self.golden_pixels(), parameters, activations))
     }
 
     /// Compares logits that were computed of the golden image with the file's, bit for bit.
@@ -536,8 +535,7 @@ mod tests {
 
     fn metadata(parameters: &FlatParameters) -> Metadata<'static> {
         let mut activations = Activations::new();
-        normalize(&PIXELS, &mut activations.image);
-        let logits = forward(&Parameters::of(parameters), &mut activations);
+        let logits = network::logits(&PIXELS, &Parameters::of(parameters), &mut activations);
         let training = Training {
             dataset: "MNIST",
             dataset_hash: [3; 32],

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::conv::convolve_relu_pool;
+use crate::image::{Pixels, normalize};
 use crate::linear::{linear, linear_relu};
 
 pub use crate::shapes::*;
@@ -45,7 +46,7 @@ impl Default for Activations {
     }
 }
 
-/// The forward pass: logits of `activations.image`, which the caller has filled (see [`crate::image::normalize`]).
+/// The forward pass: logits of `activations.image`, which the caller has filled (see [`normalize`]).
 pub fn forward(parameters: &Parameters<'_>, activations: &mut Activations) -> Logits {
     let Activations { image, pool1, pool2, hidden } = activations;
     convolve_relu_pool(image, parameters.conv1_weight, parameters.conv1_bias, pool1);
@@ -54,6 +55,12 @@ pub fn forward(parameters: &Parameters<'_>, activations: &mut Activations) -> Lo
     let mut logits = [0.0; CLASSES];
     linear(hidden, parameters.fc2_weight, parameters.fc2_bias, &mut logits);
     logits
+}
+
+/// The logits of an image's pixels: [`normalize`], then [`forward`].
+pub fn logits(pixels: &Pixels, parameters: &Parameters<'_>, activations: &mut Activations) -> Logits {
+    normalize(pixels, &mut activations.image);
+    forward(parameters, activations)
 }
 
 /// fc1's input: pool2 in memory order, as PyTorch's `view` gives it.

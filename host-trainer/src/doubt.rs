@@ -1,8 +1,8 @@
 //! When an answer is not to be trusted, and why.
 
-use cnn_core::image::{Doubts, Pixels, normalize};
+use cnn_core::image::{Doubts, Pixels};
 use cnn_core::loss::softmax;
-use cnn_core::network::{Activations, CLASSES, Logits, Parameters, forward, predict};
+use cnn_core::network::{self, Activations, CLASSES, Logits, Parameters, predict};
 
 /// An answer with less probability than this has a remark.
 const SURE: f32 = 0.9;
@@ -30,10 +30,7 @@ impl Reading {
         parameters: &Parameters<'_>,
         activations: &mut Activations,
     ) -> Self {
-        let mut read = |pixels: &Pixels| {
-            normalize(pixels, &mut activations.image);
-            forward(parameters, activations)
-        };
+        let mut read = |pixels: &Pixels| network::logits(pixels, parameters, activations);
         let logits = read(pixels);
         let probabilities = softmax(&logits);
         let mut remarks = Vec::new();

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use cnn_core::image::{Pixels, normalize};
+use cnn_core::image::Pixels;
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES, Training, encode};
-use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+use cnn_core::network::{self, Activations, FlatParameters, Parameters};
 use cnn_train::backend::boxed_zeros;
 use cnn_train::dataset::{Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
@@ -189,8 +189,7 @@ pub fn to_bytes(
     golden: &Pixels,
 ) -> Result<Vec<u8>, ModelFileError> {
     let mut activations = Box::new(Activations::new());
-    normalize(golden, &mut activations.image);
-    let logits = forward(&Parameters::of(parameters), &mut activations);
+    let logits = network::logits(golden, &Parameters::of(parameters), &mut activations);
     let metadata = Metadata {
         shapes: SHAPES,
         training: training.map(|training| Training { dataset: name_that_fits(training.dataset), ..training }),

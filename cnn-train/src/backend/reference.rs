@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use cnn_core::image::normalize;
 use cnn_core::loss::cross_entropy;
-use cnn_core::network::{Activations, Parameters, forward, predict};
+use cnn_core::network::{self, Activations, Parameters, predict};
 use cnn_core::train::{Diverged, Trainer};
 
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState, boxed_zeros};
@@ -68,8 +67,7 @@ impl Backend for Reference {
         assert_eq!(outcomes.len(), samples.len(), "one outcome for each sample");
         let parameters = Parameters::of(&self.state.parameters);
         for (index, (pixels, &label)) in samples.images().iter().zip(samples.labels()).enumerate() {
-            normalize(pixels, &mut self.activations.image);
-            let logits = forward(&parameters, &mut self.activations);
+            let logits = network::logits(pixels, &parameters, &mut self.activations);
             outcomes[index] = Outcome { loss: cross_entropy(&logits, label), prediction: predict(&logits) as u8 };
             let done = index + 1;
             if done % EVALUATION_REPORT == 0 && progress(done).is_break() {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use cnn_core::image::{Pixels, normalize};
-use cnn_core::network::{Activations, FlatParameters, Logits, Parameters, forward};
+use cnn_core::image::Pixels;
+use cnn_core::network::{self, Activations, FlatParameters, Logits, Parameters};
 use cnn_train::fingerprint::Fingerprint;
 
 use super::client::{BoardError, Client};
@@ -59,8 +59,7 @@ pub fn verify<'a, L: Link>(
     let start = Instant::now();
     for (image, (pixels, label)) in images.into_iter().enumerate() {
         let board = client.classify(pixels)?;
-        normalize(pixels, &mut activations.image);
-        let host = forward(&parameters, &mut activations);
+        let host = network::logits(pixels, &parameters, &mut activations);
         if host.map(f32::to_bits) != board.logits.map(f32::to_bits) {
             verification.differences.push(Difference { image, board: board.logits, host });
         }

@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use cnn_core::image::normalize;
-use cnn_core::network::{Activations, Parameters, forward, predict};
+use cnn_core::network::{self, Activations, Parameters, predict};
 use cnn_core::protocol::{self, Classified, Deframer, Info, LineCounters, MAX_FRAME, Memory, Reply, Request};
 use host_trainer::model_file::LoadedModel;
 
@@ -53,8 +52,11 @@ fn reply(model: &LoadedModel, lie: Lie, request: Request<'_>) -> Reply<'static> 
         }),
         Request::Classify { pixels } => {
             let mut activations = Activations::new();
-            normalize(pixels.try_into().expect("784 pixels"), &mut activations.image);
-            let mut logits = forward(&Parameters::of(&model.parameters), &mut activations);
+            let mut logits = network::logits(
+                pixels.try_into().expect("784 pixels"),
+                &Parameters::of(&model.parameters),
+                &mut activations,
+            );
             let class = if let Lie::Class(class) = lie { class } else { predict(&logits) as u8 };
             if lie == Lie::Nan {
                 logits = [f32::NAN; 10];

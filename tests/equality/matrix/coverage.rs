@@ -54,19 +54,10 @@ fn assert_same_names(what: &str, table: BTreeSet<String>, code: BTreeSet<String>
 
 /// Modules of `cnn-core` without arithmetic of the network.
 const WITHOUT_ARITHMETIC: [&str; 4] = ["lib", "model", "protocol", "text"];
-/// Public functions without arithmetic of the network: what makes, lends and describes values, and the preparation of
-/// pictures, which is integer arithmetic and has `tests/image.rs`.
-const NO_OPERATIONS: [&str; 20] = [
+/// Public functions without arithmetic of the network: what makes, lends and describes values. The preparation of pictures
+/// is integer arithmetic, lies in a folder of its own and has `tests/image.rs`.
+const NO_OPERATIONS: [&str; 11] = [
     "environment::check",
-    "image::new",
-    "image::width",
-    "image::height",
-    "image::prepare",
-    "image::ground",
-    "image::over",
-    "image::ink",
-    "image::as_is",
-    "image::remarks",
     "shapes::range",
     "network::new",
     "shapes::of",

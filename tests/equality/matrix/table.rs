@@ -97,7 +97,7 @@ operations! {
     Range: "the range of the parameters after a step",
         ["range::in_range", "range::first_out_of_range"], [], UPDATE, [];
     ForwardPass: "**forward pass**: the logits of an image",
-        ["network::forward"], [], &["evaluate_convolutions", "evaluate_classifier"],
+        ["network::forward", "network::logits"], [], &["evaluate_convolutions", "evaluate_classifier"],
         ["convolve_window", "add_products"];
     Step: "**training step**",
         ["train::step", "train::step_layers"], [], &["train_steps", "train_samples", "train_update"], [];

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use cnn_core::image::{Pixels, normalize};
+use cnn_core::image::Pixels;
 use cnn_core::model::{Golden, MAX_LEN, Metadata, SHAPES, encode};
-use cnn_core::network::{Activations, FlatParameters, Parameters, forward};
+use cnn_core::network::{self, Activations, FlatParameters, Parameters};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use flate2::Crc;
@@ -30,8 +30,7 @@ pub fn loaded(seed: u64) -> LoadedModel {
 /// The metadata that belong to `parameters`, with `pixels` as golden image.
 pub fn metadata<'a>(parameters: &FlatParameters, pixels: &'a Pixels) -> Metadata<'a> {
     let mut activations = Activations::new();
-    normalize(pixels, &mut activations.image);
-    let logits = forward(&Parameters::of(parameters), &mut activations);
+    let logits = network::logits(pixels, &Parameters::of(parameters), &mut activations);
     let fingerprint = *Fingerprint::of(parameters).as_bytes();
     Metadata { shapes: SHAPES, training: None, fingerprint, golden: Golden { pixels, logits } }
 }

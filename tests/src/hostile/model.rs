@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use cnn_core::image::{Pixels, normalize};
+use cnn_core::image::Pixels;
 use cnn_core::model::{Golden, HEADER_LEN, MAGIC, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES};
 use cnn_core::model::{Training, VERSION, encode};
-use cnn_core::network::{Activations, FlatParameters, PARAMETER_COUNT, Parameters, forward};
+use cnn_core::network::{self, Activations, FlatParameters, PARAMETER_COUNT, Parameters};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use host_trainer::model_file::LoadedModel;
@@ -132,8 +132,7 @@ fn check_writing(mut script: Script<'_>) {
         *pixel = script.byte();
     }
     let mut activations = Activations::new();
-    normalize(&pixels, &mut activations.image);
-    let mut logits = forward(&Parameters::of(parameters), &mut activations);
+    let mut logits = network::logits(&pixels, &Parameters::of(parameters), &mut activations);
     let forged = script.byte();
     if let Some(logit) = logits.get_mut(usize::from(forged)) {
         *logit = f32::from_bits(script.u32());
