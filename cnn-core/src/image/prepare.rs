@@ -18,237 +18,20 @@
 
 mod ink;
 mod parts;
+mod picture;
 mod placement;
 mod rules;
 mod view;
+mod workspace;
 
 use super::Pixels;
 use crate::shapes::{IMAGE_PIXELS, IMAGE_SIDE};
 use parts::Digit;
+use picture::mean;
 use view::{Area, Channel};
 
-/// A colour: red, green and blue.
-pub type Rgb = [u8; 3];
-
-/// A colour with its opacity.
-pub type Rgba = [u8; 4];
-
-/// The ground on which a picture with transparent places shows its ink: white (255), or black (0) where what is opaque
-/// is light. A picture that is opaque for the most part is its own ground, which is continued.
-pub fn ground(pixels: &[Rgba]) -> u8 {
-    let (mut opacity, mut light) = (0u64, 0u64);
-    for &[red, green, blue, alpha] in pixels {
-        opacity += u64::from(alpha);
-        light += u64::from(alpha) * u64::from(view::mean([red, green, blue]));
-    }
-    let is_light = light >= 128 * opacity;
-    let is_opaque = opacity * 2 >= 255 * pixels.len() as u64;
-    if is_light == is_opaque || opacity == 0 { 255 } else { 0 }
-}
-
-/// A colour as it shows on a [`ground`].
-#[inline]
-pub fn over(ground: u8, [red, green, blue, alpha]: Rgba) -> Rgb {
-    if alpha == 255 {
-        return [red, green, blue];
-    }
-    let (ground, alpha) = (u32::from(ground), u32::from(alpha));
-    [red, green, blue].map(|value| ((u32::from(value) * alpha + ground * (255 - alpha) + 127) / 255) as u8)
-}
-
-/// A picture of any size up to [`Picture::MAX_SIDE`], borrowed.
-#[derive(Debug, Clone, Copy)]
-pub struct Picture<'a> {
-    width: usize,
-    height: usize,
-    pixels: &'a [Rgb],
-}
-
-impl<'a> Picture<'a> {
-    /// The largest width and height: what the sums of the preparation have room for.
-    pub const MAX_SIDE: usize = 16_384;
-
-    /// A picture of `width` × `height` pixels in raster order.
-    ///
-    /// # Errors
-    /// [`ImageError::Empty`], [`ImageError::TooLarge`] and [`ImageError::Length`].
-    pub fn new(width: usize, height: usize, pixels: &'a [Rgb]) -> Result<Self, ImageError> {
-        if width == 0 || height == 0 {
-            return Err(ImageError::Empty { width, height });
-        }
-        if width > Self::MAX_SIDE || height > Self::MAX_SIDE {
-            return Err(ImageError::TooLarge { width, height });
-        }
-        if pixels.len() != width * height {
-            return Err(ImageError::Length { width, height, found: pixels.len() });
-        }
-        Ok(Self { width, height, pixels })
-    }
-
-    /// Pixels of a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Number of rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    fn row(&self, row: usize) -> &'a [Rgb] {
-        &self.pixels[row * self.width..][..self.width]
-    }
-
-    fn is_grey(&self) -> bool {
-        self.pixels.iter().all(|&[red, green, blue]| red == green && green == blue)
-    }
-}
-
-/// Why a picture does not become a network input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ImageError {
-    /// A side is zero.
-    #[error("the image has no pixels: it is {width}×{height}")]
-    Empty {
-        /// Pixels of a row.
-        width: usize,
-        /// Number of rows.
-        height: usize,
-    },
-    /// A side is longer than [`Picture::MAX_SIDE`].
-    #[error("the image is too large: {width}×{height}, at most {max}×{max} is read; make it smaller", max = Picture::MAX_SIDE)]
-    TooLarge {
-        /// Pixels of a row.
-        width: usize,
-        /// Number of rows.
-        height: usize,
-    },
-    /// The number of pixels is not width times height.
-    #[error("an image of {width}×{height} has {} pixels, but there are {found}", width * height)]
-    Length {
-        /// Pixels of a row.
-        width: usize,
-        /// Number of rows.
-        height: usize,
-        /// Number of pixels.
-        found: usize,
-    },
-    /// Nothing stands out from the background.
-    #[error(
-        "the image is blank: no ink stands out from its background; draw or photograph one digit with more contrast"
-    )]
-    NoInk,
-    /// An image that is to be taken as it is has another size than the network's input.
-    #[error("the image is {width}×{height}, but only {side}×{side} can be taken as it is; have it prepared", side = IMAGE_SIDE)]
-    NotPrepared {
-        /// Pixels of a row.
-        width: usize,
-        /// Number of rows.
-        height: usize,
-    },
-}
-
-/// What makes a prepared digit doubtful.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Doubts {
-    /// The digit touches the picture's edge: some of it may be missing.
-    pub at_edge: bool,
-    /// Beside the digit there is another of its kind.
-    pub several_digits: bool,
-    /// The digit was put together from large parts that do not touch.
-    pub several_parts: bool,
-    /// The ink hardly stands out from its background.
-    pub low_contrast: bool,
-    /// What was taken is shaped like no digit: a filled area, or a straight line across the picture.
-    pub odd_shape: bool,
-}
-
-impl Doubts {
-    /// What there is to say of each that holds, a line each.
-    pub fn remarks(&self) -> impl Iterator<Item = &'static str> {
-        let lines = [
-            (self.at_edge, "the ink touches the picture's edge: part of the digit may be missing"),
-            (self.several_digits, "there is more than one digit: the largest alone was read"),
-            (self.several_parts, "the digit was put together from large parts that do not touch"),
-            (self.low_contrast, "the ink hardly stands out from its background"),
-            (self.odd_shape, "no digit has this shape: it is wider than tall, a filled area or a straight line across"),
-        ];
-        lines.into_iter().filter(|(holds, _)| *holds).map(|(_, line)| line)
-    }
-}
-
-/// The place of the digit in its picture, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// The first column.
-    pub left: usize,
-    /// The first row.
-    pub top: usize,
-    /// Number of columns, at least 1.
-    pub width: usize,
-    /// Number of rows, at least 1.
-    pub height: usize,
-}
-
-/// A digit as MNIST has it, and what there is to say of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prepared {
-    /// The network's input.
-    pub pixels: Pixels,
-    /// Where the digit was found.
-    pub place: Place,
-    /// What makes it doubtful.
-    pub doubts: Doubts,
-    /// Size of the working picture that the ink was taken from: of [`Workspace::ink`].
-    pub working_size: (usize, usize),
-    /// The part of the picture that it shows.
-    pub shown: Place,
-}
-
-/// The longest side of a working picture.
-pub const WORKING_SIDE: usize = 384;
-const WORKING_PIXELS: usize = WORKING_SIDE * WORKING_SIDE;
-const WORKSPACE_WORDS: usize = 3 * WORKING_PIXELS;
-
-/// What a preparation works in, made of memory that the caller lends.
-pub struct Workspace<'a> {
-    /// Pixels that wait for their neighbours to be visited.
-    queue: &'a mut [u32],
-    /// The part that a pixel belongs to, 0 where it is none.
-    labels: &'a mut [u16],
-    colours: &'a mut [Rgb],
-    /// The colour channel in use, dark where there may be ink.
-    plane: &'a mut [u8],
-    background: &'a mut [u8],
-    ink: &'a mut [u8],
-}
-
-impl<'a> Workspace<'a> {
-    /// The memory of a preparation: 12 bytes for every pixel of the largest working picture, 1.7 MB.
-    pub const WORDS: usize = WORKSPACE_WORDS;
-
-    /// A workspace in `memory`, whose contents do not matter.
-    pub fn new(memory: &'a mut [u32; WORKSPACE_WORDS]) -> Self {
-        let (queue, memory) = memory.split_at_mut(WORKING_PIXELS);
-        let (labels, memory) = memory.split_at_mut(WORKING_PIXELS / 2);
-        let (colours, memory) = bytemuck::cast_slice_mut(memory).split_at_mut(3 * WORKING_PIXELS);
-        let (plane, memory) = memory.split_at_mut(WORKING_PIXELS);
-        let (background, ink) = memory.split_at_mut(WORKING_PIXELS);
-        Self {
-            queue,
-            labels: bytemuck::cast_slice_mut(labels),
-            colours: bytemuck::cast_slice_mut(colours),
-            plane,
-            background,
-            ink,
-        }
-    }
-
-    /// The ink that the last [`prepare`] took, in [`Prepared::working_size`], 0 to 255.
-    pub fn ink(&self, prepared: &Prepared) -> &[u8] {
-        &self.ink[..prepared.working_size.0 * prepared.working_size.1]
-    }
-}
+pub use picture::{ImageError, Picture, Rgb, Rgba, ground, over};
+pub use workspace::{Doubts, Place, Prepared, WORKING_SIDE, Workspace};
 
 /// A digit is looked at again, closer, if its longer side is less than 1/`CLOSER` of its working picture's.
 const CLOSER: usize = 3;
@@ -434,7 +217,7 @@ pub fn as_is(picture: &Picture<'_>) -> Result<Pixels, ImageError> {
     if (width, height) != (IMAGE_SIDE, IMAGE_SIDE) {
         return Err(ImageError::NotPrepared { width, height });
     }
-    Ok(core::array::from_fn(|i| view::mean(pixels[i])))
+    Ok(core::array::from_fn(|i| mean(pixels[i])))
 }
 
 /// A picture that has MNIST's size, or its negative, with the digit where MNIST has it: as it is.

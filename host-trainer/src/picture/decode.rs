@@ -138,15 +138,15 @@ fn whole(bytes: &[u8], format: ImageFormat, path: &Path) -> Result<(Decoded, Ori
         return Err(PictureError::TooLarge { path: path.into(), format: kind, width, height, most });
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    if let (ImageFormat::Jpeg, channels @ (1 | 3)) = (format, decoder.color_type().bytes_per_pixel()) {
-        if let Ok(mut pixels) = large_pages(decoder.total_bytes() as usize) {
-            decoder.read_image(&mut pixels).map_err(|error| broken(error, name(format), path))?;
-            let (width, channels) = (width as usize, usize::from(channels));
-            let decoded = in_halves(width, height as usize, |rows, shrinker| {
-                shrinker.rows(channels, &pixels[rows.start * width * channels..rows.end * width * channels]);
-            });
-            return Ok((decoded, orientation));
-        }
+    if let (ImageFormat::Jpeg, channels @ (1 | 3)) = (format, decoder.color_type().bytes_per_pixel())
+        && let Ok(mut pixels) = large_pages(decoder.total_bytes() as usize)
+    {
+        decoder.read_image(&mut pixels).map_err(|error| broken(error, name(format), path))?;
+        let row = width as usize * usize::from(channels);
+        let decoded = in_halves(width as usize, height as usize, |rows, shrinker| {
+            shrinker.rows(channels.into(), &pixels[rows.start * row..rows.end * row]);
+        });
+        return Ok((decoded, orientation));
     }
     let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(error, name(format), path))?;
     Ok((shrunk(&image), orientation))

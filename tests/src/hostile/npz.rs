@@ -66,8 +66,13 @@ fn check(archive: &[u8], split: Split, arrays: Option<[&[u8]; 2]>) {
             assert!(labels.iter().all(|&label| usize::from(label) < CLASSES));
             if let Some([images_array, labels_array]) = arrays {
                 assert!(images_array.ends_with(images.as_flattened()));
-                // A label may be of up to eight bytes, of which the others are zero.
-                let values = labels_array.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+                // A label may be of up to eight bytes, of which the others are zero. They follow a header whose length
+                // two or, since version 2, four bytes say.
+                let len = match labels_array[6] {
+                    1 => 10 + usize::from(u16::from_le_bytes([labels_array[8], labels_array[9]])),
+                    _ => 12 + u32::from_le_bytes(labels_array[8..12].try_into().expect("four bytes")) as usize,
+                };
+                let values = &labels_array[len..];
                 let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
                 assert!(sum(values) <= sum(&labels) && labels.len() <= labels_array.len());
             }

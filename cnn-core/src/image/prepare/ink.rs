@@ -7,7 +7,7 @@
 //!
 //! Ink is the share of the background's light that is missing, so that it is as much in a shadow as beside it.
 
-use super::{WORKING_SIDE, Workspace};
+use super::workspace::{WORKING_SIDE, Workspace};
 
 /// The window reaches this share of the picture's longer side, in per cent, from its middle to each side. Strokes may
 /// be nearly twice as wide.

@@ -5,7 +5,8 @@
 //! part of most contrast and size that is no edge of the picture, no filled area and no ruler's line; if it encloses
 //! another part, as a box or a circle around a digit does, it is that one; and what lies beside it belongs to it.
 
-use super::{Doubts, Workspace, rules};
+use super::rules;
+use super::workspace::{Doubts, Workspace};
 
 /// Ink of less than this is none.
 const LEAST_INK: u8 = 16;

@@ -1,6 +1,7 @@
 //! Where a digit's ink goes: crop, scale, centre, stretch.
 
-use super::{Pixels, Place};
+use super::workspace::Place;
+use crate::image::Pixels;
 use crate::shapes::{IMAGE_PIXELS, IMAGE_SIDE};
 
 /// The side of the box that MNIST's digits were scaled into.

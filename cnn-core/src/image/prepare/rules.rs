@@ -4,7 +4,7 @@
 //! patterns*, 1962), in all slopes up to 1/4. Where ink is thicker than the line is elsewhere, a stroke crosses it,
 //! which stays.
 
-use super::{WORKING_SIDE, Workspace};
+use super::workspace::{WORKING_SIDE, Workspace};
 
 /// Slopes are counted in this part of a pixel a pixel.
 const SLOPE_UNIT: i32 = 192;

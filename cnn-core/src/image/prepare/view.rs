@@ -1,12 +1,8 @@
 //! The working picture: a part of the picture, made smaller by averaging squares of pixels.
 
 use super::parts::Bounds;
-use super::{Picture, Place, Rgb, WORKING_SIDE};
-
-/// The mean of a colour's channels, rounded.
-pub(super) fn mean([red, green, blue]: Rgb) -> u8 {
-    ((u16::from(red) + u16::from(green) + u16::from(blue) + 1) / 3) as u8
-}
+use super::picture::{Picture, Rgb, mean};
+use super::workspace::{Place, WORKING_SIDE};
 
 /// What of a colour is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
