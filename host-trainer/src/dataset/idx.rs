@@ -16,13 +16,13 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use cnn_core::image::Pixels;
-use cnn_core::network::{CLASSES, IMAGE_SIDE};
+use cnn_core::network::CLASSES;
 use cnn_train::dataset::digest::{IMAGE_DIMENSIONS, IMAGES_MAGIC, LABELS_MAGIC};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::npz;
-use crate::files::read::{self, OpenError};
+pub use super::fault::{Fault, MAX_COUNT};
+use crate::files::read;
 
 /// First bytes of a gzip member (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -31,79 +31,6 @@ pub(super) const LARGEST_DEFLATE_RATIO: u64 = 1032;
 
 /// Memory that is reserved before as much was read, in bytes: all of MNIST's training images.
 const RESERVED_AHEAD: usize = 48 << 20;
-
-/// Images that a file may hold at most. All are kept in memory: these are 784 MB.
-pub const MAX_COUNT: u32 = 1_000_000;
-
-/// What is wrong with a file; the message continues one that names it.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// It is missing, the system refuses to open it, or it is no regular file.
-    #[error(transparent)]
-    Open(OpenError),
-    /// The system failed while reading it.
-    #[error("cannot be read ({0})")]
-    Read(io::Error),
-    /// The archive is cut or altered.
-    #[error("is a damaged .gz archive ({0})")]
-    Gzip(io::Error),
-    /// The first word is another.
-    #[error("starts with {found:#010x}, but an IDX file of this kind starts with {expected:#010x}")]
-    Magic {
-        /// The first word of a file of this kind.
-        expected: u32,
-        /// The first word of this file.
-        found: u32,
-    },
-    /// The images have another size.
-    #[error("holds images of {rows}×{columns} pixels, but only {IMAGE_SIDE}×{IMAGE_SIDE} are supported")]
-    Dimensions {
-        /// Rows of an image.
-        rows: u32,
-        /// Columns of an image.
-        columns: u32,
-    },
-    /// It holds nothing.
-    #[error("is empty: its header promises 0 items, but at least one is needed")]
-    Empty,
-    /// It promises more than [`MAX_COUNT`] items.
-    #[error("promises {count} items, but at most {MAX_COUNT} are supported")]
-    TooMany {
-        /// The count in the header.
-        count: u32,
-    },
-    /// It ends early, or its length alone tells that it must.
-    #[error("is cut: {expected} bytes are needed, at most {available} are there")]
-    Truncated {
-        /// Bytes that the unpacked file should have, its header included.
-        expected: u64,
-        /// Bytes that it can have.
-        available: u64,
-    },
-    /// Something follows the last item.
-    #[error("is too long: it goes on after the {expected} bytes that its header promises")]
-    Trailing {
-        /// Bytes that the unpacked file should have, its header included.
-        expected: u64,
-    },
-    /// It is longer than the file that it should be.
-    #[error("is too long: it goes on after the {expected} bytes of that file")]
-    TooLong {
-        /// Bytes of that file, unpacked.
-        expected: u64,
-    },
-    /// A label is not a digit.
-    #[error("holds the label {label} at index {index}, but labels are 0 to 9: this network tells ten classes apart")]
-    Label {
-        /// Index of the first such label.
-        index: usize,
-        /// The label.
-        label: i64,
-    },
-    /// It is no archive of arrays such as Keras' `mnist.npz`.
-    #[error(transparent)]
-    Npz(#[from] npz::Fault),
-}
 
 /// Reads a file of 28×28 images.
 ///
@@ -310,6 +237,7 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::files::read::OpenError;
 
     /// A small file of images, its pixels all different from their neighbours.
     fn images_file(count: u32) -> Vec<u8> {

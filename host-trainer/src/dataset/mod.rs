@@ -1,6 +1,7 @@
 //! Finding, reading, downloading and verifying data sets.
 
 pub mod download;
+mod fault;
 pub mod idx;
 mod locate;
 pub mod mnist;

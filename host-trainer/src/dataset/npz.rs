@@ -5,7 +5,7 @@
 //!
 //! As with IDX files, memory is reserved only once an array is long enough for what it promises.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use cnn_core::image::Pixels;
 use cnn_core::network::{CLASSES, IMAGE_PIXELS, IMAGE_SIDE};
@@ -13,13 +13,13 @@ use cnn_train::dataset::Split;
 use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipSliceArchive};
 
-use super::idx::{self, Contents, LARGEST_DEFLATE_RATIO, MAX_COUNT};
+pub use super::fault::ArchiveFault as Fault;
+use super::fault::{self, MAX_ENTRIES};
+use super::idx::{Contents, LARGEST_DEFLATE_RATIO, MAX_COUNT};
 
 /// The longest archive that is read, in bytes: unpacked, MNIST has 55 MB.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// The most entries of an archive that are looked through.
-const MAX_ENTRIES: usize = 1000;
 /// The longest description of an array, in bytes; NumPy reads no longer one either.
 const MAX_HEADER: usize = 10_000;
 /// Labels are below it.
@@ -27,65 +27,11 @@ const CLASS_COUNT: i64 = CLASSES as i64;
 /// The first bytes of an array.
 const MAGIC: [u8; 6] = *b"\x93NUMPY";
 
-/// What is wrong with an archive; the message continues one that names it.
-#[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// It is no zip archive, or a damaged one.
-    #[error("is not a whole .npz archive ({0})")]
-    Archive(rawzip::Error),
-    /// It holds more than an archive of arrays does.
-    #[error("holds more than {MAX_ENTRIES} entries; is it the right file?")]
-    Entries,
-    /// An array is missing or there twice.
-    #[error(
-        "holds {count} arrays {name}, but as Keras' mnist.npz it should hold one each of x_train, y_train, x_test \
-             and y_test"
-    )]
-    Arrays {
-        /// The array's name.
-        name: &'static str,
-        /// How many there are.
-        count: usize,
-    },
-    /// An array is packed in a way that is not known.
-    #[error(
-        "has {name} packed by method {method}, but only stored and deflated arrays are read; write it with \
-             numpy.savez or numpy.savez_compressed"
-    )]
-    Method {
-        /// The array's name.
-        name: &'static str,
-        /// The method's number in the zip format.
-        method: u16,
-    },
-    /// An array does not unpack, or to other bytes than it should.
-    #[error("holds a damaged array ({0})")]
-    Damaged(io::Error),
-    /// An array is not in NumPy's format.
-    #[error("holds {name}, which is not an array as NumPy writes it")]
-    Header {
-        /// The array's name.
-        name: &'static str,
-    },
-    /// An array is not of the right kind.
-    #[error("holds {name} with the shape ({shape}) and the type {kind}, but {expected} is expected")]
-    Kind {
-        /// The array's name.
-        name: &'static str,
-        /// Its shape.
-        shape: String,
-        /// The type of its values, as NumPy writes it.
-        kind: String,
-        /// What it should be.
-        expected: &'static str,
-    },
-}
-
 /// The images and labels of a split. There may be more of one than of the other.
 ///
 /// # Errors
 /// If the bytes are not an archive with two such arrays.
-pub fn parse(file: &[u8], split: Split) -> Result<(Vec<Pixels>, Vec<u8>), idx::Fault> {
+pub fn parse(file: &[u8], split: Split) -> Result<(Vec<Pixels>, Vec<u8>), fault::Fault> {
     let archive = ZipArchive::from_slice(file).map_err(Fault::Archive)?;
     let [images, labels] = match split {
         Split::Train => ["x_train", "y_train"],
@@ -94,14 +40,14 @@ pub fn parse(file: &[u8], split: Split) -> Result<(Vec<Pixels>, Vec<u8>), idx::F
     Ok((parse_images(&archive, images)?, parse_labels(&archive, labels)?))
 }
 
-fn parse_images(archive: &ZipSliceArchive<&[u8]>, name: &'static str) -> Result<Vec<Pixels>, idx::Fault> {
+fn parse_images(archive: &ZipSliceArchive<&[u8]>, name: &'static str) -> Result<Vec<Pixels>, fault::Fault> {
     let mut array = Array::open(archive, name)?;
     let side = IMAGE_SIDE as u64;
     match *array.shape {
         [count, rows, columns] | [count, rows, columns, 1] if array.kind == "|u1" => {
             if [rows, columns] != [side; 2] {
                 let [rows, columns] = [rows, columns].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
-                return Err(idx::Fault::Dimensions { rows, columns });
+                return Err(fault::Fault::Dimensions { rows, columns });
             }
             let (count, expected) = array.promised(count, IMAGE_PIXELS)?;
             array.contents.items(count, expected)
@@ -110,7 +56,7 @@ fn parse_images(archive: &ZipSliceArchive<&[u8]>, name: &'static str) -> Result<
     }
 }
 
-fn parse_labels(archive: &ZipSliceArchive<&[u8]>, name: &'static str) -> Result<Vec<u8>, idx::Fault> {
+fn parse_labels(archive: &ZipSliceArchive<&[u8]>, name: &'static str) -> Result<Vec<u8>, fault::Fault> {
     let mut array = Array::open(archive, name)?;
     let (&[count] | &[count, 1], Some(integer)) = (&*array.shape, Integer::named(&array.kind)) else {
         return Err(array.unexpected("(count,) of whole numbers").into());
@@ -137,7 +83,7 @@ struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    fn open(archive: &'a ZipSliceArchive<&[u8]>, name: &'static str) -> Result<Self, idx::Fault> {
+    fn open(archive: &'a ZipSliceArchive<&[u8]>, name: &'static str) -> Result<Self, fault::Fault> {
         let (place, method) = find(archive, name)?;
         let entry = archive.get_entry(place).map_err(Fault::Archive)?;
         let packed = entry.data();
@@ -156,17 +102,17 @@ impl<'a> Array<'a> {
     }
 
     /// The count, and how many bytes the array has if it holds so many items.
-    fn promised(&self, count: u64, item_len: usize) -> Result<(usize, u64), idx::Fault> {
+    fn promised(&self, count: u64, item_len: usize) -> Result<(usize, u64), fault::Fault> {
         match count {
-            0 => return Err(idx::Fault::Empty),
+            0 => return Err(fault::Fault::Empty),
             count if count > MAX_COUNT.into() => {
-                return Err(idx::Fault::TooMany { count: u32::try_from(count).unwrap_or(u32::MAX) });
+                return Err(fault::Fault::TooMany { count: u32::try_from(count).unwrap_or(u32::MAX) });
             }
             _ => {}
         }
         let expected = self.contents.position() + count * item_len as u64;
         if expected > self.available {
-            return Err(idx::Fault::Truncated { expected, available: self.available });
+            return Err(fault::Fault::Truncated { expected, available: self.available });
         }
         Ok((count as usize, expected))
     }
@@ -200,7 +146,7 @@ fn find(
 }
 
 /// The type of an array's values and its shape.
-fn header(contents: &mut Contents<'_>, name: &'static str) -> Result<(String, Vec<u64>), idx::Fault> {
+fn header(contents: &mut Contents<'_>, name: &'static str) -> Result<(String, Vec<u64>), fault::Fault> {
     let wrong = || Fault::Header { name };
     let mut start = [0; MAGIC.len()];
     contents.fill(&mut start, 10)?;
@@ -253,10 +199,10 @@ impl Integer {
     }
 
     /// The labels, if there is a class for each.
-    fn labels<const N: usize>(self, items: &[[u8; N]]) -> Result<Vec<u8>, idx::Fault> {
+    fn labels<const N: usize>(self, items: &[[u8; N]]) -> Result<Vec<u8>, fault::Fault> {
         let label = |(index, &bytes)| match self.value(bytes) {
             label @ 0..CLASS_COUNT => Ok(label as u8),
-            label => Err(idx::Fault::Label { index, label }),
+            label => Err(fault::Fault::Label { index, label }),
         };
         items.iter().enumerate().map(label).collect()
     }
@@ -342,7 +288,7 @@ pub(super) mod tests {
         arrays
     }
 
-    fn fault(entries: &[(&str, Vec<u8>)]) -> idx::Fault {
+    fn fault(entries: &[(&str, Vec<u8>)]) -> fault::Fault {
         let faults = [true, false].map(|packed| parse(&zip(entries, packed), Split::Train).unwrap_err());
         assert_eq!(std::mem::discriminant(&faults[0]), std::mem::discriminant(&faults[1]));
         faults.into_iter().next().unwrap()
@@ -395,7 +341,7 @@ pub(super) mod tests {
             (">u8", &[0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0], i64::MAX),
         ] {
             let fault = fault(&with("y_train.npy", array(kind, "2,", values)));
-            assert!(matches!(fault, idx::Fault::Label { index: 1, label } if label == found), "{fault}");
+            assert!(matches!(fault, fault::Fault::Label { index: 1, label } if label == found), "{fault}");
         }
     }
 
@@ -432,7 +378,7 @@ pub(super) mod tests {
         let twice = [&arrays(1, 1)[..], &arrays(1, 1)].concat();
         assert!(fault(&twice).to_string().contains("holds 2 arrays x_train"));
         let many: Vec<_> = (0..=MAX_ENTRIES).map(|_| ("x", Vec::new())).collect();
-        assert!(matches!(fault(&many), idx::Fault::Npz(Fault::Entries)));
+        assert!(matches!(fault(&many), fault::Fault::Npz(Fault::Entries)));
     }
 
     #[test]

@@ -4,72 +4,13 @@
 //! effects of its own. So a path is looked at first, then opened without waiting, then looked at again, since it may
 //! have been replaced between the two.
 
-use std::fmt;
-use std::fs::{self, File, FileType, Metadata, OpenOptions};
-use std::io::{self, Read, Seek};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{Read, Seek};
 use std::path::Path;
 
-use super::FileError;
+pub use super::error::{Node, OpenError};
 
-/// What a path names that is no regular file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Node {
-    /// A folder.
-    Folder,
-    /// A pipe, with a name or without.
-    Pipe,
-    /// A terminal, a disk or another device.
-    Device,
-    /// A socket.
-    Socket,
-    /// Something that only this system knows.
-    Other,
-}
-
-impl Node {
-    fn of(kind: FileType) -> Self {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::FileTypeExt;
-            if kind.is_fifo() {
-                return Self::Pipe;
-            }
-            if kind.is_socket() {
-                return Self::Socket;
-            }
-            if kind.is_char_device() || kind.is_block_device() {
-                return Self::Device;
-            }
-        }
-        if kind.is_dir() { Self::Folder } else { Self::Other }
-    }
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Folder => "a folder",
-            Self::Pipe => "a pipe",
-            Self::Device => "a device",
-            Self::Socket => "a socket",
-            Self::Other => "something else",
-        })
-    }
-}
-
-/// Why a path is not read; the message continues one that names it.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It is missing, or the system refuses to open it.
-    #[error("cannot be opened ({0})")]
-    System(#[from] io::Error),
-    /// It is no regular file.
-    #[error("is {0}, not a regular file: write what it holds to a file and name that")]
-    NotAFile(Node),
-    /// It says that it is empty, but is not.
-    #[error("has no length, as the files in /proc: copy it and name the copy")]
-    NoLength,
-}
+use super::error::FileError;
 
 /// Opens a regular file and tells its length.
 ///

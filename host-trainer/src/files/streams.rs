@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
-use super::{FileError, read, read_limited, write_whole};
+use super::error::FileError;
+use super::read::{self, read_limited};
+use super::write::write_whole;
 
 /// The name that stands for standard input or output.
 pub const STANDARD_STREAM: &str = "-";

@@ -99,7 +99,7 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// The ink that the last [`prepare`] took, in [`Prepared::working_size`], 0 to 255.
+    /// The ink that the last [preparation](super::prepare) took, in [`Prepared::working_size`], 0 to 255.
     pub fn ink(&self, prepared: &Prepared) -> &[u8] {
         &self.ink[..prepared.working_size.0 * prepared.working_size.1]
     }
