@@ -327,7 +327,7 @@ mod tests {
             let output = Command::new("sh")
                 .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"])
                 .arg(std::env::current_exe().unwrap())
-                .args(["--exact", "files::tests::unix::write_beyond_the_limit", "--ignored"])
+                .args(["--exact", "files::write::tests::unix::write_beyond_the_limit", "--ignored"])
                 .env(FOLDER, folder.path())
                 .output()
                 .unwrap();
