@@ -12,7 +12,7 @@ use cnn_core::protocol::{
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use equality::values::Values;
-use host_trainer::board::{BoardError, Client, Patience, Wrong, verify};
+use host_trainer::board::{BoardError, Client, Timeouts, Wrong, verify};
 use tests::board::flash::{AREA_LEN, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;
@@ -539,9 +539,9 @@ fn where_no_board_is_every_request_ends_soon_and_says_what_is_wrong() {
 
 #[test]
 fn an_update_takes_no_longer_than_it_may() {
-    let patience = Patience { update: Duration::ZERO, ..Patience::default() };
+    let timeouts = Timeouts { update: Duration::ZERO, ..Timeouts::default() };
     let mut board = Board::holding(&model::file(1), CLEAN, 0);
-    let result = Client::with_patience(&mut board, patience).update(&model::loaded(2), |_| {});
+    let result = Client::with_timeouts(&mut board, timeouts).update(&model::loaded(2), |_| {});
     assert!(matches!(result, Err(BoardError::Slow(Duration::ZERO))), "{result:?}");
     assert_answers(&mut board, 1);
 }

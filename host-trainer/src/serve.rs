@@ -15,7 +15,7 @@ pub const MAX_HEAD: usize = 8 << 10;
 /// Requests that are answered at the same time; more are turned away.
 pub const MAX_CONNECTIONS: usize = 32;
 /// How long a request may take to arrive, and an answer to be taken.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the page may do: load its own files, and no more. `index.html` has the same, for other servers.
 pub const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; \
@@ -209,12 +209,12 @@ impl Drop for Slot {
 
 /// Reads one request and answers it.
 fn exchange(mut stream: TcpStream, port: u16) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let answer = match head(&mut stream, deadline)? {
         Some(head) => answer(&head, port),
         None => Answer::TooLong,
     };
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(&answer.to_bytes())?;
     stream.shutdown(Shutdown::Write)?;
     // A socket that is closed over unread bytes takes the answer away from its reader: what little comes is read.
@@ -407,7 +407,7 @@ mod tests {
         let silent: Vec<_> = (0..MAX_CONNECTIONS + 8).map(|_| TcpStream::connect(address).unwrap()).collect();
         let begin = Instant::now();
         while !sent(address, request.as_bytes()).starts_with(b"HTTP/1.1 200 OK\r\n") {
-            assert!(begin.elapsed() < 4 * PATIENCE, "the server does not recover");
+            assert!(begin.elapsed() < 4 * TIMEOUT, "the server does not recover");
             thread::sleep(Duration::from_millis(100));
         }
         drop(silent);

@@ -156,7 +156,7 @@ impl From<Info<'_>> for BoardInfo {
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct Timeouts {
     /// For replies that the board gives at once, before asking again; and for a board to take what is sent.
     pub quick: Duration,
     /// For replies before which it erases flash: a sector of the STM32F4 takes up to 4 s (ST DS10693, table 47).
@@ -165,7 +165,7 @@ pub struct Patience {
     pub update: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self { quick: Duration::from_secs(2), erase: Duration::from_secs(20), update: Duration::from_secs(600) }
     }
@@ -174,7 +174,7 @@ impl Default for Patience {
 /// A board at the other end of a line.
 pub struct Client<L> {
     link: L,
-    patience: Patience,
+    timeouts: Timeouts,
     received: Deframer,
     sequence: u32,
 }
@@ -182,14 +182,14 @@ pub struct Client<L> {
 impl<L: Link> Client<L> {
     /// A board at the other end of `link`.
     pub fn new(link: L) -> Self {
-        Self::with_patience(link, Patience::default())
+        Self::with_timeouts(link, Timeouts::default())
     }
 
-    /// The same, waiting as long as `patience` says.
-    pub fn with_patience(link: L, patience: Patience) -> Self {
+    /// The same, waiting as long as `timeouts` say.
+    pub fn with_timeouts(link: L, timeouts: Timeouts) -> Self {
         // Not a number that a reply to an earlier program's last request could have.
         let sequence = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u32);
-        Self { link, patience, received: Deframer::new(), sequence }
+        Self { link, timeouts, received: Deframer::new(), sequence }
     }
 
     /// Asks the board who it is. All of it is the board's own word; names are one line each.
@@ -197,7 +197,7 @@ impl<L: Link> Client<L> {
     /// # Errors
     /// If the board does not answer or the line breaks.
     pub fn info(&mut self) -> Result<BoardInfo, BoardError> {
-        let info = self.ask(&Request::Info, self.patience.quick, |reply| match reply {
+        let info = self.ask(&Request::Info, self.timeouts.quick, |reply| match reply {
             Reply::Info(info) => Some(BoardInfo::from(info)),
             _ => None,
         })?;
@@ -215,7 +215,7 @@ impl<L: Link> Client<L> {
     /// # Errors
     /// If the board has no model, does not answer or contradicts itself, or the line breaks.
     pub fn classify(&mut self, pixels: &Pixels) -> Result<Classified, BoardError> {
-        let classified = self.ask(&Request::Classify { pixels }, self.patience.quick, |reply| match reply {
+        let classified = self.ask(&Request::Classify { pixels }, self.timeouts.quick, |reply| match reply {
             Reply::Classified(classified) => Some(classified),
             _ => None,
         })?;
@@ -232,7 +232,7 @@ impl<L: Link> Client<L> {
     /// # Errors
     /// If the board does not answer.
     pub fn reset(&mut self) -> Result<(), BoardError> {
-        self.ask(&Request::Reset, self.patience.quick, |reply| (reply == Reply::Resetting).then_some(()))
+        self.ask(&Request::Reset, self.timeouts.quick, |reply| (reply == Reply::Resetting).then_some(()))
     }
 
     /// Sends a model, going on where an interrupted update of the same file stopped, and makes sure that the board says
@@ -256,7 +256,7 @@ impl<L: Link> Client<L> {
         mut progress: impl FnMut(usize),
     ) -> Result<(), BoardError> {
         let header: &FileHeader = file.first_chunk().ok_or(Refusal::Model(ModelError::Magic))?;
-        let deadline = Instant::now() + self.patience.update;
+        let deadline = Instant::now() + self.timeouts.update;
         let mut attempt = 1;
         let found = loop {
             match self.send_file(header, file, deadline, &mut progress) {
@@ -279,18 +279,18 @@ impl<L: Link> Client<L> {
             _ => None,
         };
         let begin = Request::UpdateBegin { header: *header };
-        let mut next = wanted(self.ask(&begin, self.patience.quick, position)?, file.len())?;
+        let mut next = wanted(self.ask(&begin, self.timeouts.quick, position)?, file.len())?;
         let mut jumps = 0;
         while next < file.len() {
             if Instant::now() > deadline {
-                return Err(BoardError::Slow(self.patience.update));
+                return Err(BoardError::Slow(self.timeouts.update));
             }
             progress(next);
             let data = chunk_at(file, next);
             let request = Request::UpdateChunk { offset: next as u32, data };
             // Once it has the file's start, a board erases all that the model needs, or a page with some chunks.
-            let patience = if next < HEADER_LEN + MAX_START { self.patience.erase } else { self.patience.quick };
-            next = match self.ask(&request, patience, position) {
+            let timeout = if next < HEADER_LEN + MAX_START { self.timeouts.erase } else { self.timeouts.quick };
+            next = match self.ask(&request, timeout, position) {
                 Err(BoardError::Refused(Refusal::Offset { next })) if jumps < UPDATE_ATTEMPTS => {
                     jumps += 1;
                     wanted(next, file.len())?
@@ -303,7 +303,7 @@ impl<L: Link> Client<L> {
             };
         }
         progress(file.len());
-        self.ask(&Request::UpdateCommit { header: *header }, self.patience.quick, |reply| match reply {
+        self.ask(&Request::UpdateCommit { header: *header }, self.timeouts.quick, |reply| match reply {
             Reply::Activated { fingerprint } => Some(fingerprint.into()),
             _ => None,
         })
@@ -313,7 +313,7 @@ impl<L: Link> Client<L> {
     fn ask<T>(
         &mut self,
         request: &Request<'_>,
-        patience: Duration,
+        timeout: Duration,
         read: impl Fn(Reply<'_>) -> Option<T>,
     ) -> Result<T, BoardError> {
         self.sequence = self.sequence.wrapping_add(1);
@@ -325,7 +325,7 @@ impl<L: Link> Client<L> {
             // A delimiter in front ends whatever the board has of a frame that was cut off.
             self.send(&[DELIMITER])?;
             self.send(frame)?;
-            let deadline = Instant::now() + patience;
+            let deadline = Instant::now() + timeout;
             loop {
                 if let Some(result) = self.receive(frame, &mut heard, &read)? {
                     return Ok(result);
@@ -343,7 +343,7 @@ impl<L: Link> Client<L> {
 
     /// Writes all of `bytes`, unless the other end takes too long to make room for them.
     fn send(&mut self, mut bytes: &[u8]) -> Result<(), BoardError> {
-        let deadline = Instant::now() + self.patience.quick;
+        let deadline = Instant::now() + self.timeouts.quick;
         loop {
             let result =
                 if bytes.is_empty() { self.link.flush().map(|()| None) } else { self.link.write(bytes).map(Some) };

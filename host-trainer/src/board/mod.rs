@@ -4,6 +4,6 @@ mod client;
 mod link;
 mod verify;
 
-pub use client::{BoardError, BoardInfo, Client, Patience, Wrong};
+pub use client::{BoardError, BoardInfo, Client, Timeouts, Wrong};
 pub use link::{Link, LinkError, open};
 pub use verify::{Difference, Verification, verify};

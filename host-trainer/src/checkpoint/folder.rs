@@ -47,7 +47,7 @@ pub fn list(folder: &Path) -> Result<Vec<(u32, PathBuf)>, FileError> {
 
 /// Why a checkpoint is not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum Unfit {
+pub enum Rejected {
     /// It cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -77,7 +77,7 @@ pub enum Unfit {
     },
 }
 
-impl Unfit {
+impl Rejected {
     /// Whether it may be a good checkpoint that merely cannot be read here and now, or not by this program.
     fn is_unreadable(&self) -> bool {
         match self {
@@ -93,16 +93,16 @@ pub struct Search {
     /// The newest checkpoint that fits.
     pub found: Option<(PathBuf, Checkpoint)>,
     /// Newer ones, and why they were not taken.
-    pub skipped: Vec<Unfit>,
+    pub skipped: Vec<Rejected>,
 }
 
 /// Reads the checkpoint after epoch `epoch`.
-fn read(path: &Path, epoch: u32) -> Result<Checkpoint, Unfit> {
+fn read(path: &Path, epoch: u32) -> Result<Checkpoint, Rejected> {
     let bytes = read_limited(path, MAX_BYTES)?;
-    let checkpoint = Checkpoint::parse(&bytes).map_err(|error| Unfit::Contents { path: path.into(), error })?;
+    let checkpoint = Checkpoint::parse(&bytes).map_err(|error| Rejected::Contents { path: path.into(), error })?;
     match checkpoint.epoch() {
         found if found == epoch => Ok(checkpoint),
-        found => Err(Unfit::Misnamed { path: path.into(), found }),
+        found => Err(Rejected::Misnamed { path: path.into(), found }),
     }
 }
 
@@ -115,14 +115,14 @@ fn newest(folder: &Path, limit: u32, difference: impl Fn(&Checkpoint) -> Option<
     for (epoch, path) in list(folder)?.into_iter().filter(|&(epoch, _)| epoch <= limit) {
         let read = read(&path, epoch).and_then(|checkpoint| match difference(&checkpoint) {
             None => Ok(checkpoint),
-            Some(difference) => Err(Unfit::OtherRun { path: path.clone(), difference }),
+            Some(difference) => Err(Rejected::OtherRun { path: path.clone(), difference }),
         });
         match read {
             Ok(checkpoint) => {
                 search.found = Some((path, checkpoint));
                 break;
             }
-            Err(unfit) => search.skipped.push(unfit),
+            Err(rejected) => search.skipped.push(rejected),
         }
     }
     Ok(search)
@@ -136,16 +136,16 @@ pub enum ResumeError {
     File(#[from] FileError),
     /// Every whole checkpoint there is of another run; this is the newest.
     #[error("{0}; use the settings and the data of that run, choose another --out, or replace it with --overwrite")]
-    OtherRun(Unfit),
+    OtherRun(Rejected),
     /// A checkpoint that may be the newest of this run cannot be read.
     #[error(
         "{0}; it is left as it is: make it readable, or use the program that wrote it, \
         or move it away to go on without it"
     )]
-    Unreadable(Unfit),
+    Unreadable(Rejected),
     /// There are checkpoints, but all of them are damaged; this is the newest.
     #[error("{0}; no checkpoint beside it is whole: choose another --out, or start anew with --overwrite")]
-    Damaged(Unfit),
+    Damaged(Rejected),
     /// The run is beyond the epochs that are asked for.
     #[error("{path} is after epoch {epoch}, beyond --epochs {epochs}; use --epochs {epoch} or more, or another --out",
         path = path.display())]
@@ -167,7 +167,7 @@ pub enum ResumeError {
 /// more epochs than are asked for.
 pub fn find_to_resume(folder: &Path, here: &Identity<'_>) -> Result<Search, ResumeError> {
     let mut search = newest(folder, u32::MAX, |checkpoint| checkpoint.identity().difference(here, "here"))?;
-    if let Some(index) = search.skipped.iter().position(Unfit::is_unreadable) {
+    if let Some(index) = search.skipped.iter().position(Rejected::is_unreadable) {
         return Err(ResumeError::Unreadable(search.skipped.swap_remove(index)));
     }
     match &search.found {
@@ -175,7 +175,7 @@ pub fn find_to_resume(folder: &Path, here: &Identity<'_>) -> Result<Search, Resu
             Err(ResumeError::Beyond { path: path.clone(), epoch: checkpoint.epoch(), epochs: here.settings.epochs })
         }
         Some(_) => Ok(search),
-        None => match search.skipped.iter().position(|unfit| matches!(unfit, Unfit::OtherRun { .. })) {
+        None => match search.skipped.iter().position(|rejected| matches!(rejected, Rejected::OtherRun { .. })) {
             Some(index) => Err(ResumeError::OtherRun(search.skipped.swap_remove(index))),
             None if search.skipped.is_empty() => Ok(search),
             None => Err(ResumeError::Damaged(search.skipped.swap_remove(0))),

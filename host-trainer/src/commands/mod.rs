@@ -23,7 +23,7 @@ use clap::CommandFactory;
 use cnn_train::backend::Backend;
 use cnn_train::dataset::Dataset;
 use host_trainer::backend::{CudaError, OpenError, Opened, open};
-use host_trainer::checkpoint::Unfit;
+use host_trainer::checkpoint::Rejected;
 
 use crate::cli::{BackendArgs, Cli, CompletionsArgs};
 
@@ -60,8 +60,8 @@ fn described(backend: &dyn Backend, no_gpu: Option<&CudaError>) -> String {
 }
 
 /// Names the checkpoints that were not taken, and why.
-fn warn_of_skipped(skipped: &[Unfit]) {
-    for unfit in skipped {
-        output::warning(format_args!("{unfit}; it is not taken"));
+fn warn_of_skipped(skipped: &[Rejected]) {
+    for rejected in skipped {
+        output::warning(format_args!("{rejected}; it is not taken"));
     }
 }

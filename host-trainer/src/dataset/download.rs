@@ -36,7 +36,7 @@ pub struct Network {
     /// Time until a transfer is given up that makes no progress.
     pub stall: Duration,
     /// How long a transfer may be slower than [`SLOWEST`].
-    pub patience: Duration,
+    pub timeout: Duration,
     /// Time for all files together.
     pub total: Duration,
     /// The proxies to use; if none, those that the environment names.
@@ -55,7 +55,7 @@ impl Default for Network {
         Self {
             answer: Duration::from_secs(14),
             stall: Duration::from_secs(5),
-            patience: Duration::from_secs(15),
+            timeout: Duration::from_secs(15),
             total: Duration::from_secs(3600),
             proxies: None,
             progress: true,
@@ -144,12 +144,12 @@ pub enum Failure {
     },
     /// The transfer went on, but hardly.
     #[error("the transfer was given up after {received} bytes: fewer than {SLOWEST} came in a second, for {} s",
-        patience.as_secs())]
+        timeout.as_secs())]
     TooSlow {
         /// Bytes that had come.
         received: usize,
         /// How long it was slow.
-        patience: Duration,
+        timeout: Duration,
     },
     /// More came, or was announced, than the file can be long.
     #[error("more than {limit} bytes came, which is longer than the file")]
@@ -387,12 +387,12 @@ fn receive(body: Body, file: &OriginalFile, network: &Network) -> Result<Vec<u8>
         return Err(Failure::TooLong { limit });
     }
     let bar = if network.progress { progress_bar(file.name, length) } else { ProgressBar::hidden() };
-    let result = receive_within(&mut body.into_reader(), limit, network.patience, &bar);
+    let result = receive_within(&mut body.into_reader(), limit, network.timeout, &bar);
     bar.finish_and_clear();
     result
 }
 
-fn receive_within(body: &mut impl Read, limit: u64, patience: Duration, bar: &ProgressBar) -> Result<Vec<u8>, Failure> {
+fn receive_within(body: &mut impl Read, limit: u64, timeout: Duration, bar: &ProgressBar) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     // When the transfer was last seen to be fast enough, and what had come then.
@@ -414,9 +414,9 @@ fn receive_within(body: &mut impl Read, limit: u64, patience: Duration, bar: &Pr
         bytes.extend_from_slice(received);
         bar.inc(received.len() as u64);
         let elapsed = lately.0.elapsed();
-        if elapsed >= patience {
+        if elapsed >= timeout {
             if (bytes.len() - lately.1) as f64 / elapsed.as_secs_f64() < SLOWEST as f64 {
-                return Err(Failure::TooSlow { received: bytes.len(), patience });
+                return Err(Failure::TooSlow { received: bytes.len(), timeout });
             }
             lately = (Instant::now(), bytes.len());
         }
@@ -666,7 +666,7 @@ mod tests {
 
     #[test]
     fn a_transfer_that_hardly_moves_is_given_up() {
-        let failure = too_slow(Network { patience: Duration::from_millis(300), ..patient() });
+        let failure = too_slow(Network { timeout: Duration::from_millis(300), ..patient() });
         assert!(matches!(failure, Failure::TooSlow { .. }), "{failure}");
         let failure = too_slow(Network { total: Duration::from_millis(600), ..patient() });
         assert!(matches!(failure, Failure::Transfer { .. }), "{failure}");

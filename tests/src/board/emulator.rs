@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use host_trainer::board::{Client, Link, Patience, open};
+use host_trainer::board::{Client, Link, Timeouts, open};
 use object::read::elf::{ElfFile32, ProgramHeader};
 use object::{Endianness, Object, ObjectSymbol};
 use tempfile::TempDir;
@@ -22,8 +22,8 @@ const RAM_START: u32 = 0x2000_0000;
 const RAM_LEN: u32 = 128 * 1024;
 
 /// Enough for a busy machine.
-const PATIENCE: Patience =
-    Patience { quick: Duration::from_secs(20), erase: Duration::from_secs(20), update: Duration::from_secs(600) };
+const TIMEOUTS: Timeouts =
+    Timeouts { quick: Duration::from_secs(20), erase: Duration::from_secs(20), update: Duration::from_secs(600) };
 
 /// The firmware of the NUCLEO-F446RE as it was built.
 pub struct Firmware {
@@ -171,7 +171,7 @@ impl Emulator {
         let link = retry(|| open(&format!("unix:{}", serial.display())).ok());
         let monitor = retry(|| UnixStream::connect(&monitor).ok());
         let mut emulator =
-            Self { qemu, folder, monitor: BufReader::new(monitor), client: Client::with_patience(link, PATIENCE) };
+            Self { qemu, folder, monitor: BufReader::new(monitor), client: Client::with_timeouts(link, TIMEOUTS) };
         emulator.command(r#"{"execute":"qmp_capabilities"}"#);
         emulator
     }

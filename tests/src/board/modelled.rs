@@ -10,7 +10,7 @@ use std::time::Duration;
 use application::{Application, Buffers, Event, Next, System};
 use cnn_core::protocol::Memory;
 use embedded_hal::digital::{ErrorType, OutputPin};
-use host_trainer::board::{Client, Patience};
+use host_trainer::board::{Client, Timeouts};
 
 use super::flash::{Flash, Power};
 use super::line::{BoardPort, Faults, SharedPort};
@@ -115,8 +115,8 @@ impl<const BLOCK: usize> Board<BLOCK> {
 
     /// A client of this board that does not wait long.
     pub fn client(&mut self) -> Client<&mut Self> {
-        let patience = Duration::from_millis(2);
-        Client::with_patience(self, Patience { quick: patience, erase: patience, ..Patience::default() })
+        let timeout = Duration::from_millis(2);
+        Client::with_timeouts(self, Timeouts { quick: timeout, erase: timeout, ..Timeouts::default() })
     }
 
     /// Lets the application run until it has nothing to do, and longer than it waits for the rest of a frame.

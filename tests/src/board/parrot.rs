@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 
 use cnn_core::protocol::{self, Deframer, MAX_FRAME, Reply, Request};
-use host_trainer::board::{Client, Patience};
+use host_trainer::board::{Client, Timeouts};
 
 /// A board that gives the reply of a closure, and counts.
 pub struct Parrot {
@@ -65,11 +65,11 @@ pub enum NoBoard {
     Drip,
 }
 
-/// A client of such a line, with little patience.
+/// A client of such a line, with short timeouts.
 pub fn without_board(kind: NoBoard) -> Client<impl Read + Write> {
-    let patience =
-        Patience { quick: Duration::from_millis(50), erase: Duration::from_millis(50), ..Patience::default() };
-    Client::with_patience(Line { kind, looped: vec![] }, patience)
+    let timeouts =
+        Timeouts { quick: Duration::from_millis(50), erase: Duration::from_millis(50), ..Timeouts::default() };
+    Client::with_timeouts(Line { kind, looped: vec![] }, timeouts)
 }
 
 struct Line {

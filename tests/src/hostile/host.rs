@@ -14,7 +14,7 @@ use cnn_core::protocol::{
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use flate2::Crc;
-use host_trainer::board::{BoardError, Client, Patience, verify};
+use host_trainer::board::{BoardError, Client, Timeouts, verify};
 
 use super::limited;
 use super::script::Script;
@@ -44,9 +44,9 @@ fn ask(call: u8, steps: &[u8]) {
     let heard = Rc::new(RefCell::new(Heard::default()));
     let board =
         Board { steps, script: Script::new(steps), request: Deframer::new(), sequence: 0, heard: heard.clone() };
-    // Without patience every attempt listens once: the same steps always end the same.
-    let patience = Patience { quick: Duration::ZERO, erase: Duration::ZERO, update: Duration::from_secs(600) };
-    let mut client = Client::with_patience(board, patience);
+    // With timeouts of zero every attempt listens once: the same steps always end the same.
+    let timeouts = Timeouts { quick: Duration::ZERO, erase: Duration::ZERO, update: Duration::from_secs(600) };
+    let mut client = Client::with_timeouts(board, timeouts);
     match call % 5 {
         0 => check(&heard, client.info(), |reply| match reply {
             Reply::Info(info) => info.board.len() <= MAX_NAME && info.firmware.len() <= MAX_NAME && info.clock_hz > 0,

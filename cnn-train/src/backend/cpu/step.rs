@@ -169,10 +169,10 @@ impl<'a> Training<'a> {
             let segments = batch.len().div_ceil(SEGMENT);
             for (segment, indices) in batch.chunks(SEGMENT).enumerate() {
                 self.work_through_samples(member, scratch, panels, segment, indices, batch.len());
-                member.meet(|| {});
+                member.barrier(|| {});
                 let last = segment + 1 == segments;
                 self.update_parameters(member, segment == 0, last.then_some(self.epoch.sgd), indices.len());
-                member.meet(|| {
+                member.barrier(|| {
                     if last && done(batch.len()).is_err() {
                         self.stop.store(true, Ordering::Relaxed);
                     }

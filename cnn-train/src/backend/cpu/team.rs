@@ -132,7 +132,7 @@ impl Member<'_> {
 
     /// Waits until every thread has arrived. The last one to arrive calls `before_parting`; then work is handed out
     /// from the start again, and turns begin anew.
-    pub fn meet(&self, before_parting: impl FnOnce()) {
+    pub fn barrier(&self, before_parting: impl FnOnce()) {
         let Team { threads, arrived, meetings, meeting_ended, next, turn, .. } = self.team;
         let meeting = meetings.load(Ordering::Relaxed);
         if arrived.fetch_add(1, Ordering::AcqRel) + 1 < *threads {
@@ -187,7 +187,7 @@ mod tests {
                         order.lock().unwrap().push(item);
                         member.end_turn();
                     }
-                    member.meet(|| {
+                    member.barrier(|| {
                         meetings.fetch_add(1, Ordering::Relaxed);
                         assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
                         order.lock().unwrap().clear();
@@ -213,7 +213,7 @@ mod tests {
         let first = AtomicBool::new(true);
         let ended = run(3, |member| {
             assert!(!first.swap(false, Ordering::Relaxed), "this one is meant");
-            member.meet(|| {});
+            member.barrier(|| {});
         });
         assert!(!ended);
     }
