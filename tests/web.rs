@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cnn_core::image::{Pixels, normalize};
-use cnn_core::network::{Activations, Logits, Parameters, forward};
+use cnn_core::image::Pixels;
+use cnn_core::network::{self, Activations, Logits, Parameters};
 use cnn_train::backend::{Cpu, CpuOptions};
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
@@ -37,10 +37,7 @@ fn model() -> LoadedModel {
 
 fn logits(model: &LoadedModel, images: &[Pixels]) -> Vec<Logits> {
     let mut activations = Activations::new();
-    let of_image = |pixels| {
-        normalize(pixels, &mut activations.image);
-        forward(&Parameters::of(&model.parameters), &mut activations)
-    };
+    let of_image = |pixels| network::logits(pixels, &Parameters::of(&model.parameters), &mut activations);
     images.iter().map(of_image).collect()
 }
 

@@ -5,9 +5,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use cnn_core::image::{Pixels, normalize};
+use cnn_core::image::Pixels;
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, SHAPES, Training, encode};
-use cnn_core::network::{Activations, Parameters, forward};
+use cnn_core::network::{Activations, Parameters, logits};
 use cnn_train::backend::{Backend, BackendError, Cpu, CpuOptions, Outcome, TrainingState};
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
@@ -250,12 +250,12 @@ impl Run {
         let training: Training<'_> = self.recipe.training(name, self.dataset.hash, metrics);
         let golden = &self.dataset.test.images()[0];
         let mut activations = Box::new(Activations::new());
-        normalize(golden, &mut activations.image);
+        let logits = logits(golden, &Parameters::of(&state.parameters), &mut activations);
         let metadata = Metadata {
             shapes: SHAPES,
             training: Some(training),
             fingerprint: *Fingerprint::of(&state.parameters).as_bytes(),
-            golden: Golden { pixels: golden, logits: forward(&Parameters::of(&state.parameters), &mut activations) },
+            golden: Golden { pixels: golden, logits },
         };
         let mut file = vec![0; MAX_LEN];
         // Only a parameter out of range or a name that no data set has could fail, and both were checked.

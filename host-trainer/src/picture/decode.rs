@@ -142,10 +142,7 @@ fn whole(bytes: &[u8], format: ImageFormat, path: &Path) -> Result<(Decoded, Ori
         && let Ok(mut pixels) = large_pages(decoder.total_bytes() as usize)
     {
         decoder.read_image(&mut pixels).map_err(|error| broken(error, name(format), path))?;
-        let row = width as usize * usize::from(channels);
-        let decoded = in_halves(width as usize, height as usize, |rows, shrinker| {
-            shrinker.rows(channels.into(), &pixels[rows.start * row..rows.end * row]);
-        });
+        let decoded = shrunk_bytes(width as usize, height as usize, channels.into(), &pixels);
         return Ok((decoded, orientation));
     }
     let image = DynamicImage::from_decoder(decoder).map_err(|error| broken(error, name(format), path))?;
@@ -165,16 +162,22 @@ fn large_pages(len: usize) -> io::Result<MmapMut> {
 /// The picture made smaller, row by row: a whole one in between would take as much memory again.
 fn shrunk(image: &DynamicImage) -> Decoded {
     let (width, height) = (image.width() as usize, image.height() as usize);
-    in_halves(width, height, |rows, shrinker| {
-        for row in rows {
-            match image {
-                DynamicImage::ImageLuma8(image) => shrinker.row::<1>(&image.as_raw()[row * width..][..width]),
-                DynamicImage::ImageRgb8(image) => shrinker.row::<3>(&image.as_raw()[3 * row * width..][..3 * width]),
-                DynamicImage::ImageRgba8(image) => shrinker.row::<4>(&image.as_raw()[4 * row * width..][..4 * width]),
-                other => shrinker.row::<4>(&other.crop_imm(0, row as u32, width as u32, 1).into_rgba8()),
+    match image {
+        DynamicImage::ImageLuma8(image) => shrunk_bytes(width, height, 1, image.as_raw()),
+        DynamicImage::ImageRgb8(image) => shrunk_bytes(width, height, 3, image.as_raw()),
+        DynamicImage::ImageRgba8(image) => shrunk_bytes(width, height, 4, image.as_raw()),
+        other => in_halves(width, height, |rows, shrinker| {
+            for row in rows {
+                shrinker.row::<4>(&other.crop_imm(0, row as u32, width as u32, 1).into_rgba8());
             }
-        }
-    })
+        }),
+    }
+}
+
+/// The picture made smaller whose colours have `channels` channels of a byte each.
+fn shrunk_bytes(width: usize, height: usize, channels: usize, pixels: &[u8]) -> Decoded {
+    let row = width * channels;
+    in_halves(width, height, |rows, shrinker| shrinker.rows(channels, &pixels[rows.start * row..rows.end * row]))
 }
 
 /// Decodes a PNG file row by row; an interlaced one, whose rows come in seven parts, as a whole.
