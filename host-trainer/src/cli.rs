@@ -155,11 +155,13 @@ Examples:
     /// The network's layers, shapes, parameters and cost; with a model, what it was trained on
     #[command(after_help = "Example:\n  host-trainer summary out/weights.postcard")]
     Summary(SummaryArgs),
-    /// Write a model's parameters as safetensors with PyTorch's names and shapes
+    /// Write a model for other programs: safetensors for PyTorch, ONNX, or a C header that computes it
     #[command(after_help = "\
-Example:
+Examples:
   host-trainer export out/weights.postcard net.safetensors
   python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))
+  host-trainer export out/weights.postcard net.onnx
+  host-trainer export out/weights.postcard cnn.h
 
 The network expects 28×28 pixels, white ink on black, each of them as
   (pixel / 255 - 0.5) / 0.5
@@ -171,7 +173,10 @@ With anything else the accuracy is lower, and nothing says why.")]
     #[command(after_help = "\
 Example:
   python: safetensors.torch.save_file(model.state_dict(), \"net.safetensors\")
-  host-trainer import net.safetensors imported.postcard")]
+  host-trainer import net.safetensors imported.postcard
+
+  python: torch.onnx.export(model, (image,), \"net.onnx\", external_data=False)
+  host-trainer import net.onnx imported.postcard")]
     Import(ImportArgs),
     /// Write a completion script for a shell
     #[command(after_help = "\
@@ -271,7 +276,7 @@ pub struct RecipeArgs {
     /// Train every epoch in the data set's own order
     #[arg(long, help_heading = "Recipe")]
     pub no_shuffle: bool,
-    /// Start from these parameters instead of the seed's: a model file, a checkpoint or safetensors
+    /// Start from these parameters instead of the seed's: a model file, a checkpoint, safetensors or ONNX
     #[arg(long, value_name = "FILE", help_heading = "Recipe")]
     pub init: Option<PathBuf>,
     /// Train these layers alone; the others keep their initial parameters
@@ -484,15 +489,42 @@ pub struct SummaryArgs {
 pub struct ExportArgs {
     /// The model file to read
     pub model: PathBuf,
-    /// The safetensors file to write
-    pub safetensors: PathBuf,
+    /// The file to write; - is standard output
+    pub file: PathBuf,
+    /// What to write [default: by the file's name: .onnx is onnx, .h is c, anything else safetensors]
+    #[arg(long, value_enum)]
+    pub format: Option<FormatArg>,
+}
+
+impl ExportArgs {
+    /// The format that the flag or the file's name says.
+    pub fn format(&self) -> FormatArg {
+        let extension = self.file.extension().unwrap_or_default().to_ascii_lowercase();
+        let by_name = match extension.to_str() {
+            Some("h") => FormatArg::C,
+            Some("onnx") => FormatArg::Onnx,
+            _ => FormatArg::Safetensors,
+        };
+        self.format.unwrap_or(by_name)
+    }
+}
+
+/// A format of exported models, as a flag names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// The parameters for PyTorch's load_state_dict
+    Safetensors,
+    /// The network for onnxruntime and its kind
+    Onnx,
+    /// Parameters, forward pass and self-test as one C header
+    C,
 }
 
 /// The flags of `import`.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
-    /// The safetensors file to read
-    pub safetensors: PathBuf,
+    /// The safetensors or ONNX file to read; - is standard input
+    pub file: PathBuf,
     /// The model file to write
     pub model: PathBuf,
 }

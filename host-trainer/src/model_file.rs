@@ -108,6 +108,12 @@ impl LoadedModel {
         model.metadata().training
     }
 
+    /// The image whose logits the file has.
+    pub fn golden(&self) -> &Pixels {
+        let model = Model::parse(&self.bytes).expect("checked when it was read");
+        model.metadata().golden.pixels.try_into().expect("checked when it was read")
+    }
+
     /// The recipe up to the epoch that the model is of; nothing for imported parameters. A model file knows neither
     /// schedule nor layers: it says what the tutorial has.
     pub fn recipe(&self) -> Option<Recipe> {
