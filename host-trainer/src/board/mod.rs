@@ -6,4 +6,4 @@ mod verify;
 
 pub use client::{BoardError, BoardInfo, Client, Timeouts, Wrong};
 pub use link::{Link, LinkError, open};
-pub use verify::{Difference, Verification, verify};
+pub use verify::{DifferingImage, Verification, verify};
