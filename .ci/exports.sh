@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the program exports, used by tools that are not ours: the C header by gcc and clang, on x86-64, 64-bit Arm and a
-# Cortex-M4F.
+# Cortex-M4F; the ONNX file by onnx's checker and onnxruntime; a run's event files by TensorBoard's reader; the notebook by
+# Jupyter's runner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -17,11 +18,39 @@ if [ ${#packages[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
+python=$out/venv/bin/python
+if ! cmp -s tests/exports/requirements.txt "$out/venv/requirements.txt"; then
+    python3 -m venv "$out/venv"
+    "$python" -m pip install --quiet -r tests/exports/requirements.txt
+    cp tests/exports/requirements.txt "$out/venv/requirements.txt"
+fi
+
 # With the features of the tests, which have built them.
 cargo build --workspace --all-targets --locked
 mkdir -p "$out/c"
 target/debug/examples/logit_vectors "$model" "$out/c"
 "$program" export "$model" "$out/c/cnn.h"
+
+echo "── ONNX and TensorBoard"
+"$program" export "$model" "$out/net.onnx"
+fingerprint=$("$program" summary --json "$model" | "$python" -c 'import json, sys; print(json.load(sys.stdin)["model"]["fingerprint"])')
+"$python" tests/exports/check_onnx.py "$out/net.onnx" "$out/c" "$fingerprint"
+rm -rf "$out/logs"
+"$program" train --quiet --dataset synthetic --epochs 3 --lr 0.01 --lr-schedule cosine --out "$out/run" --overwrite \
+    --tensorboard "$out/logs"
+"$python" tests/exports/read_tensorboard.py "$out/logs" "$out/run/metrics.csv"
+
+# torch is too big to be installed for this step alone.
+if [ -z "${MNIST_DIR:-}" ]; then
+    .ci/skip.sh "the notebook is executed" "there is no MNIST (MNIST_DIR)"
+elif ! "${CNN_TORCH_PYTHON:-python3}" -c 'import nbclient, safetensors, torch' 2>/dev/null; then
+    .ci/skip.sh "the notebook is executed" \
+        "there is no PyTorch: CNN_TORCH_PYTHON names a Python with tests/pytorch/requirements.txt"
+else
+    echo "── the notebook"
+    HOST_TRAINER=$program CNN_DATA=$(realpath "$MNIST_DIR") CNN_EPOCHS=1 \
+        "${CNN_TORCH_PYTHON:-python3}" tests/exports/run_notebook.py docs/notebooks/pytorch.ipynb
+fi
 
 echo "── the C header: 1,000 logits, bit for bit"
 cd "$out/c"
@@ -85,6 +114,9 @@ cp vectors.h spoiled
 if [ "${native[*]}" != -O3 ]; then
     gcc -std=gnu17 "${native[@]}" -DEXPECT=CNN_FUSED -I spoiled "$sources/check.c" -o check
     expect 0 ./check
+    # This option of clang's is stronger than its pragma.
+    clang -std=c99 "${native[@]}" -ffp-contract=fast -DEXPECT=CNN_FUSED -I . "$sources/check.c" -o check
+    expect 0 ./check
 fi
 arm-none-eabi-gcc -std=gnu17 -O3 -mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard -ffreestanding -nostdlib \
     -DEXPECT=CNN_FUSED -I spoiled "$sources/check.c" "$sources/cortex_m4f.c" -T "$sources/cortex_m4f.ld" -lgcc -o check.elf
@@ -100,7 +132,7 @@ expect 0 ./check
 awk '/cnn_golden_logits\[CNN_CLASSES\] = / { at = NR } at && NR == at + 1 { sub(/0x./, "0x7") } { print }' cnn.h >spoiled/cnn.h
 gcc -std=gnu17 -O2 -DEXPECT=CNN_LOGITS -I spoiled "$sources/check.c" -o check
 expect 0 ./check
-for flags in "gcc -ffast-math" "gcc -Ofast" "clang -ffast-math" "gcc -m32 -march=i386 -mfpmath=387"; do
+for flags in "gcc -ffast-math" "gcc -Ofast" "clang -ffast-math" "gcc -m32 -ffreestanding -march=i386 -mfpmath=387"; do
     if $flags -I . -fsyntax-only "$sources/check.c" 2>errors; then
         echo "$flags is not refused"
         exit 1

@@ -36,7 +36,7 @@ macro_rules! targets {
 }
 
 targets! {
-    checkpoint idx idx_gz model npz picture_bmp picture_gif picture_jpeg picture_png picture_pnm picture_tiff picture_webp
+    checkpoint idx idx_gz model npz onnx picture_bmp picture_gif picture_jpeg picture_png picture_pnm picture_tiff picture_webp
     protocol_board protocol_host run_record safetensors
 }
 

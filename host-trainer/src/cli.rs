@@ -326,6 +326,9 @@ pub struct TrainArgs {
     /// Folder for the model, the plots, metrics.csv, run.json and the checkpoints
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Also write the curves as an event file for TensorBoard into this folder
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Replace the run that the output folder holds; without it, such a folder is refused
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
@@ -362,6 +365,9 @@ pub struct EvaluateArgs {
     /// Which split
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
     pub split: SplitArg,
+    /// Write the misread digits to this PNG file, the most confident mistakes first, with label, prediction and confidence
+    #[arg(long, value_name = "FILE.png")]
+    pub mistakes: Option<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -457,6 +463,9 @@ pub struct PredictArgs {
     /// Write what was seen to this PNG file: the picture, the ink that was taken, the network's input
     #[arg(long, value_name = "FILE.png", requires = "pictures", conflicts_with = "as_is")]
     pub show: Option<PathBuf>,
+    /// Write what every layer makes of the one digit to this PNG file
+    #[arg(long, value_name = "FILE.png")]
+    pub maps: Option<PathBuf>,
     /// Take the picture as it is: 28×28, white on black, not prepared
     #[arg(long, requires = "pictures")]
     pub as_is: bool,
@@ -479,6 +488,9 @@ pub struct PredictArgs {
 pub struct SummaryArgs {
     /// A model file to describe
     pub model: Option<PathBuf>,
+    /// Write the model's kernels to this PNG file
+    #[arg(long, value_name = "FILE.png", requires = "model")]
+    pub filters: Option<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,

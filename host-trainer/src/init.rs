@@ -45,7 +45,7 @@ pub enum InitError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: ImportError,
+        error: Box<ImportError>,
     },
 }
 
@@ -68,7 +68,7 @@ impl Init {
             return Ok(Self { name, parameters: model.parameters, fingerprint, prefix: String::new(), file });
         }
         let Imported { parameters, prefix } =
-            exchange::import(&bytes).map_err(|error| InitError::Exchange { path: path.into(), error })?;
+            exchange::import(&bytes).map_err(|error| InitError::Exchange { path: path.into(), error: error.into() })?;
         let file = to_bytes(path, None, &parameters, &built_in_golden())?;
         Ok(Self { name, fingerprint: Fingerprint::of(&parameters), parameters, prefix, file })
     }

@@ -17,6 +17,7 @@ use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Stop};
 use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::files::{create_folder, remove_temporary};
 use host_trainer::lock::FolderLock;
+use host_trainer::report::tensorboard::EventFile;
 use host_trainer::report::{self, ReportError, RunContext};
 use indicatif::ProgressBar;
 
@@ -55,7 +56,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         checkpoint::add_backend(&mut backends, &backend.description());
     }
     let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
-    let mut observer = Attended { begin, terminal: Terminal::new(&settings, &dataset, resumed)?, writer };
+    let events = args.tensorboard.as_deref().map(EventFile::create).transpose()?;
+    let mut observer = Attended { begin, terminal: Terminal::new(&settings, &dataset, resumed)?, writer, events };
     let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
     observer.terminal.bar.finish_and_clear();
 
@@ -202,6 +204,8 @@ struct Attended {
     begin: Instant,
     terminal: Terminal,
     writer: Writer,
+    /// For TensorBoard, until it cannot be written.
+    events: Option<EventFile>,
 }
 
 impl Observer for Attended {
@@ -211,6 +215,11 @@ impl Observer for Attended {
 
     fn epoch(&mut self, report: &EpochReport) {
         self.terminal.epoch(report);
+        let rate = self.terminal.settings.rate(report.metrics.epoch);
+        if let Some(Err(error)) = self.events.as_mut().map(|events| events.epoch(&report.metrics, rate)) {
+            output::warning(format_args!("{error}; no more is written for TensorBoard"));
+            self.events = None;
+        }
     }
 
     fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), KeepError> {
