@@ -334,6 +334,13 @@ pub struct TrainArgs {
     /// Keep all checkpoints, 0.8 MB each, instead of the newest two: `verify --epochs` starts from any of them
     #[arg(long, help_heading = "Checkpoints")]
     pub keep_checkpoints: bool,
+    /// Show the run in a browser as it goes: curves, kernels, digits read wrong; 0 takes a free port [default port: 8018]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8018", allow_negative_numbers = true,
+          help_heading = "Live")]
+    pub live: Option<u16>,
+    /// With --live: do not open a browser
+    #[arg(long, requires = "live", help_heading = "Live")]
+    pub no_open: bool,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
