@@ -22,7 +22,8 @@ node web/check/anywhere.mjs firefox-esr
 node web/check/anywhere.mjs chromium
 
 # With the features of the tests, which have built it.
-cargo test --workspace --locked --no-run --test cli --example board_socket
+cargo test --workspace --locked --no-run --test cli
+cargo build --workspace --locked --example board_socket
 node web/check/page.mjs target/debug/host-trainer
 node web/check/live.mjs target/debug/host-trainer
 node web/check/board.mjs target/debug/host-trainer target/debug/examples/board_socket

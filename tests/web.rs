@@ -122,8 +122,8 @@ fn the_committed_module_trains_and_writes_as_the_program_does() {
     assert_eq!(page.call::<_, u32>("done", ()), 24);
     assert_eq!(page.call::<_, u32>("finish_epoch", ()), 0);
     assert_eq!(page.text(), expected.epochs[0].fingerprint.to_string());
-    assert_eq!(page.call::<_, u32>("model", ()), 0);
     assert_eq!(page.call::<_, u32>("train", (1,)), 1, "the run is over");
+    assert_eq!(page.call::<_, u32>("model", ()), 0);
     let training = recipe.training(&dataset.name, dataset.hash, &expected.epochs[0].metrics);
     let golden = &dataset.test.images()[0];
     let file =
