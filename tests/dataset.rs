@@ -14,7 +14,7 @@ use cnn_train::backend::{Backend, Epoch, Outcome, Reference, TrainingState};
 use cnn_train::dataset::{Dataset, Split, synthetic};
 use cnn_train::random::{initial_parameters, shuffled};
 use equality::mnist_dir;
-use host_trainer::dataset::download::{Network, Proxies};
+use host_trainer::dataset::download::{DownloadOptions, Proxies};
 use host_trainer::dataset::{Notice, Options, Source, mnist, open, open_split};
 
 /// SHA-256 of the SHA-256 digests of MNIST's four files, one after the other.
@@ -67,11 +67,11 @@ fn download_into(folder: &Path, mirror: &str) -> Options {
         source: Source::Mnist,
         download_folder: folder.into(),
         mirrors: vec![mirror.into()],
-        network: Network {
+        download: DownloadOptions {
             answer: Duration::from_secs(60),
             stall: Duration::from_secs(20),
             proxies: Some(Proxies::default()),
-            ..Network::default()
+            ..DownloadOptions::default()
         },
         ..Options::default()
     }

@@ -10,8 +10,8 @@
 //! effect of once. `docs/protocol.md` is the specification of every byte.
 //!
 //! Nothing here does I/O or allocates, and nothing panics, whatever the bytes: [`Deframer`] takes bytes as they come
-//! from a line, [`open`] and [`Opened::request`] read what they hold, [`encode`] writes. What a host makes of a reply is
-//! held to [`Info::check`], [`Classified::check`] and [`wanted`] first.
+//! from a line, [`open`] and [`CheckedMessage::request`] read what they hold, [`encode`] writes. What a host makes of a
+//! reply is held to [`Info::check`], [`Classified::check`] and [`wanted`] first.
 
 mod check;
 
@@ -273,7 +273,7 @@ impl Default for Deframer {
 
 /// A message whose CRC was right, its contents not yet read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened<'a> {
+pub struct CheckedMessage<'a> {
     /// Version of the sender's protocol.
     pub version: u8,
     /// The request's number, which its reply repeats.
@@ -285,17 +285,17 @@ pub struct Opened<'a> {
 ///
 /// # Errors
 /// [`FrameError::Damaged`].
-pub fn open(frame: &mut [u8]) -> Result<Opened<'_>, FrameError> {
+pub fn open(frame: &mut [u8]) -> Result<CheckedMessage<'_>, FrameError> {
     let len = cobs::decode_in_place(frame).map_err(|_| FrameError::Damaged)?;
     let (message, checksum) = frame[..len].split_last_chunk::<CRC_BYTES>().ok_or(FrameError::Damaged)?;
     if CRC.checksum(message) != u32::from_le_bytes(*checksum) {
         return Err(FrameError::Damaged);
     }
     let ((version, sequence), body) = postcard::take_from_bytes(message).map_err(|_| FrameError::Damaged)?;
-    Ok(Opened { version, sequence, body })
+    Ok(CheckedMessage { version, sequence, body })
 }
 
-impl<'a> Opened<'a> {
+impl<'a> CheckedMessage<'a> {
     /// The request inside.
     ///
     /// # Errors
@@ -463,7 +463,7 @@ mod tests {
 
     #[test]
     fn other_versions_and_unknown_requests_are_refused_by_name() {
-        let body = |body: &'static [u8], version| Opened { version, sequence: 0, body };
+        let body = |body: &'static [u8], version| CheckedMessage { version, sequence: 0, body };
         assert_eq!(body(&[200], VERSION + 1).request(), Err(Refusal::Version { supported: VERSION }));
         assert_eq!(body(&[REQUEST_KINDS as u8], VERSION).request(), Err(Refusal::UnknownRequest));
         for malformed in [&[][..], &[0x80], &[0, 0], &[1, 200, 1], &[3, 0], &[2; 16]] {
@@ -475,7 +475,10 @@ mod tests {
     fn a_length_that_lies_reads_nothing_beyond_the_message() {
         for length in [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &[0x80, 0x08], &[0x02]] {
             let message = [&[3, 0][..], length, &[1]].concat();
-            assert_eq!(Opened { version: VERSION, sequence: 0, body: &message }.request(), Err(Refusal::Malformed));
+            assert_eq!(
+                CheckedMessage { version: VERSION, sequence: 0, body: &message }.request(),
+                Err(Refusal::Malformed)
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use cnn_train::backend::cpu::kernels::update::{Accumulate, Fc1Terms, Fc1Update, 
 use cnn_train::backend::cpu::layout::{
     ConvParameters, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use cnn_train::backend::cpu::network::{Network, read, write};
+use cnn_train::backend::cpu::network::{SharedNetwork, read, write};
 use cnn_train::backend::cpu::pieces::{ConvPiece, Fc1Piece, HeadPiece, Panels};
 use cnn_train::backend::cpu::simd::dispatch::Dispatch;
 use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
@@ -44,7 +44,7 @@ fn levels() -> Vec<SimdLevel> {
 /// A network and everything that a step on [`BATCH`] digits leaves behind.
 struct Fixture {
     dispatch: Dispatch,
-    network: Network,
+    network: SharedNetwork,
     panels: Box<Panels>,
     pixels: Vec<Pixels>,
     labels: Vec<u8>,
@@ -69,7 +69,7 @@ struct Fixture {
 impl Fixture {
     fn new(level: SimdLevel) -> Self {
         let dispatch = Dispatch::new(level).expect("only levels of this machine are measured");
-        let mut network = Network::new(dispatch);
+        let mut network = SharedNetwork::new(dispatch);
         network.load(&TrainingState::new(initial_parameters(0)));
         let mut fixture = Self {
             dispatch,

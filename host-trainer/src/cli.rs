@@ -110,7 +110,7 @@ impl Cli {
             Some(Command::Verify(args)) => (&args.backend, args.record.is_none().then_some(args.against)),
             Some(_) => return false,
         };
-        args.gpu.device.is_some() && !args.backend.may_be_gpu() && !against.is_some_and(BackendChoice::may_be_gpu)
+        args.gpu.device.is_some() && !args.backend.may_be_gpu() && !against.is_some_and(BackendArg::may_be_gpu)
     }
 }
 
@@ -200,8 +200,8 @@ pub struct DataArgs {
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data: Option<PathBuf>,
     /// Which data set
-    #[arg(long, value_enum, default_value_t = Source::Auto, help_heading = "Data")]
-    pub dataset: Source,
+    #[arg(long, value_enum, default_value_t = SourceArg::Auto, help_heading = "Data")]
+    pub dataset: SourceArg,
     /// Download MNIST from here instead of the built-in mirrors
     #[arg(long, value_name = "URL", help_heading = "Data")]
     pub mirror: Option<String>,
@@ -211,8 +211,8 @@ pub struct DataArgs {
 #[derive(Debug, Clone, Args)]
 pub struct BackendArgs {
     /// Where to compute; the bits are the same everywhere
-    #[arg(long, value_enum, default_value_t = BackendChoice::Auto, help_heading = "Backend")]
-    pub backend: BackendChoice,
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto, help_heading = "Backend")]
+    pub backend: BackendArg,
     /// Threads of the CPU backend [default: the physical cores]
     #[arg(long, value_name = "N", value_parser = whole::<usize>(1), allow_negative_numbers = true,
           help_heading = "Backend")]
@@ -397,8 +397,8 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub recipe: RecipeArgs,
     /// The other backend
-    #[arg(long, value_enum, default_value_t = BackendChoice::Reference, help_heading = "Backend")]
-    pub against: BackendChoice,
+    #[arg(long, value_enum, default_value_t = BackendArg::Reference, help_heading = "Backend")]
+    pub against: BackendArg,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -540,6 +540,60 @@ impl From<SplitArg> for Split {
         match split {
             SplitArg::Train => Split::Train,
             SplitArg::Test => Split::Test,
+        }
+    }
+}
+
+/// A data set, as a flag names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SourceArg {
+    /// MNIST; if no source is named, and without files and without network, synthetic digits
+    Auto,
+    /// MNIST or an error
+    Mnist,
+    /// Synthetic digits, drawn on the spot
+    Synthetic,
+}
+
+impl From<SourceArg> for Source {
+    fn from(source: SourceArg) -> Self {
+        match source {
+            SourceArg::Auto => Source::Auto,
+            SourceArg::Mnist => Source::Mnist,
+            SourceArg::Synthetic => Source::Synthetic,
+        }
+    }
+}
+
+/// A backend, as a flag names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendArg {
+    /// The first GPU that can be used, otherwise the processor
+    Auto,
+    /// The GPU, many steps behind one launch
+    Cuda,
+    /// The GPU, a captured graph of two kernels a step
+    CudaGraph,
+    /// The processor with all its cores and vectors
+    Cpu,
+    /// The plain form that all others are tested against, one thread
+    Reference,
+}
+
+impl BackendArg {
+    fn may_be_gpu(self) -> bool {
+        BackendChoice::from(self).may_be_gpu()
+    }
+}
+
+impl From<BackendArg> for BackendChoice {
+    fn from(backend: BackendArg) -> Self {
+        match backend {
+            BackendArg::Auto => BackendChoice::Auto,
+            BackendArg::Cuda => BackendChoice::Cuda,
+            BackendArg::CudaGraph => BackendChoice::CudaGraph,
+            BackendArg::Cpu => BackendChoice::Cpu,
+            BackendArg::Reference => BackendChoice::Reference,
         }
     }
 }

@@ -26,7 +26,7 @@ const MAX_OWNER_LEN: u64 = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run has it.
-    #[error("{}: another run{} is writing there; wait for its end or choose another --out",
+    #[error("{}: another run{} is writing there; wait for its end or choose another folder",
         folder.display(), process.as_ref().map_or_else(String::new, |process| format!(" (process {process})")))]
     Held {
         /// The folder.
@@ -36,7 +36,7 @@ pub enum LockError {
     },
     /// Another run has it or had it, of which nothing can be known here.
     #[error("{}: another run ({owner}) is or was writing there, and this file system keeps no locks; \
-        wait for its end, or remove {} if it has ended, or choose another --out",
+        wait for its end, or remove {} if it has ended, or choose another folder",
         folder.display(), folder.join(OWNER).display())]
     HeldElsewhere {
         /// The folder.
@@ -326,7 +326,7 @@ mod tests {
         let lock = FolderLock::acquire(folder.path()).unwrap();
         let message = FolderLock::acquire(folder.path()).unwrap_err().to_string();
         let process = format!("(process {})", std::process::id());
-        assert!(message.contains(&process) && message.contains("--out"), "{message}");
+        assert!(message.contains(&process) && message.contains("another folder"), "{message}");
         assert_eq!(FolderLock::holder(folder.path()).unwrap().to_string(), message);
         assert!(lock.warning().is_none());
         drop(lock);

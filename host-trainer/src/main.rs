@@ -11,7 +11,7 @@ use cnn_train::float_environment;
 use host_trainer::dataset::DatasetError;
 
 use cli::{Cli, Command};
-use commands::output;
+use commands::{flags, output};
 
 /// The exit code of flags that contradict each other, as clap has it for flags that it refuses.
 const USAGE: u8 = 2;
@@ -29,7 +29,10 @@ fn main() -> ExitCode {
         Err(error) => match error.downcast() {
             Ok(flags) => output::usage(flags),
             Err(error) => {
-                output::error(format_args!("{error:#}"));
+                match flags::of(&error).as_slice() {
+                    [] => output::error(format_args!("{error:#}")),
+                    flags => output::error(format_args!("{error:#} ({})", flags.join(", "))),
+                }
                 ExitCode::from(if is_usage(&error) { USAGE } else { 1 })
             }
         },

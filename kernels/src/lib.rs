@@ -24,11 +24,11 @@ pub const EVALUATE: Ptx = Ptx { name: "evaluate", text: include_str!("../ptx/eva
 /// A kernel for tests: [`PROBE_MATH`].
 pub const PROBE: Ptx = Ptx { name: "probe", text: include_str!("../ptx/probe.ptx") };
 
-/// `(Training, first step: u32, steps: u32)`: many steps behind one cooperative launch of [`steps_grid`] blocks.
+/// `(TrainingArguments, first step: u32, steps: u32)`: many steps behind one cooperative launch of [`steps_grid`] blocks.
 pub const TRAIN_STEPS: &str = "train_steps";
-/// `(Training, step: u32)`: the first phase of a step, forward and backward. Any number of blocks, ideally one a sample.
+/// `(TrainingArguments, step: u32)`: the first phase of a step, forward and backward. Any number of blocks, ideally one a sample.
 pub const TRAIN_SAMPLES: &str = "train_samples";
-/// `(Training, step: u32)`: the second phase of a step, gradients of the batch and optimiser. Any number of blocks.
+/// `(TrainingArguments, step: u32)`: the second phase of a step, gradients of the batch and optimiser. Any number of blocks.
 pub const TRAIN_UPDATE: &str = "train_update";
 /// `(images, first: u32, count: u32, parameters, pool2)`. Any number of blocks.
 pub const EVALUATE_CONVOLUTIONS: &str = "evaluate_convolutions";
@@ -56,14 +56,14 @@ pub const COMPUTE_CAPABILITY_NEEDED: (i32, i32) = (7, 0);
 /// An address in device memory.
 pub type DeviceAddress = u64;
 
-/// No step has failed: [`Training::failed_step`] before training.
+/// No step has failed: [`TrainingArguments::failed_step`] before training.
 pub const NO_STEP: u32 = u32::MAX;
 
 /// What a training step reads and writes in device memory: the argument of the kernels of training, field by field the
 /// struct of `cuda/training.cuh`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
-pub struct Training {
+pub struct TrainingArguments {
     /// u8 `[sample][784]`
     pub images: DeviceAddress,
     /// u8 `[sample]`

@@ -10,7 +10,7 @@ use cuda_sim::ptx;
 use equality::cases::{Sizes, noise};
 use host_trainer::backend::cuda::{Cuda, Schedule};
 use kernels::Ptx;
-use ptx_machine::Kernel;
+use ptx_machine::Entry;
 
 use crate::gpu::gpu_with;
 
@@ -20,7 +20,7 @@ const BATCH: usize = 8;
 
 /// Leaves each barrier and fence of a kernel out in turn; which of them are not missed, as places in their sequence.
 fn not_missed(module: Ptx, kernel: &str, run: &mut dyn FnMut() -> Result<(), BackendError>) -> Vec<usize> {
-    let lines = Kernel::parse(module.text, kernel).unwrap().synchronizing_lines();
+    let lines = Entry::parse(module.text, kernel).unwrap().synchronizing_lines();
     let mut not_missed = Vec::new();
     for (index, &line) in lines.iter().enumerate() {
         ptx::leave_out(Some((kernel, line)));

@@ -26,7 +26,7 @@ let browser;
 const shot = async (name) => shots && writeFileSync(join(shots, `${name}.png`), await browser.screenshot());
 const status = (part) => browser.until(`document.getElementById("status").textContent.includes(${JSON.stringify(part)})`);
 const reads = (digit) => browser.until(`document.getElementById("prediction").textContent === "It reads ${digit}"`);
-const focus = (layer) => browser.run('document.querySelector(`#layer-${arguments[0]} canvas`).focus()', layer);
+const focus = (layer) => browser.run('document.querySelector(`#layer-${arguments[0]} canvas[tabindex]`).focus()', layer);
 const loaded = () => browser.until('document.body.dataset.ready');
 const SEVEN = [[0.28, 0.25], [0.72, 0.25], [0.5, 0.8]];
 const ONE = [[0.5, 0.15], [0.5, 0.5], [0.5, 0.85]];
@@ -104,6 +104,7 @@ const tests = {
       for (const key of [RIGHT, DOWN, PAGE_DOWN, END]) {
         await browser.keys(key);
         assert.equal(await browser.run('return document.body.dataset.equal'), 'true', layer);
+        assert.equal(await browser.run('return document.activeElement.closest("figure").id'), `layer-${layer}`);
       }
     }
     // All of them, not only those that a person would choose.

@@ -4,24 +4,23 @@ pub mod cuda;
 
 use std::sync::Arc;
 
-use clap::ValueEnum;
 use cnn_train::backend::{Backend, Cpu, CpuError, CpuOptions, FewerThreads, Reference};
 use cnn_train::dataset::Dataset;
 
 pub use cuda::{Cuda, CudaError, Schedule};
 
-/// A backend, as a flag names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// Which backend is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendChoice {
-    /// The first GPU that can be used, otherwise the processor
+    /// The first GPU that can be used, otherwise the processor.
     Auto,
-    /// The GPU, many steps behind one launch
+    /// The GPU, many steps behind one launch.
     Cuda,
-    /// The GPU, a captured graph of two kernels a step
+    /// The GPU, a captured graph of two kernels a step.
     CudaGraph,
-    /// The processor with all its cores and vectors
+    /// The processor with all its cores and vectors.
     Cpu,
-    /// The plain form that all others are tested against, one thread
+    /// The plain form that all others are tested against, one thread.
     Reference,
 }
 
@@ -36,7 +35,7 @@ impl BackendChoice {
 }
 
 /// A backend that was made.
-pub struct Opened {
+pub struct OpenedBackend {
     /// The backend.
     pub backend: Box<dyn Backend>,
     /// Why [`BackendChoice::Auto`] did not take the GPU.
@@ -47,7 +46,7 @@ pub struct Opened {
 
 /// Why a backend cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum NoBackend {
     /// The processor does not have what the options ask for.
     #[error(transparent)]
     Cpu(#[from] CpuError),
@@ -82,7 +81,7 @@ pub fn open(
     choice: BackendChoice,
     dataset: Arc<Dataset>,
     options: impl Into<MachineOptions>,
-) -> Result<Opened, OpenError> {
+) -> Result<OpenedBackend, NoBackend> {
     let MachineOptions { cpu, device } = options.into();
     let (mut no_gpu, mut fewer_threads) = (None, None);
     let mut cpu = |dataset| -> Result<Box<dyn Backend>, CpuError> {
@@ -104,5 +103,5 @@ pub fn open(
         BackendChoice::Cpu => cpu(dataset)?,
         BackendChoice::Reference => Box::new(Reference::new(dataset)),
     };
-    Ok(Opened { backend, no_gpu, fewer_threads })
+    Ok(OpenedBackend { backend, no_gpu, fewer_threads })
 }

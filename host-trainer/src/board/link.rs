@@ -28,12 +28,12 @@ const OPENING: Duration = Duration::from_secs(10);
 #[error("cannot open the board's port '{port}': {cause}")]
 pub struct LinkError {
     port: String,
-    cause: OpenError,
+    cause: NoLink,
 }
 
 /// Why, and what to do.
 #[derive(Debug, thiserror::Error)]
-enum OpenError {
+enum NoLink {
     #[error("{0}; give a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH")]
     Io(#[from] io::Error),
     #[error("nothing answers within {} seconds; is this its address, and does something listen there?", OPENING.as_secs())]
@@ -66,14 +66,14 @@ pub fn open(port: &str) -> Result<Box<dyn Link>, LinkError> {
             open_serial(&name)
         }
     });
-    match opened.unwrap_or(Err(OpenError::Slow)) {
+    match opened.unwrap_or(Err(NoLink::Slow)) {
         Ok(link) => Ok(link),
         Err(cause) => Err(LinkError { port: port.to_owned(), cause }),
     }
 }
 
 /// A link that goes from the thread that opened it to the one that waits.
-type Opened = Box<dyn Link + Send>;
+type OpenLink = Box<dyn Link + Send>;
 
 /// What `work` gives, unless it takes longer; then it is left alone on its thread.
 fn within<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
@@ -82,13 +82,13 @@ fn within<T: Send + 'static>(time: Duration, work: impl FnOnce() -> T + Send + '
     worker.ok().and_then(|_| result.recv_timeout(time).ok())
 }
 
-fn open_tcp(address: &str) -> Result<Opened, OpenError> {
+fn open_tcp(address: &str) -> Result<OpenLink, NoLink> {
     let deadline = Instant::now() + OPENING;
     let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
     for address in address.to_socket_addrs()? {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(OpenError::Slow);
+            return Err(NoLink::Slow);
         }
         match TcpStream::connect_timeout(&address, left) {
             Ok(stream) => {
@@ -104,7 +104,7 @@ fn open_tcp(address: &str) -> Result<Opened, OpenError> {
 }
 
 #[cfg(unix)]
-fn open_unix(path: &str) -> Result<Opened, OpenError> {
+fn open_unix(path: &str) -> Result<OpenLink, NoLink> {
     let stream = std::os::unix::net::UnixStream::connect(path)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -112,28 +112,28 @@ fn open_unix(path: &str) -> Result<Opened, OpenError> {
 }
 
 #[cfg(not(unix))]
-fn open_unix(_path: &str) -> Result<Opened, OpenError> {
+fn open_unix(_path: &str) -> Result<OpenLink, NoLink> {
     Err(io::Error::new(ErrorKind::Unsupported, "this system has no Unix sockets").into())
 }
 
-fn open_serial(path: &str) -> Result<Opened, OpenError> {
+fn open_serial(path: &str) -> Result<OpenLink, NoLink> {
     let port = serialport::new(path, BAUD_RATE).timeout(TIMEOUT).open_native().map_err(why_not)?;
     let writer = port.try_clone_native().map_err(why_not)?;
     Ok(Box::new(SerialLink { port, writer: Background::new(writer)? }))
 }
 
 /// What the library's error means for somebody who plugged a board in.
-fn why_not(error: serialport::Error) -> OpenError {
+fn why_not(error: serialport::Error) -> NoLink {
     use serialport::ErrorKind as Kind;
     match error.kind() {
-        Kind::Io(ErrorKind::PermissionDenied) if cfg!(windows) => OpenError::Busy,
-        Kind::Io(ErrorKind::PermissionDenied) => OpenError::Permission,
-        Kind::NoDevice if cfg!(windows) => OpenError::Missing,
+        Kind::Io(ErrorKind::PermissionDenied) if cfg!(windows) => NoLink::Busy,
+        Kind::Io(ErrorKind::PermissionDenied) => NoLink::Permission,
+        Kind::NoDevice if cfg!(windows) => NoLink::Missing,
         // So the library calls EBUSY and a lock that somebody else holds.
-        Kind::NoDevice => OpenError::Busy,
-        Kind::Io(ErrorKind::NotFound) => OpenError::Missing,
-        Kind::Io(_) => OpenError::Io(error.into()),
-        Kind::Unknown | Kind::InvalidInput => OpenError::NotSerial(error.description),
+        Kind::NoDevice => NoLink::Busy,
+        Kind::Io(ErrorKind::NotFound) => NoLink::Missing,
+        Kind::Io(_) => NoLink::Io(error.into()),
+        Kind::Unknown | Kind::InvalidInput => NoLink::NotSerial(error.description),
     }
 }
 

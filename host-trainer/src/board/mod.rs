@@ -7,4 +7,4 @@ mod verify;
 pub use client::{BoardError, BoardInfo, Client, Timeouts};
 pub use cnn_core::protocol::Wrong;
 pub use link::{Link, LinkError, open};
-pub use verify::{Difference, Verification, verify};
+pub use verify::{DifferingImage, Verification, verify};

@@ -11,7 +11,7 @@ use super::link::Link;
 
 /// An image for which board and host do not agree.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Difference {
+pub struct DifferingImage {
     /// Index of the image.
     pub image: usize,
     /// The board's logits.
@@ -26,7 +26,7 @@ pub struct Verification {
     /// Images that were compared.
     pub images: usize,
     /// Images with a logit that differs in any bit.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<DifferingImage>,
     /// Images that the board classified as their label says.
     pub correct: usize,
     /// Cycles from pixels to logits, over all images, as the board counts them.
@@ -61,7 +61,7 @@ pub fn verify<'a, L: Link>(
         let board = client.classify(pixels)?;
         let host = network::logits(pixels, &parameters, &mut activations);
         if host.map(f32::to_bits) != board.logits.map(f32::to_bits) {
-            verification.differences.push(Difference { image, board: board.logits, host });
+            verification.differences.push(DifferingImage { image, board: board.logits, host });
         }
         verification.images += 1;
         verification.correct += usize::from(board.class == label);

@@ -135,7 +135,7 @@ pub enum ResumeError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Every whole checkpoint there is of another run; this is the newest.
-    #[error("{0}; use the settings and the data of that run, choose another --out, or replace it with --overwrite")]
+    #[error("{0}; use the settings and the data of that run, choose another output folder, or replace it")]
     OtherRun(Rejected),
     /// A checkpoint that may be the newest of this run cannot be read.
     #[error(
@@ -144,10 +144,11 @@ pub enum ResumeError {
     )]
     Unreadable(Rejected),
     /// There are checkpoints, but all of them are damaged; this is the newest.
-    #[error("{0}; no checkpoint beside it is whole: choose another --out, or start anew with --overwrite")]
+    #[error("{0}; no checkpoint beside it is whole: choose another output folder, or start anew")]
     Damaged(Rejected),
     /// The run is beyond the epochs that are asked for.
-    #[error("{path} is after epoch {epoch}, beyond --epochs {epochs}; use --epochs {epoch} or more, or another --out",
+    #[error("{path} is after epoch {epoch}, beyond the {epochs} that are asked for; ask for {epoch} or more, or choose \
+        another output folder",
         path = path.display())]
     Beyond {
         /// The checkpoint.
@@ -259,24 +260,29 @@ impl Identity<'_> {
         };
         let differences = [
             (
-                "--batch-size",
+                "the batch size",
                 there.batch_size != own.batch_size,
                 there.batch_size.to_string(),
                 own.batch_size.to_string(),
             ),
-            rate("--lr", there.learning_rate, own.learning_rate),
-            ("--lr-schedule", there.schedule != own.schedule, there.schedule.to_string(), own.schedule.to_string()),
+            rate("the learning rate", there.learning_rate, own.learning_rate),
             (
-                "--epochs, which --lr-schedule depends on,",
+                "the learning-rate schedule",
+                there.schedule != own.schedule,
+                there.schedule.to_string(),
+                own.schedule.to_string(),
+            ),
+            (
+                "the number of epochs, on which the schedule depends,",
                 there.schedule == own.schedule && there.depends_on_its_epochs() && there.epochs != own.epochs,
                 there.epochs.to_string(),
                 own.epochs.to_string(),
             ),
-            rate("--momentum", there.momentum, own.momentum),
-            rate("--weight-decay", there.weight_decay, own.weight_decay),
-            ("--seed", there.seed != own.seed, there.seed.to_string(), own.seed.to_string()),
-            ("--no-shuffle", there.shuffle != own.shuffle, (!there.shuffle).to_string(), (!own.shuffle).to_string()),
-            ("--train-layers", there.layers != own.layers, there.layers.to_string(), own.layers.to_string()),
+            rate("the momentum", there.momentum, own.momentum),
+            rate("the weight decay", there.weight_decay, own.weight_decay),
+            ("the seed", there.seed != own.seed, there.seed.to_string(), own.seed.to_string()),
+            ("shuffling", there.shuffle != own.shuffle, on_off(there.shuffle), on_off(own.shuffle)),
+            ("what is trained", there.layers != own.layers, there.layers.to_string(), own.layers.to_string()),
             (
                 "the data set",
                 self.dataset.sha256 != other.dataset.sha256,
@@ -296,13 +302,21 @@ impl Identity<'_> {
                     Some(name) => format!("{name} ({})", it.initial_fingerprint),
                     None => "not given".into(),
                 };
-                differences.push(format!("--init is {} there and {} {here}", given(self), given(other)));
+                differences.push(format!(
+                    "the file of initial parameters is {} there and {} {here}",
+                    given(self),
+                    given(other)
+                ));
             } else if differences.is_empty() {
                 differences.push(format!("its initial parameters are {there} there and {own} {here}"));
             }
         }
         (!differences.is_empty()).then(|| differences.join(", "))
     }
+}
+
+fn on_off(value: bool) -> String {
+    if value { "on" } else { "off" }.into()
 }
 
 fn described(dataset: &DatasetRecord) -> String {
@@ -369,7 +383,7 @@ mod tests {
         let search = resumed(folder.path(), |it| it.settings.epochs = 2).unwrap();
         assert_eq!(found(&search), Some(2));
         let message = resumed(folder.path(), |it| it.settings.epochs = 1).unwrap_err().to_string();
-        assert!(message.contains("after epoch 2") && message.contains("--epochs 1"), "{message}");
+        assert!(message.contains("after epoch 2") && message.contains("the 1 that are asked for"), "{message}");
     }
 
     #[test]
@@ -377,16 +391,19 @@ mod tests {
         let folder = folder_of(&[&checkpoint()]);
         type Change = fn(&mut Checkpoint);
         let changes: [(Change, &str); 11] = [
-            (|it| it.settings.batch_size = 3, "--batch-size is 2 there and 3 here"),
-            (|it| it.settings.learning_rate = 1e-4f32.next_up(), "--lr is 0.0001 there and 0.000100000"),
-            (|it| it.settings.momentum = 0.9f32.next_down(), "--momentum is 0.9 there and 0.8999"),
-            (|it| it.settings.weight_decay = 0.0, "--weight-decay is 0.005 there and 0 here"),
-            (|it| it.settings.seed = 0, "--seed is 18446744073709551615 there and 0 here"),
-            (|it| it.settings.shuffle = false, "--no-shuffle is false there and true here"),
-            (|it| it.settings.schedule = "cosine".parse().unwrap(), "--lr-schedule is constant there and cosine here"),
+            (|it| it.settings.batch_size = 3, "the batch size is 2 there and 3 here"),
+            (|it| it.settings.learning_rate = 1e-4f32.next_up(), "the learning rate is 0.0001 there and 0.000100000"),
+            (|it| it.settings.momentum = 0.9f32.next_down(), "the momentum is 0.9 there and 0.8999"),
+            (|it| it.settings.weight_decay = 0.0, "the weight decay is 0.005 there and 0 here"),
+            (|it| it.settings.seed = 0, "the seed is 18446744073709551615 there and 0 here"),
+            (|it| it.settings.shuffle = false, "shuffling is on there and off here"),
+            (
+                |it| it.settings.schedule = "cosine".parse().unwrap(),
+                "the learning-rate schedule is constant there and cosine here",
+            ),
             (
                 |it| it.settings.layers = Layers::parse("fc2").unwrap(),
-                "--train-layers is conv1,conv2,fc1,fc2 there and fc2 here",
+                "what is trained is conv1,conv2,fc1,fc2 there and fc2 here",
             ),
             (|it| it.dataset.sha256[31] = 0, "the data set is ten (abab"),
             (
@@ -394,13 +411,13 @@ mod tests {
                     it.initial_fingerprint = Fingerprint::from([9; 32]);
                     it.initial_file = Some("given".into());
                 },
-                "--init is not given there and given (0909",
+                "the file of initial parameters is not given there and given (0909",
             ),
             (|it| it.initial_fingerprint = Fingerprint::from([9; 32]), "its initial parameters are 0101"),
         ];
         for (change, expected) in changes {
             let message = resumed(folder.path(), change).unwrap_err().to_string();
-            assert!(message.contains(expected) && message.contains("--out"), "{message}");
+            assert!(message.contains(expected) && message.contains("another output folder"), "{message}");
         }
         let mut cosine = checkpoint();
         cosine.settings.schedule = "cosine".parse().unwrap();
@@ -408,7 +425,10 @@ mod tests {
         let folder_of_cosine = folder_of(&[&cosine]);
         let here = Identity { settings: &longer, ..cosine.identity() };
         let message = find_to_resume(folder_of_cosine.path(), &here).unwrap_err().to_string();
-        assert!(message.contains("--epochs, which --lr-schedule depends on, is 3 there and 4 here"), "{message}");
+        assert!(
+            message.contains("the number of epochs, on which the schedule depends, is 3 there and 4 here"),
+            "{message}"
+        );
         let renamed = resumed(folder.path(), |it| it.dataset.name = "the same images".into()).unwrap();
         assert_eq!(found(&renamed), Some(2), "its name is not what a data set is");
     }
@@ -423,7 +443,7 @@ mod tests {
         let search = resumed(folder.path(), |_| ()).unwrap();
         assert_eq!(found(&search), Some(1));
         let messages: Vec<String> = search.skipped.iter().map(ToString::to_string).collect();
-        for (message, expected) in zip(&messages, ["holds epoch 2", "truncated", "--seed is 5 there"]) {
+        for (message, expected) in zip(&messages, ["holds epoch 2", "truncated", "the seed is 5 there"]) {
             assert!(message.contains(expected), "{message}");
         }
         assert_eq!(messages.len(), 3);
@@ -435,7 +455,7 @@ mod tests {
         assert_eq!(found(&resumed(folder.path(), |_| ()).unwrap()), None, "an empty folder is no error");
         fs::write(folder.path().join(file_name(1)), b"").unwrap();
         let message = resumed(folder.path(), |_| ()).unwrap_err().to_string();
-        assert!(message.contains("epoch-000001.checkpoint") && message.contains("--overwrite"), "{message}");
+        assert!(message.contains("epoch-000001.checkpoint") && message.contains("start anew"), "{message}");
     }
 
     #[test]

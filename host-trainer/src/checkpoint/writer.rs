@@ -82,7 +82,7 @@ impl Plan {
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}; {}", saved.as_ref().map_or_else(
     || "no checkpoint of this run is saved".into(),
-    |(epoch, path)| format!("epochs 1 to {epoch} are saved in {}, go on from there with --resume", path.display())))]
+    |(epoch, path)| format!("epochs 1 to {epoch} are saved in {}, from where the run can go on", path.display())))]
 pub struct WriteError {
     /// The file and what is wrong with it.
     pub cause: FileError,
@@ -91,7 +91,7 @@ pub struct WriteError {
 }
 
 /// What is new since the last state that was handed over.
-struct Progress {
+struct Unwritten {
     epochs: Vec<EpochReport>,
     state: TrainingState,
     /// Whether it is to be a checkpoint.
@@ -115,7 +115,7 @@ pub struct Writer {
 #[derive(Debug)]
 enum Side {
     Thread {
-        sender: SyncSender<Progress>,
+        sender: SyncSender<Unwritten>,
         thread: JoinHandle<Result<(), WriteError>>,
     },
     /// The run itself: the system starts no more threads.
@@ -177,8 +177,8 @@ impl Writer {
     }
 
     /// What is new since the last state that was handed over.
-    fn progress(&mut self, state: &TrainingState, checkpoint: bool) -> Progress {
-        Progress { epochs: std::mem::take(&mut self.pending), state: state.clone(), checkpoint }
+    fn unwritten(&mut self, state: &TrainingState, checkpoint: bool) -> Unwritten {
+        Unwritten { epochs: std::mem::take(&mut self.pending), state: state.clone(), checkpoint }
     }
 
     /// Hands over a checkpoint; waits if the disk is slower than the run.
@@ -186,32 +186,32 @@ impl Writer {
         if matches!(self.side, Side::Ended) {
             return Ok(());
         }
-        let progress = self.progress(state, true);
-        self.checkpoint = progress.epochs.last().map_or(self.checkpoint, |report| report.metrics.epoch);
+        let unwritten = self.unwritten(state, true);
+        self.checkpoint = unwritten.epochs.last().map_or(self.checkpoint, |report| report.metrics.epoch);
         self.followed = self.followed.map(|_| Instant::now());
         match &mut self.side {
             // The thread has gone only if it failed.
-            Side::Thread { sender, .. } => match sender.send(progress) {
+            Side::Thread { sender, .. } => match sender.send(unwritten) {
                 Ok(()) => Ok(()),
                 Err(_) => self.join(),
             },
-            Side::Here(files) => files.take(progress).inspect_err(|_| self.side = Side::Ended),
+            Side::Here(files) => files.take(unwritten).inspect_err(|_| self.side = Side::Ended),
             Side::Ended => Ok(()),
         }
     }
 
     /// Hands over a state for the files that follow the run, unless others are waiting.
     fn offer(&mut self, state: &TrainingState) -> Result<(), WriteError> {
-        let progress = self.progress(state, false);
+        let unwritten = self.unwritten(state, false);
         match &mut self.side {
-            Side::Thread { sender, .. } => match sender.try_send(progress) {
+            Side::Thread { sender, .. } => match sender.try_send(unwritten) {
                 Ok(()) => self.followed = Some(Instant::now()),
-                Err(TrySendError::Full(progress) | TrySendError::Disconnected(progress)) => {
-                    self.pending = progress.epochs;
+                Err(TrySendError::Full(unwritten) | TrySendError::Disconnected(unwritten)) => {
+                    self.pending = unwritten.epochs;
                 }
             },
             Side::Here(files) => {
-                files.take(progress)?;
+                files.take(unwritten)?;
                 self.followed = Some(Instant::now());
             }
             Side::Ended => {}
@@ -243,11 +243,11 @@ impl Files {
         Self { plan, checkpoint: start, written, follow_from: Instant::now() + FOLLOW_INTERVAL }
     }
 
-    fn write_all(mut self: Box<Self>, receiver: &Receiver<Progress>) -> Result<(), WriteError> {
-        receiver.iter().try_for_each(|progress| self.take(progress))
+    fn write_all(mut self: Box<Self>, receiver: &Receiver<Unwritten>) -> Result<(), WriteError> {
+        receiver.iter().try_for_each(|unwritten| self.take(unwritten))
     }
 
-    fn take(&mut self, Progress { epochs, state, checkpoint }: Progress) -> Result<(), WriteError> {
+    fn take(&mut self, Unwritten { epochs, state, checkpoint }: Unwritten) -> Result<(), WriteError> {
         self.checkpoint.epochs.extend(epochs);
         self.checkpoint.state = state;
         if checkpoint {
@@ -465,7 +465,7 @@ mod tests {
             None => writer.finish(&run_of(10)).expect_err("the second one cannot be written").to_string(),
         };
         assert!(message.contains("epoch-000002.checkpoint is not a regular file"), "{message}");
-        assert!(message.contains("epochs 1 to 1 are saved in") && message.contains("--resume"), "{message}");
+        assert!(message.contains("epochs 1 to 1 are saved in") && message.contains("can go on"), "{message}");
         assert!(folder.path().join("checkpoints").join(file_name(1)).exists());
     }
 }

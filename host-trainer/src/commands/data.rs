@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
 use host_trainer::dataset;
-use host_trainer::dataset::download::Network;
-use host_trainer::dataset::{DatasetError, Notice, Options, Source};
+use host_trainer::dataset::download::{DownloadOptions, Watch};
+use host_trainer::dataset::{DatasetError, Notice, Options};
 use host_trainer::report::RunRecord;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use super::output;
-use crate::cli::DataArgs;
+use crate::cli::{DataArgs, SourceArg};
 
 /// Both splits.
 pub fn open(args: &DataArgs) -> Result<Dataset, DatasetError> {
@@ -23,8 +24,8 @@ pub fn open_recorded(args: &DataArgs, record: &RunRecord) -> Result<Dataset, Dat
     let drawn = record.dataset.name == synthetic::name(synthetic::DEFAULT_SEED);
     let named = args.data.is_some() || args.mirror.is_some() || mnist_dir().is_some();
     let dataset = match args.dataset {
-        Source::Auto if drawn && !named => Source::Synthetic,
-        Source::Auto if !named => Source::Mnist,
+        SourceArg::Auto if drawn && !named => SourceArg::Synthetic,
+        SourceArg::Auto if !named => SourceArg::Mnist,
         given => given,
     };
     open(&DataArgs { dataset, ..args.clone() })
@@ -39,13 +40,27 @@ pub fn open_split(args: &DataArgs, split: Split) -> Result<(String, Samples), Da
 
 fn options(args: &DataArgs) -> Options {
     Options {
-        source: args.dataset,
+        source: args.dataset.into(),
         data: args.data.clone(),
         mnist_dir: mnist_dir(),
         mirrors: args.mirror.clone().into_iter().collect(),
-        network: Network { progress: output::shows_progress(), ..Network::default() },
+        download: DownloadOptions {
+            watch: output::shows_progress().then_some(bar as Watch),
+            ..DownloadOptions::default()
+        },
         ..Options::default()
     }
+}
+
+/// A bar that shows how a download goes, and vanishes at its end.
+fn bar(name: &'static str, length: Option<u64>) -> Box<dyn FnMut(u64)> {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
+        None => (ProgressBar::no_length(), "{msg} {spinner} {bytes}"),
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+    let bar = bar.with_style(style).with_message(format!("downloading {name}")).with_finish(ProgressFinish::AndClear);
+    Box::new(move |bytes| bar.inc(bytes))
 }
 
 fn mnist_dir() -> Option<PathBuf> {
@@ -57,6 +72,8 @@ fn tell(notice: Option<Notice>) {
     match notice {
         None => {}
         Some(Notice::Remark(remark)) => output::note(remark),
-        Some(Notice::Warning(warning)) => output::framed_warning(warning),
+        Some(Notice::StandIn(warning)) => output::framed_warning(format_args!(
+            "{warning} --dataset mnist refuses instead, --dataset synthetic draws digits without asking."
+        )),
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use cnn_train::backend::{CpuOptions, SimdLevel};
 use cnn_train::dataset::{Dataset, Split, synthetic};
 use host_trainer::backend::cuda::{Probe, ProbedDevice, probe};
-use host_trainer::backend::{BackendChoice, MachineOptions, Opened, open};
-use host_trainer::dataset::{DOWNLOAD_FOLDER, Source, mnist};
+use host_trainer::backend::{BackendChoice, MachineOptions, OpenedBackend, open};
+use host_trainer::dataset::{DOWNLOAD_FOLDER, mnist};
 use serde::{Serialize, Serializer};
 
 use super::output::{self, result, say};
 use super::{data, described};
-use crate::cli::DoctorArgs;
+use crate::cli::{DoctorArgs, SourceArg};
 
 /// Prints a line for everything. What is missing is no error: another part may do without it.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
@@ -166,7 +166,7 @@ fn print_gpus(driver: &Driver) {
 fn data_found(args: &DoctorArgs) -> String {
     let in_environment = std::env::var_os("MNIST_DIR").is_some_and(|dir| !dir.is_empty());
     let folder_named = args.data.data.is_some() || (in_environment && args.data.mirror.is_none());
-    let drawn = args.data.dataset == Source::Synthetic;
+    let drawn = args.data.dataset == SourceArg::Synthetic;
     let mut files = [Split::Train, Split::Test].into_iter().flat_map(mnist::files);
     if !folder_named && !drawn && files.any(|file| file.find(Path::new(DOWNLOAD_FOLDER)).is_none()) {
         return format!("not in {DOWNLOAD_FOLDER}; a run downloads MNIST there");
@@ -184,7 +184,7 @@ fn choice(args: &DoctorArgs) -> String {
     let dataset = Arc::new(synthetic::synthetic(0, 1, 1));
     let options = MachineOptions { cpu: CpuOptions::default(), device: args.gpu.device };
     match open(BackendChoice::Auto, dataset, options) {
-        Ok(Opened { backend, no_gpu, .. }) => described(&*backend, no_gpu.as_ref()),
+        Ok(OpenedBackend { backend, no_gpu, .. }) => described(&*backend, no_gpu.as_ref()),
         Err(error) => format!("nothing: {error}"),
     }
 }

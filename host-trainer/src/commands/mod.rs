@@ -11,6 +11,7 @@ pub mod train;
 pub mod verify;
 
 mod data;
+pub mod flags;
 mod interrupt;
 pub mod output;
 mod start;
@@ -22,7 +23,7 @@ use std::sync::{Arc, Once};
 use clap::CommandFactory;
 use cnn_train::backend::Backend;
 use cnn_train::dataset::Dataset;
-use host_trainer::backend::{CudaError, OpenError, Opened, open};
+use host_trainer::backend::{CudaError, NoBackend, OpenedBackend, open};
 use host_trainer::checkpoint::Rejected;
 
 use crate::cli::{BackendArgs, Cli, CompletionsArgs};
@@ -42,8 +43,9 @@ static TOLD_OF_THREADS: Once = Once::new();
 
 /// Makes the backend that the flags ask for, and what to call it: its description, and why it is not the GPU if none was
 /// named.
-fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), OpenError> {
-    let Opened { backend, no_gpu, fewer_threads } = open(args.backend, Arc::clone(dataset), args.machine())?;
+fn open_backend(args: &BackendArgs, dataset: &Arc<Dataset>) -> Result<(Box<dyn Backend>, String), NoBackend> {
+    let OpenedBackend { backend, no_gpu, fewer_threads } =
+        open(args.backend.into(), Arc::clone(dataset), args.machine())?;
     if let Some(fewer_threads) = fewer_threads {
         TOLD_OF_THREADS.call_once(|| output::warning(fewer_threads));
     }

@@ -12,7 +12,7 @@ use host_trainer::model_file::LoadedModel;
 use serde::Serialize;
 
 use super::output::{self, result};
-use super::table::{self, Network};
+use super::table::{self, NetworkTable};
 use crate::cli::SummaryArgs;
 
 /// Prints the network's table and, if a model is given, its metadata.
@@ -58,7 +58,7 @@ fn print_claims(model: &LoadedModel, training: &Training<'_>) {
 /// The answer of `--json`.
 #[derive(Serialize)]
 struct Summary<'a> {
-    network: Network,
+    network: NetworkTable,
     input: &'a str,
     model: Option<Described<'a>>,
 }

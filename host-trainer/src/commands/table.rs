@@ -8,8 +8,8 @@ use serde::Serialize;
 
 /// The network's layers and what they cost.
 #[derive(Serialize)]
-pub struct Network {
-    layers: [Layer; 8],
+pub struct NetworkTable {
+    layers: [LayerRow; 8],
     parameters: usize,
     multiply_adds: usize,
     parameter_bytes: usize,
@@ -18,36 +18,36 @@ pub struct Network {
 
 /// A layer's line: what it does, the shape it gives, its parameters and the multiply-adds of one image.
 #[derive(Serialize)]
-struct Layer {
+struct LayerRow {
     layer: &'static str,
     output: &'static [usize],
     parameters: usize,
     multiply_adds: usize,
 }
 
-impl Layer {
+impl LayerRow {
     const fn new(layer: &'static str, output: &'static [usize], parameters: usize, multiply_adds: usize) -> Self {
         Self { layer, output, parameters, multiply_adds }
     }
 }
 
 /// Layers, output shapes, parameters and multiply-adds an image.
-pub fn network_facts() -> Network {
+pub fn network_facts() -> NetworkTable {
     let parameters = |layer: usize| TENSORS[2 * layer].len + TENSORS[2 * layer + 1].len;
     // Convolutions are computed where pooling keeps them: at four positions for each pooled one.
     let conv1 = CONV1_CHANNELS * 4 * POOL1_SIDE * POOL1_SIDE * KERNEL_LEN;
     let conv2 = CONV2_CHANNELS * 4 * POOL2_SIDE * POOL2_SIDE * KERNEL_LEN * CONV1_CHANNELS;
     let layers = [
-        Layer::new("image", &[1, 28, 28], 0, 0),
-        Layer::new("conv1 3×3", &[16, 26, 26], parameters(0), conv1),
-        Layer::new("ReLU, max-pool 2", &[16, 13, 13], 0, 0),
-        Layer::new("conv2 3×3", &[32, 11, 11], parameters(1), conv2),
-        Layer::new("ReLU, max-pool 2", &[32, 5, 5], 0, 0),
-        Layer::new("fc1", &[HIDDEN], parameters(2), HIDDEN * POOL2_LEN),
-        Layer::new("ReLU", &[HIDDEN], 0, 0),
-        Layer::new("fc2", &[CLASSES], parameters(3), CLASSES * HIDDEN),
+        LayerRow::new("image", &[1, 28, 28], 0, 0),
+        LayerRow::new("conv1 3×3", &[16, 26, 26], parameters(0), conv1),
+        LayerRow::new("ReLU, max-pool 2", &[16, 13, 13], 0, 0),
+        LayerRow::new("conv2 3×3", &[32, 11, 11], parameters(1), conv2),
+        LayerRow::new("ReLU, max-pool 2", &[32, 5, 5], 0, 0),
+        LayerRow::new("fc1", &[HIDDEN], parameters(2), HIDDEN * POOL2_LEN),
+        LayerRow::new("ReLU", &[HIDDEN], 0, 0),
+        LayerRow::new("fc2", &[CLASSES], parameters(3), CLASSES * HIDDEN),
     ];
-    Network {
+    NetworkTable {
         parameters: PARAMETER_COUNT,
         multiply_adds: layers.iter().map(|layer| layer.multiply_adds).sum(),
         parameter_bytes: 4 * PARAMETER_COUNT,

@@ -176,11 +176,8 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
         None => "no epoch was completed, nothing is saved".into(),
     };
     let stopped = run.stopped.as_ref().filter(|stop| !matches!(stop, Stop::Interrupted { .. }));
-    let failures = [
-        stopped.map(cause),
-        kept.as_ref().err().map(ToString::to_string),
-        reported.as_ref().err().map(ToString::to_string),
-    ];
+    let failures =
+        [stopped.map(cause), kept.as_ref().err().map(not_kept), reported.as_ref().err().map(ToString::to_string)];
     let failures: Vec<String> = failures.into_iter().flatten().collect();
     if !failures.is_empty() {
         let saved = match (reported, kept) {
@@ -215,8 +212,20 @@ fn finish(ended: &Ended, args: &TrainArgs, elapsed: Duration) -> anyhow::Result<
 fn cause(stop: &Stop) -> String {
     match stop {
         Stop::Diverged { .. } => format!("{stop} (--lr)"),
+        Stop::NotKept { error: KeepError(error), .. } if error.downcast_ref().is_some_and(goes_on) => {
+            format!("{stop} (--resume)")
+        }
         _ => stop.to_string(),
     }
+}
+
+/// Why a checkpoint was not written, and the flag that goes on from the one before it.
+fn not_kept(error: &WriteError) -> String {
+    if goes_on(error) { format!("{error} (--resume)") } else { error.to_string() }
+}
+
+fn goes_on(error: &WriteError) -> bool {
+    error.saved.is_some()
 }
 
 fn complete_epochs(count: usize) -> String {

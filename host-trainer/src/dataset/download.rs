@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cnn_train::threads;
-use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::header::CONTENT_TYPE;
 use ureq::http::uri::Scheme;
 use ureq::http::{self, Uri};
@@ -30,7 +29,7 @@ const ARCHIVE_OVERHEAD: u64 = 1 << 16;
 
 /// How to reach the mirrors.
 #[derive(Debug, Clone)]
-pub struct Network {
+pub struct DownloadOptions {
     /// Time until all mirrors together are given up for one file if none of them answers.
     pub answer: Duration,
     /// Time until a transfer is given up that makes no progress.
@@ -41,14 +40,18 @@ pub struct Network {
     pub total: Duration,
     /// The proxies to use; if none, those that the environment names.
     pub proxies: Option<Proxies>,
-    /// Whether a bar on standard error shows the progress, if that is a terminal.
-    pub progress: bool,
+    /// Who is told of a transfer as it goes.
+    pub watch: Option<Watch>,
 }
+
+/// Begins to watch the transfer of a file of this name and, where it is known, this length in bytes. What it returns is
+/// told of the bytes as they come, and dropped when no more do.
+pub type Watch = fn(name: &'static str, length: Option<u64>) -> Box<dyn FnMut(u64)>;
 
 /// Bytes that must come in a second.
 pub const SLOWEST: u64 = 1 << 10;
 
-impl Default for Network {
+impl Default for DownloadOptions {
     /// Gives up after 14 s, a transfer after 5 s in which nothing came or 15 s in which too little came, and all after an
     /// hour.
     fn default() -> Self {
@@ -58,7 +61,7 @@ impl Default for Network {
             timeout: Duration::from_secs(15),
             total: Duration::from_secs(3600),
             proxies: None,
-            progress: true,
+            watch: None,
         }
     }
 }
@@ -88,7 +91,7 @@ pub enum DownloadError {
     #[error("the system starts no thread, which a download needs: raise the limit on processes")]
     Threads,
     /// The folder cannot be made.
-    #[error("cannot create the folder {}: {cause}; --data DIR takes the files from another one", folder.display())]
+    #[error("cannot create the folder {}: {cause}; take the files from another one", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
@@ -172,7 +175,7 @@ pub enum Failure {
 
 /// An address that is none. It is not shown: there may be a password in it.
 #[derive(Debug, thiserror::Error)]
-#[error("--mirror is not an address such as https://HOST/FOLDER/ (http and https are known)")]
+#[error("the mirror is not an address such as https://HOST/FOLDER/ (http and https are known)")]
 pub struct MirrorError;
 
 /// Where a folder with the files can be downloaded from. Its address may hold a name, a password and a query, which are
@@ -236,7 +239,7 @@ pub fn download(
     files: &[OriginalFile],
     folder: &Path,
     mirrors: &[String],
-    network: &Network,
+    options: &DownloadOptions,
 ) -> Result<Option<String>, DownloadError> {
     if files.is_empty() {
         return Ok(None);
@@ -244,14 +247,14 @@ pub fn download(
     if threads::startable(1) == 0 {
         return Err(DownloadError::Threads);
     }
-    let end = Instant::now() + network.total;
-    let proxies = network.proxies.clone().map_or_else(Proxies::from_env, Ok)?;
+    let end = Instant::now() + options.total;
+    let proxies = options.proxies.clone().map_or_else(Proxies::from_env, Ok)?;
     let roots = roots()?;
-    let agent = |https| agent(network, mirrors.len(), &proxies, &roots, https);
+    let agent = |https| agent(options, mirrors.len(), &proxies, &roots, https);
     let mut mirrors = mirrors.iter().map(|address| Mirror::new(address, agent)).collect::<Result<VecDeque<_>, _>>()?;
     let mut unencrypted = None;
     for file in files {
-        let Received { bytes, from } = from_any(&mut mirrors, file, network, end)?;
+        let Received { bytes, from } = from_any(&mut mirrors, file, options, end)?;
         if from.scheme() == Some(&Scheme::HTTP) {
             unencrypted = Some(from);
         }
@@ -290,14 +293,14 @@ fn roots() -> Result<RootCerts, DownloadError> {
 }
 
 /// Each mirror gets an equal part of the time, and gives it to finding, connecting and answering.
-fn agent(network: &Network, mirrors: usize, proxies: &Proxies, roots: &RootCerts, https: bool) -> Agent {
-    let share = network.answer / mirrors.max(1) as u32;
+fn agent(options: &DownloadOptions, mirrors: usize, proxies: &Proxies, roots: &RootCerts, https: bool) -> Agent {
+    let share = options.answer / mirrors.max(1) as u32;
     Agent::config_builder()
         .timeout_resolve(Some(share * 2 / 7))
         .timeout_connect(Some(share * 3 / 7))
         .timeout_recv_response(Some(share * 2 / 7))
-        .timeout_per_read(Some(network.stall))
-        .timeout_per_write(Some(network.stall))
+        .timeout_per_read(Some(options.stall))
+        .timeout_per_write(Some(options.stall))
         .max_redirects(3)
         .proxy(proxies.of(https))
         .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
@@ -317,14 +320,14 @@ struct Received {
 fn from_any(
     mirrors: &mut VecDeque<Mirror>,
     file: &OriginalFile,
-    network: &Network,
+    options: &DownloadOptions,
     end: Instant,
 ) -> Result<Received, DownloadError> {
     let mut attempts = Vec::new();
     for _ in 0..mirrors.len() {
         let mirror = &mirrors[0];
         let address = mirror.address_of(&format!("{}.gz", file.name));
-        match from_one(mirror, &address, file, network, end) {
+        match from_one(mirror, &address, file, options, end) {
             Ok(received) => return Ok(received),
             Err(failure) => {
                 let url = address.parse().map_or_else(|_| shown(&mirror.uri), |uri| shown(&uri));
@@ -340,7 +343,7 @@ fn from_one(
     mirror: &Mirror,
     address: &str,
     file: &OriginalFile,
-    network: &Network,
+    options: &DownloadOptions,
     end: Instant,
 ) -> Result<Received, Failure> {
     let left = end.saturating_duration_since(Instant::now());
@@ -350,7 +353,7 @@ fn from_one(
     if content_type(&response).starts_with("text/html") {
         return Err(Failure::WebPage { from: shown(&from) });
     }
-    let bytes = receive(response.into_body(), file, network)?;
+    let bytes = receive(response.into_body(), file, options)?;
     if bytes.trim_ascii_start().starts_with(b"<") {
         return Err(Failure::WebPage { from: shown(&from) });
     }
@@ -380,19 +383,23 @@ fn content_type(response: &http::Response<Body>) -> &str {
 }
 
 /// Receives a body no longer than the file can be, and not slower than it may come.
-fn receive(body: Body, file: &OriginalFile, network: &Network) -> Result<Vec<u8>, Failure> {
+fn receive(body: Body, file: &OriginalFile, options: &DownloadOptions) -> Result<Vec<u8>, Failure> {
     let limit = file.length + ARCHIVE_OVERHEAD;
     let length = body.content_length();
     if length.is_some_and(|length| length > limit) {
         return Err(Failure::TooLong { limit });
     }
-    let bar = if network.progress { progress_bar(file.name, length) } else { ProgressBar::hidden() };
-    let result = receive_within(&mut body.into_reader(), limit, network.timeout, &bar);
-    bar.finish_and_clear();
-    result
+    let mut watcher = options.watch.map(|watch| watch(file.name, length));
+    let mut advance = |bytes| watcher.iter_mut().for_each(|advance| advance(bytes));
+    receive_within(&mut body.into_reader(), limit, options.timeout, &mut advance)
 }
 
-fn receive_within(body: &mut impl Read, limit: u64, timeout: Duration, bar: &ProgressBar) -> Result<Vec<u8>, Failure> {
+fn receive_within(
+    body: &mut impl Read,
+    limit: u64,
+    timeout: Duration,
+    advance: &mut dyn FnMut(u64),
+) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     // When the transfer was last seen to be fast enough, and what had come then.
@@ -412,7 +419,7 @@ fn receive_within(body: &mut impl Read, limit: u64, timeout: Duration, bar: &Pro
             bytes.reserve_exact(1 << 20);
         }
         bytes.extend_from_slice(received);
-        bar.inc(received.len() as u64);
+        advance(received.len() as u64);
         let elapsed = lately.0.elapsed();
         if elapsed >= timeout {
             if (bytes.len() - lately.1) as f64 / elapsed.as_secs_f64() < SLOWEST as f64 {
@@ -421,15 +428,6 @@ fn receive_within(body: &mut impl Read, limit: u64, timeout: Duration, bar: &Pro
             lately = (Instant::now(), bytes.len());
         }
     }
-}
-
-fn progress_bar(name: &'static str, length: Option<u64>) -> ProgressBar {
-    let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length), "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
-        None => (ProgressBar::no_length(), "{msg} {spinner} {bytes}"),
-    };
-    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
-    bar.with_style(style).with_message(format!("downloading {name}"))
 }
 
 #[cfg(test)]
@@ -506,12 +504,12 @@ mod tests {
     }
 
     /// Times that a busy machine keeps.
-    fn patient() -> Network {
-        Network {
+    fn patient() -> DownloadOptions {
+        DownloadOptions {
             answer: Duration::from_secs(60),
             stall: Duration::from_secs(20),
             proxies: Some(Proxies::default()),
-            ..Network::default()
+            ..DownloadOptions::default()
         }
     }
 
@@ -626,7 +624,8 @@ mod tests {
 
     #[test]
     fn silence_is_given_up_in_time() {
-        let network = Network { answer: Duration::from_millis(1400), stall: Duration::from_millis(300), ..patient() };
+        let options =
+            DownloadOptions { answer: Duration::from_millis(1400), stall: Duration::from_millis(300), ..patient() };
         let held = |_: &str, stream: &mut TcpStream| std::mem::forget(stream.try_clone());
         let stalled = move |path: &str, stream: &mut TcpStream| {
             stream.write_all(&good()[..100]).unwrap();
@@ -635,8 +634,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (mirrors, unreachable) in [([serve(held), serve(held)], true), ([serve(held), serve(stalled)], false)] {
             let start = Instant::now();
-            let error = download(&[original()], folder.path(), &mirrors, &network).unwrap_err();
-            assert!(start.elapsed() < network.answer, "{:?}", start.elapsed());
+            let error = download(&[original()], folder.path(), &mirrors, &options).unwrap_err();
+            assert!(start.elapsed() < options.answer, "{:?}", start.elapsed());
             assert_eq!(error.is_unreachable(), unreachable, "{error}");
         }
         assert_eq!(names_in(folder.path()), [""; 0]);
@@ -653,11 +652,11 @@ mod tests {
     }
 
     /// Why [`trickle`] fails under these times.
-    fn too_slow(network: Network) -> Failure {
+    fn too_slow(options: DownloadOptions) -> Failure {
         let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
         let large = OriginalFile { length: 1 << 20, ..original() };
-        let error = download(&[large], folder.path(), &[trickle()], &network).unwrap_err();
+        let error = download(&[large], folder.path(), &[trickle()], &options).unwrap_err();
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
         assert!(!error.is_unreachable(), "{error}");
         let DownloadError::Unavailable { mut attempts, .. } = error else { panic!("{error}") };
@@ -666,9 +665,9 @@ mod tests {
 
     #[test]
     fn a_transfer_that_hardly_moves_is_given_up() {
-        let failure = too_slow(Network { timeout: Duration::from_millis(300), ..patient() });
+        let failure = too_slow(DownloadOptions { timeout: Duration::from_millis(300), ..patient() });
         assert!(matches!(failure, Failure::TooSlow { .. }), "{failure}");
-        let failure = too_slow(Network { total: Duration::from_millis(600), ..patient() });
+        let failure = too_slow(DownloadOptions { total: Duration::from_millis(600), ..patient() });
         assert!(matches!(failure, Failure::Transfer { .. }), "{failure}");
     }
 
@@ -711,7 +710,7 @@ mod tests {
 
     #[test]
     fn a_slow_transfer_may_take_its_time() {
-        let network = Network { stall: Duration::from_secs(1), ..patient() };
+        let options = DownloadOptions { stall: Duration::from_secs(1), ..patient() };
         let slow = serve(|_, stream| {
             let answer = good();
             let (head, body) = answer.split_at(answer.len() - 24);
@@ -723,8 +722,8 @@ mod tests {
         });
         let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
-        download(&[original()], folder.path(), &[slow], &network).unwrap();
-        assert!(start.elapsed() > network.stall, "not slow enough to tell");
+        download(&[original()], folder.path(), &[slow], &options).unwrap();
+        assert!(start.elapsed() > options.stall, "not slow enough to tell");
     }
 
     #[test]

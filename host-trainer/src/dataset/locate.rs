@@ -11,7 +11,7 @@ use cnn_train::dataset::digest::{Digests, of_dataset};
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
 use cnn_train::threads;
 
-use super::download::{DownloadError, MIRRORS, Network, download};
+use super::download::{DownloadError, DownloadOptions, MIRRORS, download};
 use super::idx::{self, Fault};
 use super::mnist::{self, OriginalFile};
 use super::npz;
@@ -20,26 +20,26 @@ use crate::files::{FileError, read_limited, remove_abandoned};
 /// Where downloads go unless told otherwise.
 pub const DOWNLOAD_FOLDER: &str = "data/mnist";
 
-/// Which data set is wanted (`--dataset`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+/// Which data set is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Source {
-    /// MNIST; if no source is named, and without files and without network, synthetic digits
+    /// MNIST; if no source is named, and without files and without network, synthetic digits.
     #[default]
     Auto,
-    /// MNIST or an error
+    /// MNIST or an error.
     Mnist,
-    /// Synthetic digits, drawn on the spot
+    /// Synthetic digits, drawn on the spot.
     Synthetic,
 }
 
 /// What is known of where the data is.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Which data set (`--dataset`).
+    /// Which data set.
     pub source: Source,
-    /// The folder or the `.npz` file to read (`--data`).
+    /// The folder or the `.npz` file to read.
     pub data: Option<PathBuf>,
-    /// Where to download from (`--mirror`) into the download folder; if empty, from [`MIRRORS`].
+    /// Where to download from into the download folder; if empty, from [`MIRRORS`].
     pub mirrors: Vec<String>,
     /// What to read if `data` is none and `mirrors` is empty: the environment variable `MNIST_DIR`, which is taken for
     /// unset if it is empty.
@@ -47,7 +47,7 @@ pub struct Options {
     /// The folder to read otherwise, after what it lacks of MNIST has been downloaded into it.
     pub download_folder: PathBuf,
     /// How to reach the mirrors.
-    pub network: Network,
+    pub download: DownloadOptions,
 }
 
 impl Default for Options {
@@ -58,14 +58,14 @@ impl Default for Options {
             mirrors: Vec::new(),
             mnist_dir: None,
             download_folder: DOWNLOAD_FOLDER.into(),
-            network: Network::default(),
+            download: DownloadOptions::default(),
         }
     }
 }
 
 /// Both splits, ready to use.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedDataset {
     /// The data set.
     pub dataset: Dataset,
     /// What the user must be told of where it comes from.
@@ -86,8 +86,8 @@ pub struct OpenedSplit {
 /// What the user must be told of where a data set comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// The data set is not the one that was hoped for.
-    Warning(String),
+    /// Drawn digits stand in for MNIST, and why.
+    StandIn(String),
     /// It is, but came on a way that others can see.
     Remark(String),
 }
@@ -95,8 +95,8 @@ pub enum Notice {
 /// Who named a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The flag `--data`.
-    Flag,
+    /// Whoever asked for the data.
+    Given,
     /// The environment variable `MNIST_DIR`.
     Environment,
     /// Nobody: it is where downloads go.
@@ -106,9 +106,30 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Flag => "--data",
+            Self::Given => "the given path",
             Self::Environment => "MNIST_DIR",
             Self::Download => "the download folder",
+        })
+    }
+}
+
+/// A source of data that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedSource {
+    /// A folder or a file.
+    Path,
+    /// Where to download from.
+    Mirror,
+    /// Digits that are drawn.
+    Synthetic,
+}
+
+impl fmt::Display for NamedSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Path => "a path",
+            Self::Mirror => "a mirror",
+            Self::Synthetic => "synthetic digits",
         })
     }
 }
@@ -116,9 +137,9 @@ impl fmt::Display for Origin {
 /// Why there is no data set.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// Two flags name two sources.
-    #[error("{0} and {1} name two sources of data: leave one of them out")]
-    TwoSources(&'static str, &'static str),
+    /// Two sources are named.
+    #[error("{0} and {1} are two sources of data: leave one of them out")]
+    TwoSources(NamedSource, NamedSource),
     /// The folder is missing, not readable or not a folder.
     #[error("{origin} ({}) cannot be read as a folder: {cause}; name the folder that holds the four IDX files",
         folder.display())]
@@ -144,7 +165,7 @@ pub enum DatasetError {
         holds: String,
     },
     /// There is more than one data set in the folder.
-    #[error("{origin} ({}) holds more than one data set: {}; name one of them with --data", folder.display(),
+    #[error("{origin} ({}) holds more than one data set: {}; name one of them", folder.display(),
         found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
     Ambiguous {
         /// Who named the folder.
@@ -183,15 +204,14 @@ pub enum DatasetError {
         label_count: usize,
     },
     /// A file in the download folder is sound, but not MNIST's.
-    #[error("{} is not the file of MNIST: its contents have another SHA-256; {}, or use --data {} to take it as it is",
+    #[error("{} is not the file of MNIST: its contents have another SHA-256; {}, or name {} as the data to take it as it is",
         path.display(), advice(Origin::Download), path.parent().unwrap_or(Path::new(".")).display())]
     NotOriginal {
         /// The file.
         path: PathBuf,
     },
     /// MNIST was asked for, and the folder that was named holds something else.
-    #[error("--dataset mnist asks for MNIST, but {origin} ({}) holds {name}; name the folder of MNIST, or leave \
-             --dataset mnist out", place.display())]
+    #[error("MNIST is asked for, but {origin} ({}) holds {name}; name the folder of MNIST, or ask for any data set", place.display())]
     NotMnist {
         /// Who named the place.
         origin: Origin,
@@ -202,8 +222,8 @@ pub enum DatasetError {
     },
     /// MNIST is not here and could not be downloaded.
     #[error(
-        "{0}; to train without a download, put the four files of MNIST into a folder and name it with --data DIR or \
-             MNIST_DIR, or use --dataset synthetic"
+        "{0}; to train without a download, put the four files of MNIST into a folder and name it, in MNIST_DIR for \
+             example, or take synthetic digits"
     )]
     Download(DownloadError),
 }
@@ -218,13 +238,13 @@ impl DatasetError {
 fn advice(origin: Origin) -> &'static str {
     match origin {
         Origin::Download => "remove it, and the next start downloads it again",
-        Origin::Flag | Origin::Environment => "replace it or name another folder",
+        Origin::Given | Origin::Environment => "replace it or name another folder",
     }
 }
 
 /// Finds both splits, downloads them or draws them.
 ///
-/// They are looked for where `--data` says, else in the download folder if a mirror is named, else where `MNIST_DIR`
+/// They are looked for where [`Options::data`] says, else in the download folder if a mirror is named, else where `MNIST_DIR`
 /// says, else in the download folder. The places that are named may hold any set of 28×28 images and labels from 0 to 9,
 /// unless the source is [`Source::Mnist`]; the download folder holds MNIST and nothing else.
 ///
@@ -234,16 +254,16 @@ fn advice(origin: Origin) -> &'static str {
 /// # Errors
 /// If a place that was named lacks a file, if a file is damaged, if a mirror sends anything but MNIST, if a download
 /// cannot be written, and, unless nobody named a source, if no mirror sends anything.
-pub fn open(options: &Options) -> Result<Opened, DatasetError> {
+pub fn open(options: &Options) -> Result<OpenedDataset, DatasetError> {
     let (place, notice) = match find(options, &[Split::Train, Split::Test])? {
         Found::Place(place, notice) => (place, notice),
-        Found::Drawn(notice) => return Ok(Opened { dataset: synthetic::standard(), notice }),
+        Found::Drawn(notice) => return Ok(OpenedDataset { dataset: synthetic::standard(), notice }),
     };
     let [train, test] = place.read()?;
     let name = place.name(&[&train, &test]);
     place.check(options, &name)?;
     let hash = of_dataset(&train.digests, &test.digests);
-    Ok(Opened { dataset: Dataset { name, hash, train: train.samples, test: test.samples }, notice })
+    Ok(OpenedDataset { dataset: Dataset { name, hash, train: train.samples, test: test.samples }, notice })
 }
 
 /// [`open`] of a single split: nothing else is read, downloaded or drawn.
@@ -277,16 +297,16 @@ enum Found {
 fn find(options: &Options, splits: &[Split]) -> Result<Found, DatasetError> {
     let named = match options {
         Options { data: Some(_), mirrors, .. } if !mirrors.is_empty() => {
-            return Err(DatasetError::TwoSources("--data", "--mirror"));
+            return Err(DatasetError::TwoSources(NamedSource::Path, NamedSource::Mirror));
         }
         Options { source: Source::Synthetic, data: Some(_), .. } => {
-            return Err(DatasetError::TwoSources("--dataset synthetic", "--data"));
+            return Err(DatasetError::TwoSources(NamedSource::Synthetic, NamedSource::Path));
         }
         Options { source: Source::Synthetic, mirrors, .. } if !mirrors.is_empty() => {
-            return Err(DatasetError::TwoSources("--dataset synthetic", "--mirror"));
+            return Err(DatasetError::TwoSources(NamedSource::Synthetic, NamedSource::Mirror));
         }
         Options { source: Source::Synthetic, .. } => return Ok(Found::Drawn(None)),
-        Options { data: Some(path), .. } => Some((Origin::Flag, path)),
+        Options { data: Some(path), .. } => Some((Origin::Given, path)),
         Options { mirrors, mnist_dir: Some(path), .. } if mirrors.is_empty() && !path.as_os_str().is_empty() => {
             Some((Origin::Environment, path))
         }
@@ -302,7 +322,7 @@ fn find(options: &Options, splits: &[Split]) -> Result<Found, DatasetError> {
             Ok(Found::Place(place, remark.map(Notice::Remark)))
         }
         Err(error) if error.is_unreachable() && options.source == Source::Auto && options.mirrors.is_empty() => {
-            Ok(Found::Drawn(Some(Notice::Warning(stand_in_warning(folder, &error)))))
+            Ok(Found::Drawn(Some(Notice::StandIn(stand_in_warning(folder, &error)))))
         }
         Err(error) => Err(DatasetError::Download(error)),
     }
@@ -318,14 +338,13 @@ fn complete(folder: &Path, splits: &[Split], options: &Options) -> Result<Option
         .copied()
         .collect();
     let mirrors = if options.mirrors.is_empty() { &MIRRORS.map(String::from)[..] } else { &options.mirrors };
-    download(&missing, folder, mirrors, &options.network)
+    download(&missing, folder, mirrors, &options.download)
 }
 
 fn stand_in_warning(folder: &Path, error: &DownloadError) -> String {
     format!(
         "this is NOT MNIST: {} stand in for it, and results say nothing about MNIST. \
-         Neither --data nor MNIST_DIR names a folder, {} does not hold the files, and {error}. \
-         --dataset mnist refuses instead, --dataset synthetic draws digits without asking.",
+         Neither a path nor MNIST_DIR names a folder, {} does not hold the files, and {error}.",
         synthetic::name(synthetic::DEFAULT_SEED),
         folder.display()
     )
@@ -542,7 +561,7 @@ mod tests {
         let proxies = Some(Proxies::everywhere("http://127.0.0.1:9"));
         Options {
             download_folder: parent.join("downloads"),
-            network: Network { answer: second, stall: second, proxies, ..Network::default() },
+            download: DownloadOptions { answer: second, stall: second, proxies, ..DownloadOptions::default() },
             ..Options::default()
         }
     }
@@ -562,7 +581,7 @@ mod tests {
             Options { data: Some(path.clone()), mnist_dir: missing, ..offline(folder.path()) },
             Options { mnist_dir: Some(path.clone()), ..offline(folder.path()) },
         ] {
-            let Opened { dataset, notice } = open(&options).unwrap();
+            let OpenedDataset { dataset, notice } = open(&options).unwrap();
             assert_eq!(notice, None);
             let folder_name = path.file_name().unwrap().display();
             assert_eq!(dataset.name, format!("{folder_name} (not the original MNIST)"));
@@ -611,7 +630,7 @@ mod tests {
         fs::write(&file, b"").unwrap();
         let missing = parent.path().join("missing");
         for (options, origin) in [
-            (Options { data: Some(missing.clone()), ..offline(parent.path()) }, "--data"),
+            (Options { data: Some(missing.clone()), ..offline(parent.path()) }, "the given path"),
             (Options { mnist_dir: Some(missing.clone()), ..offline(parent.path()) }, "MNIST_DIR"),
         ] {
             let error = open(&options).unwrap_err();
@@ -638,7 +657,7 @@ mod tests {
         let OpenedSplit { name, samples, notice } = open_split(&options, Split::Test).unwrap();
         assert_eq!(name, "synthetic digits (seed 0)");
         assert_eq!(samples.len(), synthetic::TEST_LEN);
-        let Some(Notice::Warning(warning)) = notice else { panic!("{notice:?}") };
+        let Some(Notice::StandIn(warning)) = notice else { panic!("{notice:?}") };
         assert!(warning.contains("NOT MNIST") && warning.contains("/t10k-images"), "{warning}");
         assert!(!options.download_folder.exists());
         for named in [
@@ -719,7 +738,7 @@ mod tests {
         let error = open(&by_flag(root.path())).unwrap_err();
         assert!(matches!(error, DatasetError::Ambiguous { .. }), "{error}");
         let message = error.to_string();
-        for words in ["FashionMNIST/raw", "/MNIST/raw", "name one of them with --data"] {
+        for words in ["FashionMNIST/raw", "/MNIST/raw", "name one of them"] {
             assert!(message.contains(words), "{message}");
         }
         assert!(open(&by_flag(&root.path().join("MNIST"))).is_ok());
@@ -746,7 +765,7 @@ mod tests {
         let path = folder.path().join("digits.npz");
         fs::write(&path, npz::tests::archive(3, 2)).unwrap();
         for place in [folder.path(), &path] {
-            let Opened { dataset, notice } = open(&by_flag(place)).unwrap();
+            let OpenedDataset { dataset, notice } = open(&by_flag(place)).unwrap();
             assert_eq!((dataset.train.len(), dataset.test.len(), notice), (3, 2, None));
             assert_eq!(dataset.name, "digits.npz (not the original MNIST)");
             assert_eq!(open_split(&by_flag(place), Split::Test).unwrap().samples, dataset.test);

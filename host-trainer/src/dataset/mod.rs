@@ -9,5 +9,6 @@ pub mod npz;
 mod proxy;
 
 pub use locate::{
-    DOWNLOAD_FOLDER, DatasetError, Notice, Opened, OpenedSplit, Options, Origin, Source, open, open_split,
+    DOWNLOAD_FOLDER, DatasetError, NamedSource, Notice, OpenedDataset, OpenedSplit, Options, Origin, Source, open,
+    open_split,
 };

@@ -56,13 +56,16 @@ fn another_run_is_refused_and_every_difference_named_with_both_values() {
     let before = fs::read(folder.path().join("o/run.json")).expect("a record");
     let newest = "o/checkpoints/epoch-000002.checkpoint";
     let cases: [(&[&str], &[&str]); 7] = [
-        (&["--lr", "0.02"], &["--lr is 0.01 there and 0.02 here"]),
-        (&["--momentum", "0.8"], &["--momentum is 0.9 there and 0.8 here"]),
-        (&["--weight-decay", "0.005001"], &["--weight-decay is 0.005 there and 0.005001 here"]),
-        (&["--batch-size", "50"], &["--batch-size is 100 there and 50 here"]),
-        (&["--seed", "1", "--lr", "0"], &["--seed is 0 there and 1 here", "--lr is 0.01 there and 0 here"]),
-        (&["--no-shuffle"], &["--no-shuffle is false there and true here"]),
-        (&["--epochs", "1"], &["after epoch 2", "--epochs 1"]),
+        (&["--lr", "0.02"], &["the learning rate is 0.01 there and 0.02 here"]),
+        (&["--momentum", "0.8"], &["the momentum is 0.9 there and 0.8 here"]),
+        (&["--weight-decay", "0.005001"], &["the weight decay is 0.005 there and 0.005001 here"]),
+        (&["--batch-size", "50"], &["the batch size is 100 there and 50 here"]),
+        (
+            &["--seed", "1", "--lr", "0"],
+            &["the seed is 0 there and 1 here", "the learning rate is 0.01 there and 0 here"],
+        ),
+        (&["--no-shuffle"], &["shuffling is on there and off here"]),
+        (&["--epochs", "1"], &["after epoch 2", "the 1 that are asked for", "(--epochs, --out)"]),
     ];
     for (flags, words) in cases {
         let args = recipe("3", "o", &[&["--resume"], flags].concat());
@@ -120,7 +123,7 @@ fn a_checkpoint_of_another_run_is_passed_over_if_one_fits() {
     fs::copy(&own, own.with_file_name("epoch-000007.checkpoint")).expect("copied");
     let output = run_in(folder.path(), &recipe("3", "o", &["--resume"]));
     assert!(stdout(&output).contains("resuming after epoch 2"), "{}", stdout(&output));
-    assert!(stderr(&output).contains("--seed is 1 there and 0 here"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the seed is 1 there and 0 here"), "{}", stderr(&output));
     assert!(stderr(&output).contains("epoch-000007.checkpoint holds epoch 2"), "{}", stderr(&output));
     let mut left = after([2, 3]);
     left.extend(["epoch-000003.checkpoint.set-aside", "epoch-000007.checkpoint.set-aside"].map(String::from));
@@ -249,7 +252,7 @@ fn verify_starts_from_no_checkpoint_that_its_record_does_not_vouch_for() {
     succeed(folder.path(), &recipe("4", "o", &["--overwrite"]));
     let output = run_in(folder.path(), &[&args[..], &["--checkpoints", "other"]].concat());
     assert!(output.status.success() && stdout(&output).contains("start    from the beginning"), "{}", stderr(&output));
-    assert!(stderr(&output).contains("--seed is 1 there and 0 in the record"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the seed is 1 there and 0 in the record"), "{}", stderr(&output));
 }
 
 #[track_caller]

@@ -67,11 +67,16 @@ fn a_schedule_is_shown_recorded_resumed_and_verified() {
         assert!(verified(out, "whole", &["--epochs", "2"]).contains("epochs 1 to 2 of 3"));
         assert!(verified(out, "whole", &["--epochs", "3..3"]).contains("epoch 3 of 3"));
         let other = recipe("3", "o", &["--resume", "--lr-schedule", "step:2:0.5"]);
-        fail(out, &other, 1, &[&format!("--lr-schedule is {schedule} there and step:2:0.5 here")]);
-        fail(out, &recipe("3", "o", &["--resume"]), 1, &[&format!("--lr-schedule is {schedule} there and constant")]);
+        fail(out, &other, 1, &[&format!("the learning-rate schedule is {schedule} there and step:2:0.5 here")]);
+        fail(
+            out,
+            &recipe("3", "o", &["--resume"]),
+            1,
+            &[&format!("the learning-rate schedule is {schedule} there and constant")],
+        );
     }
     let longer = recipe("4", "o", &["--resume", "--lr-schedule", "cosine"]);
-    fail(out, &longer, 1, &["--epochs, which --lr-schedule depends on, is 3 there and 4 here"]);
+    fail(out, &longer, 1, &["the number of epochs, on which the schedule depends, is 3 there and 4 here"]);
     // Two backends side by side.
     let flags = ["verify", "--data", "data", "--backend", "cpu", "--epochs", "2", "--lr-schedule", "cosine:0.00001"];
     assert!(succeed(out, &flags).contains("are the same, bit for bit"));
@@ -206,11 +211,14 @@ fn a_paused_run_goes_on_with_the_same_flags_and_no_others() {
     let [schedule, init, layers] = [&ALL[..2], &ALL[2..4], &ALL[4..]];
     succeed(out, &recipe("1", "second", &["--seed", "6"]));
     let cases: [(&[&[&str]], &str); 5] = [
-        (&[init, layers], "--lr-schedule is step:1:0.5 there and constant here"),
-        (&[schedule, init], "--train-layers is fc1,fc2 there and conv1,conv2,fc1,fc2 here"),
-        (&[schedule, layers], "--init is weights.postcard ("),
+        (&[init, layers], "the learning-rate schedule is step:1:0.5 there and constant here"),
+        (&[schedule, init], "what is trained is fc1,fc2 there and conv1,conv2,fc1,fc2 here"),
+        (&[schedule, layers], "the file of initial parameters is weights.postcard ("),
         (&[schedule, layers], ") there and not given here"),
-        (&[schedule, layers, &["--init", "second/weights.postcard"]], "--init is weights.postcard ("),
+        (
+            &[schedule, layers, &["--init", "second/weights.postcard"]],
+            "the file of initial parameters is weights.postcard (",
+        ),
     ];
     for (flags, words) in cases {
         fail(out, &recipe("5", "o", &[&flags.concat()[..], &["--resume"]].concat()), 1, &[words]);
@@ -221,7 +229,7 @@ fn a_paused_run_goes_on_with_the_same_flags_and_no_others() {
     assert!(verified(out, "o", &[]).contains("epochs 1 to 5 of 5"));
     succeed(out, &recipe("1", "plain", &[]));
     let given = recipe("2", "plain", &["--resume", "--init", "first/weights.postcard"]);
-    fail(out, &given, 1, &["--init is not given there and weights.postcard ("]);
+    fail(out, &given, 1, &["the file of initial parameters is not given there and weights.postcard ("]);
 }
 
 #[test]

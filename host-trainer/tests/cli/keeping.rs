@@ -131,7 +131,7 @@ fn results_that_are_not_of_the_resumed_run_are_refused_and_left_as_they_are() {
     succeed(folder.path(), &recipe("2", "o", &[]));
     succeed(folder.path(), &recipe("2", "other", &["--seed", "1"]));
     for (name, text, words) in [
-        ("run.json", fs::read(path("other/run.json")).expect("a record"), "--seed is 1 there and 0 here"),
+        ("run.json", fs::read(path("other/run.json")).expect("a record"), "the seed is 1 there and 0 here"),
         ("run.json", b"{\"versions\": {\"record\": 3}}".to_vec(), "version 3"),
         ("run.json", b"{}".to_vec(), "not a run record"),
     ] {
@@ -149,7 +149,7 @@ fn results_that_are_not_of_the_resumed_run_are_refused_and_left_as_they_are() {
     // Results without a checkpoint: those of another run, or of nobody knows which, are not begun anew.
     fs::write(path("o/run.json"), record).expect("written");
     fs::rename(path("o/checkpoints"), path("gone")).expect("moved");
-    refused(&["--seed", "1"], &["o/run.json is of another run: --seed is 0 there and 1 here"]);
+    refused(&["--seed", "1"], &["o/run.json is of another run: the seed is 0 there and 1 here"]);
     fs::create_dir(path("plots")).expect("created");
     fs::copy(path("o/loss_image.png"), path("plots/loss_image.png")).expect("copied");
     let words = ["nothing to resume in plots/checkpoints", "plots/loss_image.png", "--overwrite"];

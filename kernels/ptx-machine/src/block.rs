@@ -6,14 +6,14 @@ use crate::counts::{Counts, Interval};
 use crate::fault::{Fault, FaultKind};
 use crate::instruction::{Binary, Space};
 use crate::memory::{Memory, Region};
-use crate::parse::Kernel;
+use crate::parse::Entry;
 use crate::races::{Clock, Strong, join};
 use crate::registers::{LANES, Mask, Registers};
 use crate::warp::{Pause, Warp};
 
 /// What the blocks of a launch share.
 pub struct GridState<'a> {
-    pub kernel: &'a Kernel,
+    pub kernel: &'a Entry,
     /// The arguments' bytes.
     pub parameters: &'a [u8],
     pub memory: &'a mut Memory,

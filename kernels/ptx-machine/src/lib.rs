@@ -25,7 +25,7 @@ mod warp;
 pub use counts::{Counts, Interval};
 pub use fault::{Fault, FaultKind, LaunchError, ParseError, Place, Toucher};
 pub use instruction::Space;
-pub use parse::Kernel;
+pub use parse::Entry;
 
 use block::{Block, GridState};
 use memory::Memory;
@@ -75,7 +75,7 @@ impl Machine {
     ///
     /// # Errors
     /// If the launch does not suit the kernel, or at the first thing that the kernel does wrong.
-    pub fn launch(&mut self, kernel: &Kernel, launch: Launch, arguments: &[&[u8]]) -> Result<(), LaunchError> {
+    pub fn launch(&mut self, kernel: &Entry, launch: Launch, arguments: &[&[u8]]) -> Result<(), LaunchError> {
         self.execute(kernel, launch, arguments, false).map(drop)
     }
 
@@ -85,7 +85,7 @@ impl Machine {
     /// As [`Machine::launch`].
     pub fn profile(
         &mut self,
-        kernel: &Kernel,
+        kernel: &Entry,
         launch: Launch,
         arguments: &[&[u8]],
     ) -> Result<Vec<Vec<Interval>>, LaunchError> {
@@ -94,7 +94,7 @@ impl Machine {
 
     fn execute(
         &mut self,
-        kernel: &Kernel,
+        kernel: &Entry,
         launch: Launch,
         arguments: &[&[u8]],
         profiled: bool,
@@ -126,7 +126,7 @@ impl Machine {
 }
 
 /// The arguments as the kernel finds them.
-fn pack(kernel: &Kernel, arguments: &[&[u8]]) -> Result<Vec<u8>, LaunchError> {
+fn pack(kernel: &Entry, arguments: &[&[u8]]) -> Result<Vec<u8>, LaunchError> {
     let expected: Vec<_> = kernel.parameters.iter().map(|parameter| parameter.bytes).collect();
     let found: Vec<_> = arguments.iter().map(|argument| argument.len()).collect();
     if expected != found {

@@ -10,9 +10,9 @@ use crate::instruction::{
     Unary, Width, Word,
 };
 
-/// A kernel, ready to run.
+/// A kernel (`.entry`), ready to run.
 #[derive(Debug, Clone)]
-pub struct Kernel {
+pub struct Entry {
     pub(crate) name: String,
     pub(crate) instructions: Vec<Instruction>,
     pub(crate) parameters: Vec<Parameter>,
@@ -33,7 +33,7 @@ pub struct Parameter {
     pub offset: usize,
 }
 
-impl Kernel {
+impl Entry {
     /// Finds the kernel `name` in a PTX text.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl<'a> Lines<'a> {
 type Refused = &'static str;
 
 struct KernelParser {
-    kernel: Kernel,
+    kernel: Entry,
     /// Names of shared memory, all of which starts at 0.
     shared: Vec<String>,
     labels: HashMap<String, usize>,
@@ -108,7 +108,7 @@ struct KernelParser {
 
 impl KernelParser {
     fn new(name: &str, shared: Vec<String>) -> Self {
-        let kernel = Kernel {
+        let kernel = Entry {
             name: name.to_owned(),
             instructions: Vec::new(),
             parameters: Vec::new(),
@@ -120,7 +120,7 @@ impl KernelParser {
         Self { kernel, shared, labels: HashMap::new(), branches: Vec::new(), registers: HashMap::new() }
     }
 
-    fn parse(mut self, lines: &mut Lines<'_>) -> Result<Kernel, ParseError> {
+    fn parse(mut self, lines: &mut Lines<'_>) -> Result<Entry, ParseError> {
         while let Some(line) = lines.next() {
             match line {
                 "" | ")" | "{" => {}
@@ -187,7 +187,7 @@ impl KernelParser {
         if *file > usize::from(Slot::MAX) { Err("too many registers") } else { Ok(()) }
     }
 
-    fn finish(mut self) -> Result<Kernel, ParseError> {
+    fn finish(mut self) -> Result<Entry, ParseError> {
         for (index, label, line) in self.branches {
             let Some(&place) = self.labels.get(&label) else {
                 return Err(ParseError { line, what: "no such label", text: label });

@@ -1,6 +1,6 @@
 //! Small kernels, right and wrong.
 
-use ptx_machine::{Fault, FaultKind, Kernel, Launch, LaunchError, Machine, ParseError, Place, Space, Toucher};
+use ptx_machine::{Entry, Fault, FaultKind, Launch, LaunchError, Machine, ParseError, Place, Space, Toucher};
 
 const ONE_WARP: Launch = Launch { blocks: 1, threads: 32, shared_bytes: 256, cooperative: false };
 const TWO_WARPS: Launch = Launch { threads: 64, ..ONE_WARP };
@@ -8,13 +8,13 @@ const TWO_BLOCKS: Launch = Launch { blocks: 2, cooperative: true, ..ONE_WARP };
 
 /// A kernel with this body, which begins on line 10: `%rd1` is the argument, an address; `%r1` the thread, `%r2` the
 /// block.
-fn kernel(body: &str) -> Result<Kernel, ParseError> {
+fn kernel(body: &str) -> Result<Entry, ParseError> {
     let text = format!(
         ".extern .shared .align 16 .b8 memory[];\n.visible .entry k(\n.param .u64 k_param_0\n)\n{{\n\
          .reg .pred %p<9>; .reg .b32 %r<9>;\n.reg .b64 %rd<9>;\nld.param.u64 %rd1, [k_param_0];\nmov.u32 %r1, %tid.x;\n\
          mov.u32 %r2, %ctaid.x;\n{body}\nret;\n}}\n"
     );
-    Kernel::parse(&text.replace("; .reg", ";\n.reg"), "k")
+    Entry::parse(&text.replace("; .reg", ";\n.reg"), "k")
 }
 
 /// Runs it with 256 bytes of memory, of which the first word is 7; what lies there afterwards.
@@ -221,8 +221,8 @@ fn what_the_machine_does_not_know_is_refused_with_its_line() {
     assert!(refused("ld.param.u64 %rd2, [k_param_0+4];").contains("behind the parameter"));
     assert!(refused("ld.volatile.shared.u32 %r3, [0];").contains("a volatile load"));
     let endless = ".visible .entry k(\n)\n{\n.reg .b32 %r<2>;\nmov.u32 %r1, 0;\n}";
-    assert!(Kernel::parse(endless, "k").unwrap_err().to_string().contains("does not end with a return"));
-    assert!(Kernel::parse("// nothing", "k").unwrap_err().to_string().contains("no such kernel"));
+    assert!(Entry::parse(endless, "k").unwrap_err().to_string().contains("does not end with a return"));
+    assert!(Entry::parse("// nothing", "k").unwrap_err().to_string().contains("no such kernel"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::slice;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libloading::Symbol;
-use ptx_machine::{Interval, Kernel, Launch, LaunchError, Machine};
+use ptx_machine::{Entry, Interval, Launch, LaunchError, Machine};
 
 use crate::symbol;
 
@@ -15,7 +15,7 @@ use crate::symbol;
 struct Device {
     machine: Machine,
     /// By name: the text of its module, and the kernel.
-    kernels: HashMap<String, (String, Kernel)>,
+    kernels: HashMap<String, (String, Entry)>,
     left_out: Option<(String, u32)>,
     profiles: Option<Vec<Profile>>,
     fault: Option<LaunchError>,
@@ -82,7 +82,7 @@ impl Device {
     /// Runs a kernel of a text.
     fn launch(&mut self, text: &str, name: &str, launch: Launch, arguments: &[&[u8]]) -> Result<(), LaunchError> {
         if self.kernels.get(name).is_none_or(|(known, _)| known != text) {
-            let mut kernel = Kernel::parse(text, name)?;
+            let mut kernel = Entry::parse(text, name)?;
             if let Some((_, line)) = self.left_out.as_ref().filter(|(of, _)| of == name) {
                 kernel = kernel.without_line(*line);
             }

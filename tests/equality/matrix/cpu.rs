@@ -25,7 +25,7 @@ use cnn_train::backend::cpu::layout::{
     Hidden, Image, POOL1_SIDE, PaddedLogits, Places, Pool1, Pool2, Winners2, fill_conv2_forward, fill_fc2_forward,
     fill_panels,
 };
-use cnn_train::backend::cpu::network::Network;
+use cnn_train::backend::cpu::network::SharedNetwork;
 use cnn_train::backend::cpu::pieces::PixelTable;
 use cnn_train::backend::cpu::simd::Simd;
 use cnn_train::backend::cpu::simd::dispatch::{Dispatch, Kernel};
@@ -708,7 +708,7 @@ fn sgd_update(level: SimdLevel) {
 fn forward_pass(level: SimdLevel) {
     for_every_kind(|draw, values, _| {
         let parameters = values.initial_parameters();
-        let mut own = Network::new(dispatch(level));
+        let mut own = SharedNetwork::new(dispatch(level));
         own.load(&TrainingState::new(parameters.clone()));
         let mut images: [Pixels; BATCH] = std::array::from_fn(|_| values.pixels());
         images[1].fill(0);

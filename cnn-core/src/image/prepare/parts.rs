@@ -185,7 +185,7 @@ impl Parts {
 
 /// Finds the digit in `workspace.ink`, of which up to `noise` is noise; nothing if there is no ink.
 pub(super) fn find(width: usize, height: usize, noise: u8, workspace: &mut Workspace<'_>) -> Option<Digit> {
-    let mut sheet = Sheet { width, height, noise, margin: 0, workspace };
+    let mut sheet = InkMap { width, height, noise, margin: 0, workspace };
     sheet.margin = sheet.margin().unwrap_or(0);
     rules::erase(width, height, noise.max(LEAST_INK / 2), sheet.workspace);
     let parts = sheet.parts();
@@ -194,7 +194,7 @@ pub(super) fn find(width: usize, height: usize, noise: u8, workspace: &mut Works
 
 /// Leaves in `workspace.ink` nothing but the digit and its faint edge.
 pub(super) fn keep(digit: &Digit, width: usize, height: usize, workspace: &mut Workspace<'_>) {
-    let mut sheet = Sheet { width, height, noise: digit.noise, margin: 0, workspace };
+    let mut sheet = InkMap { width, height, noise: digit.noise, margin: 0, workspace };
     // Edges as wide as a pixel of the 20×20 that the digit becomes.
     for _ in 0..digit.longer_side().div_ceil(EDGES) {
         if !sheet.grow_edge(&digit.labels) {
@@ -209,7 +209,7 @@ pub(super) fn keep(digit: &Digit, width: usize, height: usize, workspace: &mut W
     }
 }
 
-struct Sheet<'a, 'b> {
+struct InkMap<'a, 'b> {
     width: usize,
     height: usize,
     noise: u8,
@@ -218,7 +218,7 @@ struct Sheet<'a, 'b> {
     workspace: &'a mut Workspace<'b>,
 }
 
-impl Sheet<'_, '_> {
+impl InkMap<'_, '_> {
     fn pixels(&self) -> usize {
         self.width * self.height
     }

@@ -33,11 +33,11 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use self::forward::{EvaluationScratch, IMAGES_OF_EVALUATION};
-use self::network::Network;
+use self::network::SharedNetwork;
 use self::pieces::Panels;
 use self::simd::dispatch::Dispatch;
 pub use self::simd::dispatch::SimdLevel;
-use self::step::{BatchSums, Scratch, Training};
+use self::step::{BatchSums, Scratch, SharedEpoch};
 use self::team::{Member, Team};
 use super::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
 use crate::dataset::{Dataset, Split};
@@ -87,7 +87,7 @@ pub struct Cpu {
     /// Kept alive over the run; none for one thread, which is the calling one.
     pool: Option<ThreadPool>,
     fewer_threads: Option<FewerThreads>,
-    network: Network,
+    network: SharedNetwork,
     sums: RwLock<BatchSums>,
     /// One for each thread.
     scratch: Vec<Mutex<ThreadScratch>>,
@@ -131,7 +131,7 @@ impl Cpu {
             dataset,
             level,
             fewer_threads,
-            network: Network::new(dispatch),
+            network: SharedNetwork::new(dispatch),
             sums: RwLock::default(),
             scratch: (0..threads).map(|_| Mutex::default()).collect(),
             pool,
@@ -206,7 +206,7 @@ impl Backend for Cpu {
     fn train_epoch(&mut self, epoch: Epoch<'_>, progress: Progress<'_>) -> Result<(), BackendError> {
         let batch_length = epoch.batch_length.min(epoch.order.len());
         self.sums.get_mut().unwrap_or_else(PoisonError::into_inner).reserve(batch_length);
-        let training = Training::new(&self.network, &self.dataset.train, epoch, &self.sums);
+        let training = SharedEpoch::new(&self.network, &self.dataset.train, epoch, &self.sums);
         self.run_reporting(progress, |member, scratch, done| {
             let ThreadScratch { panels, training: scratch, .. } = scratch;
             training.run(member, scratch, panels, done)

@@ -12,7 +12,7 @@ use crate::backend::{TrainingState, boxed_zeros};
 ///
 /// Each piece has a lock of its own: while samples are worked through all threads read all pieces, while parameters are
 /// updated each thread writes the pieces that it took.
-pub struct Network {
+pub struct SharedNetwork {
     /// The instruction set it runs on.
     pub dispatch: Dispatch,
     /// Input values.
@@ -32,7 +32,7 @@ pub struct Reading<'a> {
     head: RwLockReadGuard<'a, Box<HeadPiece>>,
 }
 
-impl Network {
+impl SharedNetwork {
     /// A network of zeros.
     pub fn new(dispatch: Dispatch) -> Self {
         Self {

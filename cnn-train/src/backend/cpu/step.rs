@@ -17,7 +17,7 @@ use super::kernels::update::{Accumulate, Fc1Terms, Fc1Update, HeadGradient, SEGM
 use super::layout::{
     Aligned, ConvParameters, FC1_BLOCKS, HeadParameters, Hidden, Image, PaddedLogits, Pool1, Pool2, Winners2,
 };
-use super::network::{Network, Reading, read, write};
+use super::network::{Reading, SharedNetwork, read, write};
 use super::pieces::{ConvPiece, Fc1Piece, HeadPiece, Panels};
 use super::simd::dispatch::Dispatch;
 use super::team::Member;
@@ -25,8 +25,8 @@ use crate::backend::{BackendError, Epoch};
 use crate::dataset::Samples;
 
 /// An epoch in training: what the threads of a team share.
-pub struct Training<'a> {
-    network: &'a Network,
+pub struct SharedEpoch<'a> {
+    network: &'a SharedNetwork,
     samples: &'a Samples,
     epoch: Epoch<'a>,
     sums: &'a RwLock<BatchSums>,
@@ -146,9 +146,14 @@ struct ImageScratch {
     winners2: Winners2,
 }
 
-impl<'a> Training<'a> {
+impl<'a> SharedEpoch<'a> {
     /// An epoch over `samples`, for which `sums` has room.
-    pub fn new(network: &'a Network, samples: &'a Samples, epoch: Epoch<'a>, sums: &'a RwLock<BatchSums>) -> Self {
+    pub fn new(
+        network: &'a SharedNetwork,
+        samples: &'a Samples,
+        epoch: Epoch<'a>,
+        sums: &'a RwLock<BatchSums>,
+    ) -> Self {
         let (diverged, stop) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { network, samples, epoch, sums, diverged, stop }
     }

@@ -3,7 +3,7 @@
 use cnn_train::backend::BackendError;
 
 /// What helps where one device does not serve.
-pub(super) const ANOTHER_GPU: &str = "--device N or CUDA_VISIBLE_DEVICES takes another GPU";
+pub(super) const ANOTHER_GPU: &str = "another GPU may serve: CUDA_VISIBLE_DEVICES chooses among them";
 
 /// Why the GPU cannot be used, or stopped working.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

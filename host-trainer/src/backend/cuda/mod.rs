@@ -19,14 +19,14 @@ use cust::context::{Context, CurrentContext};
 use cust::event::{Event, EventFlags};
 use cust::memory::{AsyncCopyDestination, CopyDestination, DeviceBuffer, LockedBuffer};
 use cust::stream::{Stream, StreamFlags};
-use kernels::{DeviceAddress, NO_STEP, Training};
+use kernels::{DeviceAddress, NO_STEP, TrainingArguments};
 
 pub use device::{DeviceInfo, Probe, ProbedDevice, probe};
 use error::ANOTHER_GPU;
 pub use error::CudaError;
 
 use memory::{BatchMemory, DeviceSamples, DeviceState, EvaluationMemory, address, allocate};
-use module::{Graph, Kernel, Module, arguments};
+use module::{Graph, LoadedKernel, Module, arguments};
 
 /// Steps of a launch: about 3 ms on a large GPU, so that an interrupt is heard at once.
 const STEPS_PER_LAUNCH: usize = 100;
@@ -44,15 +44,15 @@ pub enum Schedule {
 
 /// The kernels of a schedule.
 enum TrainKernels {
-    Steps { steps: Kernel },
-    Phases { samples: Kernel, update: Kernel },
+    Steps { steps: LoadedKernel },
+    Phases { samples: LoadedKernel, update: LoadedKernel },
 }
 
 /// The loaded kernels.
 struct Kernels {
     train: TrainKernels,
-    convolutions: Kernel,
-    classifier: Kernel,
+    convolutions: LoadedKernel,
+    classifier: LoadedKernel,
     /// Keeps the kernels' code on the device.
     _modules: [Module; 2],
 }
@@ -109,7 +109,7 @@ impl Order {
 /// Fields are dropped in their order: the context last.
 pub struct Cuda {
     /// The captured graphs of an epoch, and for which arguments.
-    graphs: Option<(Training, Vec<Graph>)>,
+    graphs: Option<(TrainingArguments, Vec<Graph>)>,
     kernels: Kernels,
     train: DeviceSamples,
     test: DeviceSamples,
@@ -199,9 +199,9 @@ impl Cuda {
     }
 
     /// The argument of the training kernels.
-    fn training(&self, epoch: &Epoch<'_>) -> Training {
+    fn training(&self, epoch: &Epoch<'_>) -> TrainingArguments {
         let [pool2, hidden, hidden_gradient, logits_gradient, conv_gradient] = self.batch.addresses();
-        Training {
+        TrainingArguments {
             images: address(&self.train.images),
             labels: address(&self.train.labels),
             order: address(&self.order.device),
@@ -225,7 +225,12 @@ impl Cuda {
     }
 
     /// Captures the graphs of an epoch, one for every launch, unless those of the last epoch serve.
-    fn capture(&mut self, training: &Training, samples: Kernel, update: Kernel) -> cust::error::CudaResult<()> {
+    fn capture(
+        &mut self,
+        training: &TrainingArguments,
+        samples: LoadedKernel,
+        update: LoadedKernel,
+    ) -> cust::error::CudaResult<()> {
         if self.graphs.as_ref().is_some_and(|(captured_for, _)| captured_for == training) {
             return Ok(());
         }
@@ -250,7 +255,7 @@ impl Cuda {
     }
 
     /// Enqueues a launch: steps `first` to `first + count − 1`.
-    fn enqueue_steps(&mut self, training: &Training, first: u32, count: u32) -> cust::error::CudaResult<()> {
+    fn enqueue_steps(&mut self, training: &TrainingArguments, first: u32, count: u32) -> cust::error::CudaResult<()> {
         match self.kernels.train {
             TrainKernels::Phases { samples, update } => {
                 self.capture(training, samples, update)?;

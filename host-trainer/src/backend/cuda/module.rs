@@ -10,7 +10,7 @@ use kernels::{Ptx, THREADS};
 
 use super::error::CudaError;
 
-/// A module on the device. Its [`Kernel`]s must not be used after it is dropped.
+/// A module on the device. Its [`LoadedKernel`]s must not be used after it is dropped.
 pub(super) struct Module {
     name: &'static str,
     inner: cust::module::Module,
@@ -35,7 +35,7 @@ impl Module {
     ///
     /// # Errors
     /// [`CudaError::Load`] if the module has no such kernel or a block cannot have so much shared memory.
-    pub(super) fn kernel(&self, name: &'static str, shared_bytes: u32) -> Result<Kernel, CudaError> {
+    pub(super) fn kernel(&self, name: &'static str, shared_bytes: u32) -> Result<LoadedKernel, CudaError> {
         let error = |_| CudaError::Load {
             module: self.name,
             message: format!("kernel {name}: {}", cuda_loader::last_error()),
@@ -49,7 +49,7 @@ impl Module {
         let blocks_per_multiprocessor = function
             .max_active_blocks_per_multiprocessor(BlockSize::x(THREADS), shared_bytes as usize)
             .map_err(error)?;
-        Ok(Kernel { function: function.to_raw(), shared_bytes, blocks_per_multiprocessor })
+        Ok(LoadedKernel { function: function.to_raw(), shared_bytes, blocks_per_multiprocessor })
     }
 }
 
@@ -78,7 +78,7 @@ fn load_log(text: &CString) -> String {
 
 /// A kernel of a loaded module.
 #[derive(Clone, Copy)]
-pub(super) struct Kernel {
+pub(super) struct LoadedKernel {
     function: sys::CUfunction,
     shared_bytes: u32,
     /// Blocks that a multiprocessor holds at once.
@@ -91,7 +91,7 @@ macro_rules! arguments {
 }
 pub(super) use arguments;
 
-impl Kernel {
+impl LoadedKernel {
     /// Enqueues the kernel with `grid` blocks.
     ///
     /// # Safety
@@ -121,10 +121,10 @@ impl Kernel {
         })
     }
 
-    /// [`Kernel::launch`] with all blocks resident at once, so that they can wait for each other.
+    /// [`LoadedKernel::launch`] with all blocks resident at once, so that they can wait for each other.
     ///
     /// # Safety
-    /// As for [`Kernel::launch`].
+    /// As for [`LoadedKernel::launch`].
     pub(super) unsafe fn launch_cooperative(
         &self,
         stream: &Stream,
