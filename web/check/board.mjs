@@ -46,7 +46,13 @@ const PORT = `(() => {
     }
   }
   fake.port = new Port();
-  fake.hear = (bytes) => fake.controller.enqueue(Uint8Array.from(bytes));
+  fake.hear = (bytes) => {
+    try {
+      fake.controller.enqueue(Uint8Array.from(bytes));
+    } catch {
+      // The port is closed: what comes is lost.
+    }
+  };
   fake.unplug = () => {
     fake.port.readable = fake.port.writable = null;
     fake.controller.error(new DOMException('The device has been lost.', 'NetworkError'));
