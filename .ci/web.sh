@@ -18,6 +18,7 @@ web/make-wasm.sh --check
 # Another compiler's module has other bytes: it is held to the same bits.
 cmp -s target/wasm/cnn.wasm web/page/cnn.wasm || modules+=(target/wasm/cnn.wasm)
 node web/check/node.mjs "${modules[@]}"
+node web/check/hostile.mjs web/page/cnn.wasm
 node web/check/anywhere.mjs firefox-esr
 node web/check/anywhere.mjs chromium
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -216,6 +216,9 @@ const tests = {
 
   async 'nothing was refused by the policy, nothing failed'() {
     assert.deepEqual(await browser.log(), []);
+    // Text of a file, of a board or of a run never becomes HTML or a program.
+    for (const name of readdirSync(new URL('web/page/', repository)).filter((file) => file.endsWith('.js')))
+      assert.doesNotMatch(readFileSync(new URL(`web/page/${name}`, repository), 'utf8'), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|\beval\b|new Function/, name);
     const named = await browser.run(`return [...document.querySelectorAll('button, input, select, canvas')].filter((it) =>
       !it.labels?.length && !it.textContent.trim() && !it.getAttribute('aria-label') && !it.closest('[aria-label]')).map((it) => it.outerHTML)`);
     assert.deepEqual(named.filter((it) => !it.includes('width="3"') && !it.includes('products')), []);
