@@ -19,6 +19,7 @@ use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::files::{create_folder, remove_temporary};
 use host_trainer::live::{self, Feed};
 use host_trainer::lock::FolderLock;
+use host_trainer::report::tensorboard::EventFile;
 use host_trainer::report::{self, ReportError, RunContext};
 use indicatif::ProgressBar;
 
@@ -57,6 +58,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         checkpoint::add_backend(&mut backends, &backend.description());
     }
     let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
+    let events = args.tensorboard.as_deref().map(EventFile::create).transpose()?;
     let live = args.live.and_then(|port| {
         let run = &start.run;
         let (epochs, initial) = (run.epochs.clone(), run.initial_fingerprint);
@@ -64,7 +66,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         show_live(port, args.no_open, Arc::new(feed))
     });
     let live = live.map(|feed| Live { feed, outcomes: Vec::new() });
-    let mut observer = Attended { begin, terminal: Terminal::new(&settings, &dataset, resumed)?, writer, live };
+    let terminal = Terminal::new(&settings, &dataset, resumed)?;
+    let mut observer = Attended { begin, terminal, writer, events, live };
     let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
     observer.terminal.bar.finish_and_clear();
     if let Some(live) = observer.live {
@@ -241,6 +244,8 @@ struct Attended {
     begin: Instant,
     terminal: Terminal,
     writer: Writer,
+    /// For TensorBoard, until it cannot be written.
+    events: Option<EventFile>,
     live: Option<Live>,
 }
 
@@ -265,6 +270,11 @@ impl Observer for Attended {
 
     fn epoch(&mut self, report: &EpochReport) {
         self.terminal.epoch(report);
+        let rate = self.terminal.settings.rate(report.metrics.epoch);
+        if let Some(Err(error)) = self.events.as_mut().map(|events| events.epoch(&report.metrics, rate)) {
+            output::warning(format_args!("{error}; no more is written for TensorBoard"));
+            self.events = None;
+        }
     }
 
     fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), KeepError> {
