@@ -14,7 +14,7 @@ use cnn_train::dataset::{Dataset, Samples};
 use cnn_train::recipe::Recipe;
 use equality::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
 use equality::divergence::{Ending, datasets, ending, settings};
-use equality::{is_emulated, mnist_dir, threads};
+use equality::{is_slow, mnist_dir, threads};
 
 const THREADS: usize = threads(8);
 
@@ -41,7 +41,7 @@ fn common_ending(
 
 #[test]
 fn a_thousand_runs_end_alike_at_every_level_whether_they_diverge_or_not() {
-    let count = if is_emulated() { 16 } else { 1000 };
+    let count = if is_slow() { 9 } else { 1000 };
     let datasets = datasets();
     let mut diverged = 0;
     for (i, dataset) in datasets.iter().enumerate() {
@@ -133,7 +133,7 @@ fn flush_subnormals() {
 #[test]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn a_thread_that_flushes_subnormals_trains_and_evaluates_with_the_same_bits() {
-    let case = extremes(if is_emulated() { Sizes { train: 9, test: 3 } } else { Sizes { train: 100, test: 10 } });
+    let case = extremes(if is_slow() { Sizes { train: 9, test: 3 } } else { Sizes { train: 100, test: 10 } });
     let expected = trace(&mut Reference::new(case.dataset.clone()), &case, 10);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -158,7 +158,8 @@ fn an_image_of_one_value_is_no_special_case_of_diverging() {
     let dataset = Arc::new(Dataset { name: "plain".into(), hash: [0; 32], train: samples.clone(), test: samples });
     let mut backends = HashMap::new();
     for (number, learning_rate) in [0.1, 1.0, 10.0, 100.0, 1000.0, 1.0e6].into_iter().enumerate() {
-        let settings = Recipe { epochs: 20, batch_size: 2, learning_rate, ..Recipe::TUTORIAL };
+        let settings =
+            Recipe { epochs: if is_slow() { 4 } else { 20 }, batch_size: 2, learning_rate, ..Recipe::TUTORIAL };
         common_ending(&dataset, &mut backends, &settings, number);
     }
 }
