@@ -74,6 +74,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     } else {
         lock.prepare().map_err(Into::into).and_then(|()| report::write(&args.out, (&run).into(), &context))
     };
+    if reported.is_ok() && args.overwrite && args.checkpoint_every == 0 {
+        checkpoint::remove_replaced(&checkpoints)?;
+    }
     finish(&Ended { run, resumed, interruption, kept, reported }, args, begin.elapsed())
 }
 
