@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use flate2::{Compression, Crc};
 use host_trainer::dataset::idx::{MAX_COUNT, parse_images};
-use host_trainer::exchange::import;
+use host_trainer::exchange::safetensors::import;
 use host_trainer::picture;
 use tests::hostile::mutation::mutated;
 use tests::hostile::{CountingAllocator, MEMORY_LIMIT, TARGETS, Target, measured};
@@ -36,7 +36,7 @@ macro_rules! targets {
 }
 
 targets! {
-    checkpoint idx idx_gz model npz picture_bmp picture_gif picture_jpeg picture_png picture_pnm picture_tiff picture_webp
+    checkpoint idx idx_gz model npz onnx picture_bmp picture_gif picture_jpeg picture_png picture_pnm picture_tiff picture_webp
     protocol_board protocol_host run_record safetensors
 }
 

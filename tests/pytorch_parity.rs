@@ -15,12 +15,15 @@
 //! The file also says how far PyTorch's own float32 results lie from its float64 ones; that they keep the same tolerance
 //! with room to spare is tested too, and so is that a wrong gradient, step or parameter does not.
 
+use std::io::Read;
+
 use cnn_core::image::{Pixels, normalize_pixel};
 use cnn_core::loss::cross_entropy;
 use cnn_core::network::{self, Activations, CLASSES, FlatParameters, PARAMETER_COUNT, Parameters, TENSORS};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::Trainer;
 use equality::bits::assert_same_bits;
+use host_trainer::exchange;
 use tests::vectors::{Vectors, read_file};
 
 /// Largest accepted error of a tensor relative to its largest value; derived above.
@@ -239,4 +242,34 @@ fn a_slightly_different_optimiser_is_noticed_in_every_tensor() {
             assert!(off > TOLERANCE, "{mistake:?}: {} is off by {off:e} only", tensor.name);
         }
     }
+}
+
+/// The parameters of the files that `pytorch/make_onnx.py` makes.
+fn parameters_of_onnx_files() -> impl Iterator<Item = f32> {
+    (0..PARAMETER_COUNT).map(|place| (place % 251) as f32 / 256.0)
+}
+
+/// A file of `pytorch/onnx`, unpacked.
+fn onnx_file(name: &str) -> Vec<u8> {
+    let path = format!("{}/pytorch/onnx/{name}.onnx.gz", env!("CARGO_MANIFEST_DIR"));
+    let packed = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut file = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut file).expect("a packed file");
+    file
+}
+
+#[test]
+fn what_pytorchs_exporters_write_is_imported_bit_for_bit() {
+    for name in
+        ["torchscript-9", "torchscript-17-view", "torchscript-20-any-length", "dynamo-18", "dynamo-23-any-length"]
+    {
+        let read = exchange::import(&onnx_file(name)).unwrap_or_else(|error| panic!("{name}: {error}")).parameters;
+        assert!(read.iter().map(|value| value.to_bits()).eq(parameters_of_onnx_files().map(f32::to_bits)), "{name}");
+    }
+}
+
+#[test]
+fn onnx_files_with_parameters_elsewhere_are_refused_with_what_to_do() {
+    let message = exchange::import(&onnx_file("external")).expect_err("refused").to_string();
+    assert!(message.contains("external_data=False"), "{message}");
 }

@@ -156,11 +156,13 @@ Examples:
     /// The network's layers, shapes, parameters and cost; with a model, what it was trained on
     #[command(after_help = "Example:\n  host-trainer summary out/weights.postcard")]
     Summary(SummaryArgs),
-    /// Write a model's parameters as safetensors with PyTorch's names and shapes
+    /// Write a model for other programs: safetensors for PyTorch, ONNX, or a C header that computes it
     #[command(after_help = "\
-Example:
+Examples:
   host-trainer export out/weights.postcard net.safetensors
   python: model.load_state_dict(safetensors.torch.load_file(\"net.safetensors\"))
+  host-trainer export out/weights.postcard net.onnx
+  host-trainer export out/weights.postcard cnn.h
 
 The network expects 28×28 pixels, white ink on black, each of them as
   (pixel / 255 - 0.5) / 0.5
@@ -172,7 +174,10 @@ With anything else the accuracy is lower, and nothing says why.")]
     #[command(after_help = "\
 Example:
   python: safetensors.torch.save_file(model.state_dict(), \"net.safetensors\")
-  host-trainer import net.safetensors imported.postcard")]
+  host-trainer import net.safetensors imported.postcard
+
+  python: torch.onnx.export(model, (image,), \"net.onnx\", external_data=False)
+  host-trainer import net.onnx imported.postcard")]
     Import(ImportArgs),
     /// Write a completion script for a shell
     #[command(after_help = "\
@@ -272,7 +277,7 @@ pub struct RecipeArgs {
     /// Train every epoch in the data set's own order
     #[arg(long, help_heading = "Recipe")]
     pub no_shuffle: bool,
-    /// Start from these parameters instead of the seed's: a model file, a checkpoint or safetensors
+    /// Start from these parameters instead of the seed's: a model file, a checkpoint, safetensors or ONNX
     #[arg(long, value_name = "FILE", value_parser = in_folder(MODEL), help_heading = "Recipe")]
     pub init: Option<PathBuf>,
     /// Train these layers alone; the others keep their initial parameters
@@ -322,6 +327,9 @@ pub struct TrainArgs {
     /// Folder for the model, the plots, metrics.csv, run.json and the checkpoints
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Also write the curves as an event file for TensorBoard into this folder
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Replace the run that the output folder holds; without it, such a folder is refused
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
@@ -335,6 +343,13 @@ pub struct TrainArgs {
     /// Keep all checkpoints, 0.8 MB each, instead of the newest two: `verify --epochs` starts from any of them
     #[arg(long, help_heading = "Checkpoints")]
     pub keep_checkpoints: bool,
+    /// Show the run in a browser as it goes: curves, kernels, digits read wrong; 0 takes a free port [default port: 8018]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8018", allow_negative_numbers = true,
+          help_heading = "Live")]
+    pub live: Option<u16>,
+    /// With --live: do not open a browser
+    #[arg(long, requires = "live", help_heading = "Live")]
+    pub no_open: bool,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -359,6 +374,9 @@ pub struct EvaluateArgs {
     /// Which split
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
     pub split: SplitArg,
+    /// Write the misread digits to this PNG file, the most confident mistakes first, with label, prediction and confidence
+    #[arg(long, value_name = "FILE.png")]
+    pub mistakes: Option<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -455,6 +473,9 @@ pub struct PredictArgs {
     /// Write what was seen to this PNG file: the picture, the ink that was taken, the network's input
     #[arg(long, value_name = "FILE.png", requires = "pictures", conflicts_with = "as_is")]
     pub show: Option<PathBuf>,
+    /// Write what every layer makes of the one digit to this PNG file
+    #[arg(long, value_name = "FILE.png")]
+    pub maps: Option<PathBuf>,
     /// Take the picture as it is: 28×28, white on black, not prepared
     #[arg(long, requires = "pictures")]
     pub as_is: bool,
@@ -478,6 +499,9 @@ pub struct SummaryArgs {
     /// A model file to describe, or the folder of its run
     #[arg(value_parser = in_folder(MODEL))]
     pub model: Option<PathBuf>,
+    /// Write the model's kernels to this PNG file
+    #[arg(long, value_name = "FILE.png", requires = "model")]
+    pub filters: Option<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -489,15 +513,42 @@ pub struct ExportArgs {
     /// The model file to read, or the folder of its run
     #[arg(value_parser = in_folder(MODEL))]
     pub model: PathBuf,
-    /// The safetensors file to write
-    pub safetensors: PathBuf,
+    /// The file to write; - is standard output
+    pub file: PathBuf,
+    /// What to write [default: by the file's name: .onnx is onnx, .h is c, anything else safetensors]
+    #[arg(long, value_enum)]
+    pub format: Option<FormatArg>,
+}
+
+impl ExportArgs {
+    /// The format that the flag or the file's name says.
+    pub fn format(&self) -> FormatArg {
+        let extension = self.file.extension().unwrap_or_default().to_ascii_lowercase();
+        let by_name = match extension.to_str() {
+            Some("h") => FormatArg::C,
+            Some("onnx") => FormatArg::Onnx,
+            _ => FormatArg::Safetensors,
+        };
+        self.format.unwrap_or(by_name)
+    }
+}
+
+/// A format of exported models, as a flag names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// The parameters for PyTorch's load_state_dict
+    Safetensors,
+    /// The network for onnxruntime and its kind
+    Onnx,
+    /// Parameters, forward pass and self-test as one C header
+    C,
 }
 
 /// The flags of `import`.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
-    /// The safetensors file to read
-    pub safetensors: PathBuf,
+    /// The safetensors or ONNX file to read; - is standard input
+    pub file: PathBuf,
     /// The model file to write
     pub model: PathBuf,
 }

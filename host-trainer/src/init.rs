@@ -1,4 +1,4 @@
-//! Parameters that a run is given to start from: a model file, a checkpoint, or safetensors from PyTorch.
+//! Parameters that a run is given to start from: a model file, a checkpoint, or safetensors or ONNX from PyTorch.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use cnn_core::network::FlatParameters;
 use cnn_train::fingerprint::Fingerprint;
 
 use crate::checkpoint;
-use crate::exchange::{ExchangeError, MAX_FILE_BYTES, import_prefixed};
+use crate::exchange::{self, ImportError, Imported, MAX_FILE_BYTES};
 use crate::files::{FileError, read_input};
 use crate::model_file::{LoadedModel, ModelFileError, built_in_golden, to_bytes};
 use crate::report::record::{MAX_INITIAL_FILE, as_line};
@@ -37,12 +37,12 @@ pub enum InitError {
     #[error(transparent)]
     Model(#[from] ModelFileError),
     /// Anything else.
-    #[error("{path}: neither a model file nor a checkpoint; as safetensors: {error}", path = path.display())]
+    #[error("{path}: neither a model file nor a checkpoint; as safetensors or ONNX: {error}", path = path.display())]
     Exchange {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: ExchangeError,
+        error: Box<ImportError>,
     },
 }
 
@@ -64,8 +64,8 @@ impl Init {
             let (file, fingerprint) = (model.file().to_vec(), model.fingerprint);
             return Ok(Self { name, parameters: model.parameters, fingerprint, prefix: String::new(), file });
         }
-        let (parameters, prefix) =
-            import_prefixed(&bytes).map_err(|error| InitError::Exchange { path: path.into(), error })?;
+        let Imported { parameters, prefix } =
+            exchange::import(&bytes).map_err(|error| InitError::Exchange { path: path.into(), error: error.into() })?;
         let file = to_bytes(path, None, &parameters, &built_in_golden())?;
         Ok(Self { name, fingerprint: Fingerprint::of(&parameters), parameters, prefix, file })
     }

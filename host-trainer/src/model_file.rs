@@ -14,6 +14,7 @@ use cnn_train::recipe::Recipe;
 
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::files::{self, FileError, Staged, write_whole};
+use crate::text::one_line;
 
 /// Why a model file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,12 @@ impl LoadedModel {
         model.metadata().training
     }
 
+    /// The image whose logits the file has.
+    pub fn golden(&self) -> &Pixels {
+        let model = Model::parse(&self.bytes).expect("checked when it was read");
+        model.metadata().golden.pixels.try_into().expect("checked when it was read")
+    }
+
     /// The recipe up to the epoch that the model is of; nothing for imported parameters. A model file knows neither
     /// schedule nor layers: it says what the tutorial has.
     pub fn recipe(&self) -> Option<Recipe> {
@@ -124,6 +131,13 @@ impl LoadedModel {
     /// The model file's contents: what was read, or what a checkpoint gives.
     pub fn file(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The file's name without its folder, and the first digits of the fingerprint: what a picture says of the model.
+    pub fn title(&self) -> String {
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
+        let fingerprint = self.fingerprint.to_string();
+        one_line(format_args!("{name}, {}...", &fingerprint[..16]))
     }
 
     /// Where the file lies.

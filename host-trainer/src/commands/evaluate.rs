@@ -2,15 +2,17 @@
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cnn_core::network::CLASSES;
+use cnn_core::network::{Activations, CLASSES, Parameters};
 use cnn_train::backend::{Outcome, TrainingState};
-use cnn_train::dataset::Split;
+use cnn_train::dataset::{Samples, Split};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::Metrics;
 use host_trainer::model_file::LoadedModel;
+use host_trainer::report::sheet::{self, Mistake};
 use serde::Serialize;
 
 use super::output::{self, result, say};
@@ -43,6 +45,11 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     say!();
     let confusion = confusion(&outcomes, samples.labels());
     output::block(&confusion_table(&confusion, output::width()));
+    let classes = ClassScores::of(&confusion);
+    output::block(&class_table(&classes));
+    if let Some(file) = &args.mistakes {
+        write_mistakes(file, &model, samples, &outcomes)?;
+    }
     output::json(&Evaluation {
         model: &args.model.to_string_lossy(),
         fingerprint: model.fingerprint,
@@ -55,6 +62,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         accuracy: metrics.accuracy(),
         mean_loss: metrics.loss,
         confusion,
+        classes,
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -73,6 +81,61 @@ struct Evaluation<'a> {
     accuracy: f64,
     mean_loss: f64,
     confusion: Confusion,
+    /// One for each class.
+    classes: [ClassScores; CLASSES],
+}
+
+/// Draws the misread digits.
+fn write_mistakes(file: &Path, model: &LoadedModel, samples: &Samples, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    let parameters = Parameters::of(&model.parameters);
+    let mut activations = Box::new(Activations::new());
+    let all = outcomes.iter().zip(samples.labels()).zip(samples.images()).enumerate();
+    let misread = all.filter(|(_, ((outcome, label), _))| outcome.prediction != **label);
+    let mistakes: Vec<Mistake> = misread
+        .map(|(index, ((_, &label), pixels))| Mistake::of(index, label, pixels, &parameters, &mut activations))
+        .collect();
+    let png = sheet::mistakes(&mistakes, samples.len(), &model.title())?;
+    output::picture(file, &[model.path()], &png)?;
+    say!("{}: the misread digits", file.display());
+    Ok(())
+}
+
+/// How well one class is told from the others; nothing where there is nothing to divide by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct ClassScores {
+    /// The class.
+    class: usize,
+    /// The share of what was read as this class that is of it.
+    precision: Option<f64>,
+    /// The share of this class's images that were read as it.
+    recall: Option<f64>,
+    /// The harmonic mean of both.
+    f1: Option<f64>,
+    /// The images of this class.
+    images: usize,
+}
+
+impl ClassScores {
+    fn of(counts: &Confusion) -> [Self; CLASSES] {
+        std::array::from_fn(|class| {
+            let right = counts[class][class];
+            let images = counts[class].iter().sum::<usize>();
+            let read = counts.iter().map(|row| row[class]).sum::<usize>();
+            let share = |of: usize| (of > 0).then(|| right as f64 / of as f64);
+            let f1 = (images + read > 0).then(|| 2.0 * right as f64 / (images + read) as f64);
+            Self { class, precision: share(read), recall: share(images), f1, images }
+        })
+    }
+}
+
+fn class_table(classes: &[ClassScores; CLASSES]) -> String {
+    let shown = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.2}%", 100.0 * share));
+    let mut table = String::from("class  precision  recall      F1\n");
+    for ClassScores { class, precision, recall, f1, .. } in classes {
+        let [precision, recall, f1] = [precision, recall, f1].map(|share| shown(*share));
+        table += &format!("{class:<5}  {precision:>9}{recall:>8}{f1:>8}\n");
+    }
+    table
 }
 
 /// Counts by label and prediction.
@@ -131,6 +194,27 @@ fn recall(label: usize, row: &[usize; CLASSES]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_of_a_class_are_those_of_the_textbook() {
+        let mut counts = [[0; CLASSES]; CLASSES];
+        // 8 of ten sevens are read as sevens, 4 ones too; there is no 3, and no 5 although one was read.
+        (counts[7][7], counts[7][1], counts[1][7], counts[1][1], counts[1][5]) = (8, 2, 4, 6, 1);
+        let scores = ClassScores::of(&counts);
+        let expected = ClassScores {
+            class: 7,
+            precision: Some(8.0 / 12.0),
+            recall: Some(0.8),
+            f1: Some(2.0 * 8.0 / 22.0),
+            images: 10,
+        };
+        assert_eq!(scores[7], expected);
+        assert_eq!((scores[3].precision, scores[3].recall, scores[3].f1), (None, None, None));
+        assert_eq!((scores[5].precision, scores[5].recall, scores[5].f1), (Some(0.0), None, Some(0.0)));
+        let table = class_table(&scores);
+        assert!(table.contains("7         66.67%  80.00%  72.73%\n"), "{table}");
+        assert!(table.lines().all(|line| line.chars().count() <= 40), "{table}");
+    }
 
     #[test]
     fn a_narrow_terminal_gets_lines_that_fit_it() {

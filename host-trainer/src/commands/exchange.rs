@@ -1,35 +1,39 @@
-//! `export` and `import`: parameters from and to PyTorch.
+//! `export` and `import`: models for other programs, and parameters from them.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use cnn_train::fingerprint::Fingerprint;
-use host_trainer::exchange::{self, MAX_FILE_BYTES};
+use host_trainer::exchange::{self, Imported, MAX_FILE_BYTES, c_header, onnx, safetensors};
 use host_trainer::files::{STANDARD_STREAM, read_input, write_output};
 use host_trainer::model_file::{self, LoadedModel};
 
 use super::output::{self, say};
-use crate::cli::{ExportArgs, ImportArgs};
+use crate::cli::{ExportArgs, FormatArg, ImportArgs};
 
-/// Model file to safetensors.
+/// Model file to another format.
 pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let model = LoadedModel::read(&args.model)?;
-    write_output(&args.safetensors, &args.model, &exchange::export(&model.parameters))?;
-    report(&args.safetensors, model.fingerprint);
+    let bytes = match args.format() {
+        FormatArg::Safetensors => safetensors::export(&model.parameters),
+        FormatArg::Onnx => onnx::export(&model.parameters),
+        FormatArg::C => c_header::export(&model.parameters, model.training().as_ref(), model.golden()).into_bytes(),
+    };
+    write_output(&args.file, &args.model, &bytes)?;
+    report(&args.file, model.fingerprint);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Safetensors to model file.
+/// Parameters of another program to model file.
 pub fn import(args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    let bytes = read_input(&args.safetensors, |_| MAX_FILE_BYTES)?;
-    let (parameters, prefix) =
-        exchange::import_prefixed(&bytes).with_context(|| args.safetensors.display().to_string())?;
+    let bytes = read_input(&args.file, |_| MAX_FILE_BYTES)?;
+    let Imported { parameters, prefix } = exchange::import(&bytes).with_context(|| args.file.display().to_string())?;
     if !prefix.is_empty() {
         output::note(format_args!("the names' prefix '{prefix}' is left out"));
     }
     let model = model_file::to_bytes(&args.model, None, &parameters, &model_file::built_in_golden())?;
-    write_output(&args.model, &args.safetensors, &model)?;
+    write_output(&args.model, &args.file, &model)?;
     report(&args.model, Fingerprint::of(&parameters));
     Ok(ExitCode::SUCCESS)
 }

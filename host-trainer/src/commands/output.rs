@@ -6,11 +6,13 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use host_trainer::files::{is_same_file, write_whole};
 use host_trainer::text::{is_visible, one_line};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -102,6 +104,19 @@ pub fn json(object: &impl Serialize) -> anyhow::Result<()> {
 pub fn file(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
     keep(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+}
+
+/// Writes a picture to a file that is none of those that were read.
+pub fn picture(path: &Path, inputs: &[&Path], png: &[u8]) -> anyhow::Result<()> {
+    check_picture(path, inputs)?;
+    Ok(write_whole(path, png)?)
+}
+
+/// Makes sure that a picture would be written over nothing that is read.
+pub fn check_picture(path: &Path, inputs: &[&Path]) -> anyhow::Result<()> {
+    let is_read = inputs.iter().any(|input| is_same_file(path, input));
+    anyhow::ensure!(!is_read, "{} is the very file that is read; choose another name", path.display());
+    Ok(())
 }
 
 /// A line on standard error.

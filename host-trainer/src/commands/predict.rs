@@ -9,12 +9,13 @@ use anyhow::{Context, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use cnn_core::image::{self, Doubts, Pixels, Place};
-use cnn_core::network::{Activations, CLASSES, Parameters};
+use cnn_core::network::{self, Activations, CLASSES, Parameters};
 use cnn_train::dataset::Split;
 use cnn_train::fingerprint::Fingerprint;
 use host_trainer::doubt::Reading;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::picture::{self, draw, probability_bars};
+use host_trainer::report::sheet;
 use host_trainer::text::one_line;
 use serde::Serialize;
 
@@ -37,6 +38,8 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
             let (pixels, label) = from_dataset(args, index)?;
             let reading = Reading::of(&pixels, None, &parameters, &mut activations);
             show_reading(&pixels, &reading);
+            let named = format!("{} image {index}, label {label}; {}", Split::from(args.split), model.title());
+            write_maps(args, &pixels, &parameters, &mut activations, &named)?;
             result!("prediction {}, label {label}", reading.prediction);
             let split = Some(Split::from(args.split).to_string());
             let labelled = Classified { split, index: Some(index), label: Some(label), ..Classified::new(reading) };
@@ -57,14 +60,17 @@ fn pictures<'a>(
     answer: &mut Answer<'a>,
 ) -> anyhow::Result<ExitCode> {
     let is_alone = args.pictures.len() == 1 && !args.pictures[0].is_dir();
-    if args.show.is_some() && !is_alone {
-        bail!("--show writes one picture, but several are given; give one");
+    for (flag, file) in [("--show", &args.show), ("--maps", &args.maps)] {
+        if file.is_some() && !is_alone {
+            bail!("{flag} writes one picture, but several are given; give one");
+        }
     }
     if is_alone {
         let path = &args.pictures[0];
         let taken = take(path, args)?;
         let reading = Reading::of(&taken.pixels, Some(&taken.doubts), parameters, activations);
         show_reading(&taken.pixels, &reading);
+        write_maps(args, &taken.pixels, parameters, activations, &shown(path))?;
         for remark in &reading.remarks {
             result!("remark: {remark}");
         }
@@ -112,6 +118,27 @@ fn shown(path: &Path) -> String {
 fn show_reading(pixels: &Pixels, reading: &Reading) {
     output::block(&draw(pixels, in_colour()));
     output::block(&probability_bars(&reading.probabilities, in_colour()));
+}
+
+/// Draws what the layers make of the one digit, if that is asked for.
+fn write_maps(
+    args: &PredictArgs,
+    pixels: &Pixels,
+    parameters: &Parameters<'_>,
+    activations: &mut Activations,
+    named: &str,
+) -> anyhow::Result<()> {
+    let Some(file) = &args.maps else { return Ok(()) };
+    let logits = network::logits(pixels, parameters, activations);
+    let png = sheet::maps(pixels, activations, &logits, named)?;
+    output::picture(file, &inputs(args), &png)?;
+    say!("{}: what every layer makes of it", file.display());
+    Ok(())
+}
+
+/// The files that are read.
+fn inputs(args: &PredictArgs) -> Vec<&Path> {
+    args.pictures.iter().chain([&args.model]).map(PathBuf::as_path).collect()
 }
 
 /// The ends of names that a folder's pictures have.
@@ -210,6 +237,7 @@ fn take(path: &Path, args: &PredictArgs) -> anyhow::Result<Taken> {
     }
     let digit = picture.prepare().with_context(name)?;
     if let Some(file) = &args.show {
+        output::check_picture(file, &inputs(args))?;
         picture.show(&digit, file)?;
         say!("{}: the picture, the ink that was taken, the network's input", file.display());
     }

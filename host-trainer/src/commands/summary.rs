@@ -3,15 +3,17 @@
 use std::process::ExitCode;
 
 use cnn_core::model::Training;
+use cnn_core::network::Parameters;
 use cnn_core::shapes::Layers;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
 use host_trainer::exchange::INPUT;
 use host_trainer::model_file::LoadedModel;
+use host_trainer::report::sheet;
 use serde::Serialize;
 
-use super::output::{self, result};
+use super::output::{self, result, say};
 use super::table::{self, NetworkTable};
 use crate::cli::SummaryArgs;
 
@@ -28,6 +30,11 @@ pub fn run(args: &SummaryArgs) -> anyhow::Result<ExitCode> {
             None => result!("training     unknown: the parameters were imported"),
             Some(training) => print_claims(model, training),
         }
+    }
+    if let (Some(file), Some(model)) = (&args.filters, &model) {
+        let png = sheet::filters(&Parameters::of(&model.parameters), &model.title())?;
+        output::picture(file, &[model.path()], &png)?;
+        say!("{}: the kernels of both convolutions", file.display());
     }
     output::json(&Summary {
         network: table::network_facts(),

@@ -2,7 +2,9 @@
 
 pub mod plot;
 pub mod record;
+pub mod sheet;
 pub mod table;
+pub mod tensorboard;
 
 use std::path::{Path, PathBuf};
 

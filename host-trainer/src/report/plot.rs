@@ -57,7 +57,7 @@ const DETAIL_FROM: f64 = 0.2;
 /// So many characters of the text under the title have room.
 const MOST_CHARACTERS: usize = 105;
 
-const FONT: &str = "DejaVu Sans";
+pub(super) const FONT: &str = "DejaVu Sans";
 static FONT_FILE: &[u8] = include_bytes!("../../assets/DejaVuSans-Latin1.ttf");
 
 /// A plot could not be drawn or encoded.
@@ -66,9 +66,14 @@ static FONT_FILE: &[u8] = include_bytes!("../../assets/DejaVuSans-Latin1.ttf");
 pub struct PlotError(String);
 
 impl PlotError {
-    fn new(cause: impl std::fmt::Display) -> Self {
+    pub(super) fn new(cause: impl std::fmt::Display) -> Self {
         Self(cause.to_string())
     }
+}
+
+/// Makes the font known to the drawing library.
+pub(super) fn register() -> Result<(), PlotError> {
+    register_font(FONT, FontStyle::Normal, FONT_FILE).map_err(|_| PlotError::new("its font is damaged"))
 }
 
 /// `loss_image.png`: the mean loss of both splits over the epochs, the loss axis from 0 to 2.5. Every loss is finite.
@@ -93,15 +98,85 @@ pub fn loss_image(epochs: &[EpochMetrics], run: &str) -> Result<Vec<u8>, PlotErr
 /// # Errors
 /// If the drawing library fails.
 pub fn accuracy_image(epochs: &[EpochMetrics], run: &str) -> Result<Vec<u8>, PlotError> {
-    Plot {
-        title: "Accuracy",
-        value_label: "accuracy (share of correct predictions)",
-        top: 1.0,
-        step: 0.1,
-        value: Metrics::accuracy,
-        shown: |accuracy| format!("{:.2} %", 100.0 * accuracy),
+    ACCURACY.png(epochs, run)
+}
+
+const ACCURACY: Plot = Plot {
+    title: "Accuracy",
+    value_label: "accuracy (share of correct predictions)",
+    top: 1.0,
+    step: 0.1,
+    value: Metrics::accuracy,
+    shown: |accuracy| format!("{:.2} %", 100.0 * accuracy),
+};
+
+/// A run in [`comparison`]; its training split is not looked at.
+#[derive(Debug, Clone)]
+pub struct Curve {
+    /// What the legend calls it.
+    pub name: String,
+    /// Its epochs, at least one.
+    pub epochs: Vec<EpochMetrics>,
+}
+
+/// The colours of Okabe and Ito's palette that are seen on white, one after another; then again with dashes.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(34, 34, 34),
+];
+const DASHES: [Option<(f64, f64)>; 3] = [None, Some((16.0, 10.0)), Some((4.0, 8.0))];
+/// Most names in a legend.
+const MOST_NAMED: usize = 16;
+/// So many characters of a name have room in a legend.
+const MOST_NAME_CHARACTERS: usize = 28;
+
+/// The test accuracy of several runs over the epochs; `about` is the line under the title.
+///
+/// # Errors
+/// If the drawing library fails.
+pub fn comparison(runs: &[Curve], about: &str) -> Result<Vec<u8>, PlotError> {
+    // Both splits the same, so that the axes follow the test split alone.
+    let as_test = |epoch: &EpochMetrics| EpochMetrics { train: epoch.test, ..*epoch };
+    let mut all: Vec<EpochMetrics> = runs.iter().flat_map(|run| &run.epochs).map(as_test).collect();
+    all.sort_by_key(|epoch| epoch.epoch);
+    let curves = runs.iter().enumerate().map(|(number, run)| {
+        let points = run.epochs.iter().map(|epoch| (f64::from(epoch.epoch), epoch.test.accuracy())).collect();
+        let dashes = DASHES[number / COLOURS.len() % DASHES.len()];
+        (points, Stroke { colour: COLOURS[number % COLOURS.len()], width: 4, dashes, marker: 6 })
+    });
+    let curves: Vec<(Vec<Point>, Stroke)> = curves.collect();
+    ACCURACY.png_of(|area| {
+        ACCURACY.captions("Test accuracy", &[about], area)?;
+        ACCURACY.draw_curves([ACCURACY.whole(&all), ACCURACY.detail(&all)], &curves, area)?;
+        name_curves(runs, &curves, area)
+    })
+}
+
+/// Names the curves in the lower right corner of the first panel, where accuracies hardly ever are.
+fn name_curves(runs: &[Curve], curves: &[(Vec<Point>, Stroke)], area: &Area<'_>) -> Result<(), PlotError> {
+    let named = runs.len().min(MOST_NAMED);
+    let rest = runs.len() - named;
+    let lines = named + usize::from(rest > 0);
+    for (line, (run, (_, stroke))) in (0..).zip(runs.iter().zip(curves)).take(named) {
+        let middle = scaled(850 - 30 * (lines as i32 - 1 - line));
+        let path = [480, 540].map(|x| (f64::from(scaled(x)), f64::from(middle)));
+        draw_curve(&path, *stroke, area)?;
+        let at = (scaled(556), middle + to_middle(24));
+        let style = text(24, TEXT_COLOUR).pos(Pos::new(HPos::Left, VPos::Center));
+        let name = shortened_to(&run.name, MOST_NAME_CHARACTERS);
+        area.draw(&Text::new(name, at, style)).map_err(PlotError::new)?;
     }
-    .png(epochs, run)
+    if rest > 0 {
+        let style = text(24, FAINT_TEXT_COLOUR).pos(Pos::new(HPos::Left, VPos::Center));
+        let at = (scaled(556), scaled(850) + to_middle(24));
+        area.draw(&Text::new(format!("and {rest} more"), at, style)).map_err(PlotError::new)?;
+    }
+    Ok(())
 }
 
 /// One quantity over the epochs.
@@ -169,15 +244,25 @@ type Area<'a> = DrawingArea<Strip<'a>, Shift>;
 
 impl Plot {
     fn png(&self, epochs: &[EpochMetrics], run: &str) -> Result<Vec<u8>, PlotError> {
+        self.png_of(|area| {
+            self.captions(self.title, &[run, &self.summary(epochs)], area)?;
+            self.draw_curves([self.whole(epochs), self.detail(epochs)], &self.curves(epochs), area)?;
+            legend(area)
+        })
+    }
+
+    /// A picture of what is drawn, strip by strip.
+    fn png_of(&self, draw: impl Fn(&Area<'_>) -> Result<(), PlotError>) -> Result<Vec<u8>, PlotError> {
         const ROWS: u32 = HEIGHT / STRIPS;
-        register_font(FONT, FontStyle::Normal, FONT_FILE).map_err(|_| PlotError::new("its font is damaged"))?;
+        register()?;
         let size = (WIDTH * OVERSAMPLING, ROWS * OVERSAMPLING);
         let mut plot = RgbImage::new(WIDTH, HEIGHT);
         let mut drawn = RgbImage::new(size.0, size.1);
         for first_row in (0..HEIGHT).step_by(ROWS as usize) {
             let pixels = BitMapBackend::with_buffer(&mut drawn, size);
             let area = Strip { pixels, top: scaled(first_row as i32) }.into_drawing_area();
-            self.draw(epochs, run, &area)?;
+            area.fill(&WHITE).map_err(PlotError::new)?;
+            draw(&area)?;
             area.present().map_err(PlotError::new)?;
             drop(area);
             replace(&mut plot, &thumbnail(&drawn, WIDTH, ROWS), 0, first_row.into());
@@ -185,21 +270,31 @@ impl Plot {
         encode(&plot)
     }
 
-    fn draw(&self, epochs: &[EpochMetrics], run: &str, area: &Area<'_>) -> Result<(), PlotError> {
-        area.fill(&WHITE).map_err(PlotError::new)?;
+    /// The title and the lines under it.
+    fn captions(&self, title: &str, lines: &[&str], area: &Area<'_>) -> Result<(), PlotError> {
         let caption = |text: &str, style: TextStyle<'_>, y| {
             area.draw(&Text::new(text.to_owned(), (scaled(150), scaled(y)), style)).map_err(PlotError::new)
         };
-        caption(self.title, text(44, TEXT_COLOUR), 30)?;
-        caption(&shortened(run), text(26, FAINT_TEXT_COLOUR), 88)?;
-        caption(&self.summary(epochs), text(26, FAINT_TEXT_COLOUR), 124)?;
-        let frames = [self.whole(epochs), self.detail(epochs)];
+        caption(title, text(44, TEXT_COLOUR), 30)?;
+        for (line, words) in (0..).zip(lines) {
+            caption(&shortened(words), text(26, FAINT_TEXT_COLOUR), 88 + 36 * line)?;
+        }
+        Ok(())
+    }
+
+    /// Both panels with their curves, the later ones above the earlier ones.
+    fn draw_curves(
+        &self,
+        frames: [Frame; 2],
+        curves: &[(Vec<Point>, Stroke)],
+        area: &Area<'_>,
+    ) -> Result<(), PlotError> {
         for frame in &frames {
             self.draw_axes(frame, area)?;
-            for (points, stroke) in self.curves(epochs) {
-                for piece in frame.within(&points) {
+            for (points, stroke) in curves {
+                for piece in frame.within(points) {
                     let path: Vec<_> = piece.into_iter().map(|point| frame.exactly(point)).collect();
-                    draw_curve(&path, stroke, area)?;
+                    draw_curve(&path, *stroke, area)?;
                 }
                 let marked = if points.len() <= MOST_MARKED_EPOCHS { &points[..] } else { &[] };
                 for &point in marked.iter().filter(|point| frame.holds(point.1)) {
@@ -208,7 +303,7 @@ impl Plot {
                 }
             }
         }
-        legend(area)
+        Ok(())
     }
 
     /// The axis that is the same for every run.
@@ -296,13 +391,17 @@ fn last(epochs: &[EpochMetrics]) -> u32 {
 }
 
 /// As much of a text as has room, in characters that the font has: Latin-1.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
+    shortened_to(text, MOST_CHARACTERS)
+}
+
+fn shortened_to(text: &str, most: usize) -> String {
     let known = |character: char| match character {
         ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => character,
         _ => '?',
     };
     let count = text.chars().count();
-    let kept = if count > MOST_CHARACTERS { MOST_CHARACTERS - 3 } else { count };
+    let kept = if count > most { most - 3 } else { count };
     text.chars().take(kept).map(known).chain("...".chars().filter(|_| kept < count)).collect()
 }
 
@@ -484,7 +583,7 @@ fn line(colour: RGBColor, width: u32) -> ShapeStyle {
     Color::stroke_width(&colour, width * OVERSAMPLING)
 }
 
-fn encode(image: &RgbImage) -> Result<Vec<u8>, PlotError> {
+pub(super) fn encode(image: &RgbImage) -> Result<Vec<u8>, PlotError> {
     let mut png = Vec::new();
     PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive)
         .write_image(image, image.width(), image.height(), ExtendedColorType::Rgb8)
@@ -698,5 +797,22 @@ mod tests {
         for last in [11, 999, 123_456, u32::MAX] {
             assert!((4..=11).contains(&ticks(last).len()), "{last}");
         }
+    }
+
+    #[test]
+    fn every_run_of_a_comparison_has_its_curve_and_its_line() {
+        let run = |number: usize, last: f64| {
+            let values: Vec<_> = (1..=40).map(|epoch| (0.0, last * f64::from(epoch) / 40.0)).collect();
+            Curve { name: format!("run-{number}"), epochs: epochs(&values) }
+        };
+        let runs = [run(0, 0.9), run(1, 0.6)];
+        let image = decode(&comparison(&runs, "two runs").unwrap());
+        for (run, last) in [(0, 0.9), (1, 0.6)] {
+            assert_eq!(colour_at(&image, 40, 1.0, (20.0, last / 2.0)), COLOURS[run]);
+            let (x, y) = (510, 850 - 30 * (1 - run as u32));
+            assert_eq!(image.get_pixel(x, y).0, [COLOURS[run].0, COLOURS[run].1, COLOURS[run].2]);
+        }
+        let many: Vec<_> = (0..40).map(|number| run(number, 0.9)).collect();
+        decode(&comparison(&many, "forty runs").unwrap());
     }
 }

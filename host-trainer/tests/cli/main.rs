@@ -11,6 +11,7 @@ mod checkpoints;
 #[cfg(target_os = "linux")]
 mod devices;
 mod downloads;
+mod exports;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod faults;
 mod fine_tuning;
@@ -24,6 +25,7 @@ mod inputs;
 mod keeping;
 #[cfg(unix)]
 mod killed;
+mod live;
 mod networks;
 mod output;
 mod pictures;

@@ -13,6 +13,7 @@ mod idx;
 mod model;
 pub mod mutation;
 mod npz;
+mod onnx;
 mod picture;
 mod run_record;
 mod safetensors;
@@ -41,12 +42,13 @@ pub struct Target {
 }
 
 /// Every target, in the order of their names.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "checkpoint", max_len: 1 << 12, run: checkpoint::run, seeds: checkpoint::seeds },
     Target { name: "idx", max_len: 1 << 14, run: idx::run, seeds: idx::seeds },
     Target { name: "idx_gz", max_len: 1 << 14, run: idx::run_packed, seeds: idx::packed_seeds },
     Target { name: "model", max_len: 1 << 12, run: model::run, seeds: model::seeds },
     Target { name: "npz", max_len: 1 << 14, run: npz::run, seeds: npz::seeds },
+    Target { name: "onnx", max_len: 1 << 14, run: onnx::run, seeds: onnx::seeds },
     picture("picture_bmp", |input| picture::run(Type::Bmp, input), || picture::seeds(Type::Bmp)),
     picture("picture_gif", |input| picture::run(Type::Gif, input), || picture::seeds(Type::Gif)),
     picture("picture_jpeg", |input| picture::run(Type::Jpeg, input), || picture::seeds(Type::Jpeg)),

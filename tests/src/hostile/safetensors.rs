@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use cnn_core::network::PARAMETER_COUNT;
 use cnn_train::random::initial_parameters;
-use host_trainer::exchange::{MAX_FILE_BYTES, export, import};
+use host_trainer::exchange::MAX_FILE_BYTES;
+use host_trainer::exchange::safetensors::{export, import};
 
 use super::limited;
 use super::script::Script;

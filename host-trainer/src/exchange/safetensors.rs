@@ -4,16 +4,12 @@
 //! `safetensors.torch.save_file(network.state_dict(), "FILE")` is what [`import`] reads. The format is described at
 //! <https://github.com/huggingface/safetensors#format>; its values are little-endian on every host.
 
-use cnn_core::network::{FlatParameters, PARAMETER_COUNT, TENSORS, Tensor};
+use cnn_core::network::{FlatParameters, TENSORS, Tensor};
 use cnn_core::range::{PARAMETER_LIMIT, in_range};
 use cnn_train::backend::boxed_zeros;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
-/// The longest file that is read, in bytes: the parameters and far more header than they need.
-pub const MAX_FILE_BYTES: u64 = (PARAMETER_COUNT * size_of::<f32>() + (1 << 20)) as u64;
-
-/// What a pixel must become before the network sees it; it stands in every exported file.
-pub const INPUT: &str = "(pixel / 255 - 0.5) / 0.5";
+use super::{INPUT, index_of};
 
 /// Why a safetensors file does not hold this network's parameters.
 #[derive(Debug, thiserror::Error)]
@@ -151,19 +147,9 @@ fn read_tensor(tensor: &Tensor, view: &TensorView<'_>, values: &mut [f32]) -> Re
     Ok(())
 }
 
-/// The index in every dimension of the value at `place` in memory, the last dimension running fastest.
-fn index_of(mut place: usize, shape: &[usize]) -> Vec<usize> {
-    let mut index = vec![0; shape.len()];
-    for (coordinate, &length) in index.iter_mut().zip(shape).rev() {
-        *coordinate = place % length;
-        place /= length;
-    }
-    index
-}
-
 #[cfg(test)]
 mod tests {
-    use cnn_core::network::{CONV2_BIAS, FC1_WEIGHT};
+    use cnn_core::network::{CONV2_BIAS, FC1_WEIGHT, PARAMETER_COUNT};
     use cnn_train::random::initial_parameters;
 
     use super::*;
@@ -200,7 +186,7 @@ mod tests {
     fn equal_parameters_give_equal_files_that_fit_the_limit() {
         let bytes = export(&initial_parameters(5));
         assert_eq!(bytes, export(&initial_parameters(5)));
-        assert!(bytes.len() as u64 <= MAX_FILE_BYTES);
+        assert!(bytes.len() as u64 <= crate::exchange::MAX_FILE_BYTES);
     }
 
     #[test]
