@@ -27,6 +27,7 @@ else
     cargo run --quiet --locked -p tests --example random_model -- 1 "$model"
 fi
 
+cargo test --locked -p application
 for board in firmware/boards/*/; do
     (cd "$board" && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked)
 done

@@ -1,4 +1,4 @@
-//! A run as it goes, for a browser: what is known of it after every epoch, as server-sent events of [`serve`].
+//! A run as it goes, for a browser: what is known of it after every epoch, as server-sent events of [`crate::serve`].
 //!
 //! The run gives its news away and waits for nobody: [`Feed::epoch`] copies a few kilobytes under a lock that is never held
 //! while anything is sent. Whoever listens has a thread of the server, gets what came before, and is left alone when it does
@@ -6,10 +6,8 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use cnn_core::network::{CONV1_CHANNELS, FlatParameters, PARAMETER_COUNT};
@@ -21,7 +19,6 @@ use cnn_train::trainer::EpochReport;
 use serde::Serialize;
 
 use crate::report::record::{EpochRecord, as_line};
-use crate::serve;
 
 /// Those who may listen at the same time; the others are told that there is no place.
 pub const MAX_LISTENERS: usize = 16;
@@ -272,22 +269,10 @@ fn event(name: &str, json: &str) -> String {
     text
 }
 
-/// Serves the page and the run, on a thread of its own, until the program ends. Returns the page's address.
-///
-/// # Errors
-/// If the port cannot be listened on.
-pub fn start(address: SocketAddr, feed: Arc<Feed>) -> io::Result<String> {
-    let listener = TcpListener::bind(address)?;
-    let url = format!("http://{}/?live", listener.local_addr()?);
-    // What becomes of the server is no concern of the run.
-    Builder::new().name("live".into()).spawn(move || serve::serve(&listener, Some(&feed)))?;
-    Ok(url)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Read};
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
     use std::thread;
 
     use cnn_train::backend::{Reference, TrainingState};
@@ -418,7 +403,7 @@ mod tests {
     fn whoever_listens_the_run_is_the_same_and_ends() {
         let dataset = Arc::new(synthetic::synthetic(0, 40, 20));
         let feed = feed(&dataset, vec![]);
-        let url = start(([127, 0, 0, 1], 0).into(), Arc::clone(&feed)).expect("a free port");
+        let url = crate::serve::in_background(([127, 0, 0, 1], 0).into(), Arc::clone(&feed)).expect("a free port");
         let address: SocketAddr =
             url.strip_prefix("http://").and_then(|url| url.strip_suffix("/?live")).unwrap().parse().unwrap();
         // Some read, some do not, some are gone at once; more than there is room for.

@@ -4,7 +4,7 @@
 //! if it asks this machine by an address: a site that lets its own name point here (DNS rebinding) gets nothing.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
@@ -184,6 +184,18 @@ fn is_this_machine(host: &str, port: u16) -> bool {
         None => name.parse().is_ok_and(|address: IpAddr| address.is_ipv4()) || name.eq_ignore_ascii_case("localhost"),
     };
     address && given == Ok(port)
+}
+
+/// Serves the page and a run, on a thread of its own, until the program ends. Returns the page's address.
+///
+/// # Errors
+/// If the port cannot be listened on.
+pub fn in_background(address: SocketAddr, run: Arc<Feed>) -> io::Result<String> {
+    let listener = TcpListener::bind(address)?;
+    let url = format!("http://{}/?live", listener.local_addr()?);
+    // What becomes of the server is no concern of the run.
+    Builder::new().name("live".into()).spawn(move || serve(&listener, Some(&run)))?;
+    Ok(url)
 }
 
 /// Answers requests until the listener fails; of a run, if there is one.

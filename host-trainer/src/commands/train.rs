@@ -17,7 +17,7 @@ use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Stop};
 use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::files::{create_folder, remove_temporary};
-use host_trainer::live::{self, Feed};
+use host_trainer::live::Feed;
 use host_trainer::lock::FolderLock;
 use host_trainer::report::tensorboard::EventFile;
 use host_trainer::report::{self, ReportError, RunContext};
@@ -89,13 +89,16 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     } else {
         lock.prepare().map_err(Into::into).and_then(|()| report::write(&args.out, (&run).into(), &context))
     };
+    if reported.is_ok() && args.overwrite && args.checkpoint_every == 0 {
+        checkpoint::remove_replaced(&checkpoints)?;
+    }
     finish(&Ended { run, resumed, interruption, kept, reported }, args, begin.elapsed())
 }
 
 /// Serves the run to browsers of this machine; if that cannot be, says so, and the run is not shown.
 fn show_live(port: u16, no_open: bool, feed: Arc<Feed>) -> Option<Arc<Feed>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    match live::start(address, Arc::clone(&feed)) {
+    match host_trainer::serve::in_background(address, Arc::clone(&feed)) {
         Ok(url) => {
             result!("live     {url}");
             if !no_open {
