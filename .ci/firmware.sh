@@ -27,6 +27,7 @@ else
     cargo run --quiet --locked -p tests --example random_model -- 1 "$model"
 fi
 
+cargo test --locked -p application
 for board in firmware/boards/*/; do
     (cd "$board" && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked)
 done
@@ -34,5 +35,11 @@ done
 export FIRMWARE_ELF=$root/firmware/target/$target/release/nucleo-f446re
 llvm-size -A "$FIRMWARE_ELF" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'
 cargo test --locked -p tests --test board_emulator -- --nocapture
+# The page with the firmware, where .ci/web.sh has installed what it takes.
+if command -v chromedriver >/dev/null && [ -x target/debug/host-trainer ] && [ -f firmware/model/mnist.cnnm ]; then
+    node web/check/board.mjs target/debug/host-trainer "$FIRMWARE_ELF"
+else
+    .ci/skip.sh "the page with the firmware in QEMU" "there is no Chromium, or no committed model (.ci/web.sh comes first)"
+fi
 python3 firmware/tools/estimate-cycles.py "$FIRMWARE_ELF" "$model" \
     --budget-cycles 2200000 --budget-instructions 1800000

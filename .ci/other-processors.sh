@@ -20,7 +20,7 @@ for package in chacha20 sha2; do
     quickly+=(--config "profile.release.package.$package.opt-level=3")
 done
 
-export EMULATED=1
+export SLOW=1
 for processor in aarch64 s390x; do
     target=$processor-unknown-linux-gnu
     name=$(tr 'a-z-' 'A-Z_' <<<"CARGO_TARGET_$target")

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 host=$(rustc -vV | sed -n 's/^host: //p')
-export EMULATED=1
+export SLOW=1
 
 if [ "${1:-}" = address ]; then
     # The runtime comes with the stable toolchain, the flag is unstable. With a target given, what runs while building

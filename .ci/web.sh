@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The page: its WebAssembly is what the sources give and has the known bits in Node; the page itself in Chromium, as
-# `host-trainer serve` gives it.
+# The page: its WebAssembly is what the sources give and has the known bits in Node, Firefox and Chromium; the page itself
+# in Chromium, as `host-trainer serve` and `train --live` give it, and with a board.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=()
 command -v node >/dev/null || packages+=(nodejs)
 command -v chromedriver >/dev/null || packages+=(chromium chromium-driver)
+command -v firefox-esr >/dev/null || packages+=(firefox-esr)
 if [ ${#packages[@]} -gt 0 ]; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
@@ -16,8 +17,14 @@ modules=(web/page/cnn.wasm)
 web/make-wasm.sh --check
 # Another compiler's module has other bytes: it is held to the same bits.
 cmp -s target/wasm/cnn.wasm web/page/cnn.wasm || modules+=(target/wasm/cnn.wasm)
-node web/check/bits.mjs "${modules[@]}"
+node web/check/node.mjs "${modules[@]}"
+node web/check/hostile.mjs web/page/cnn.wasm
+node web/check/anywhere.mjs firefox-esr
+node web/check/anywhere.mjs chromium
 
 # With the features of the tests, which have built it.
 cargo test --workspace --locked --no-run --test cli
+cargo build --workspace --locked --example board_socket
 node web/check/page.mjs target/debug/host-trainer
+node web/check/live.mjs target/debug/host-trainer
+node web/check/board.mjs target/debug/host-trainer target/debug/examples/board_socket

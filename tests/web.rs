@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use cnn_core::image::Pixels;
 use cnn_core::network::{self, Activations, Logits, Parameters};
+use cnn_core::shapes::Layers;
 use cnn_train::backend::{Cpu, CpuOptions};
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 use equality::mnist_dir;
 use host_trainer::dataset::idx::{self, parse_images, parse_labels};
 use host_trainer::model_file::LoadedModel;
@@ -96,7 +98,9 @@ fn the_committed_module_has_the_bits_of_the_core() {
 
 #[test]
 fn the_committed_module_trains_and_writes_as_the_program_does() {
-    let recipe = Recipe { epochs: 1, batch_size: 7, learning_rate: 0.03, ..Recipe::TUTORIAL };
+    let layers = Layers::parse("conv2,fc2").unwrap();
+    let schedule = RateSchedule::Step { every: 1, factor: 0.1 };
+    let recipe = Recipe { epochs: 1, batch_size: 7, learning_rate: 0.03, schedule, layers, ..Recipe::TUTORIAL };
     let dataset = Arc::new(synthetic::synthetic(0, 24, 5));
     let mut backend = Cpu::new(Arc::clone(&dataset), CpuOptions::default()).unwrap();
     let expected = cnn_train::trainer::train(&mut backend, &dataset, &recipe, &mut Silent);
@@ -104,10 +108,12 @@ fn the_committed_module_trains_and_writes_as_the_program_does() {
     let mut page = Page::new();
     page.call::<_, ()>("draw", (0, 24));
     page.call::<_, ()>("draw", (1, 5));
-    page.give(synthetic::name(0).as_bytes());
-    assert_eq!(page.call::<_, u32>("begin", (7, 0.03f32, 0.9f32, 0.005f32, 0u64, 1)), 0);
+    let schedule = "step:1:0.1";
+    page.give(format!("{}\n{schedule}\nfc2,conv2", synthetic::name(0)).as_bytes());
+    assert_eq!(page.call::<_, u32>("begin", (1, 7, 0.03f32, 0.9f32, 0.005f32, 0u64, 1)), 0);
     let initial = Fingerprint::of(&initial_parameters(0));
-    let lines = format!("{}\n{}\n24\n5\n{initial}", dataset.name, hex::encode(dataset.hash));
+    let (name, hash) = (&dataset.name, hex::encode(dataset.hash));
+    let lines = format!("{name}\n{hash}\n24\n5\n{initial}\n{schedule}\nconv2,fc2");
     assert_eq!(page.text(), lines);
     for _ in 0..2 {
         assert_eq!(page.call::<_, u32>("train", (2,)), 0);
@@ -116,6 +122,7 @@ fn the_committed_module_trains_and_writes_as_the_program_does() {
     assert_eq!(page.call::<_, u32>("done", ()), 24);
     assert_eq!(page.call::<_, u32>("finish_epoch", ()), 0);
     assert_eq!(page.text(), expected.epochs[0].fingerprint.to_string());
+    assert_eq!(page.call::<_, u32>("train", (1,)), 1, "the run is over");
     assert_eq!(page.call::<_, u32>("model", ()), 0);
     let training = recipe.training(&dataset.name, dataset.hash, &expected.epochs[0].metrics);
     let golden = &dataset.test.images()[0];
@@ -158,11 +165,32 @@ fn the_committed_module_refuses_what_is_damaged_and_goes_on() {
     assert_eq!(page.call::<_, u32>("load_model", ()), 0);
 }
 
-/// What `web/check/bits.mjs` compares 10,000 logits in a row with.
+/// What `web/check/bits.mjs` compares with: 10,000 logits in a row, and the epochs of a small run.
 #[derive(Deserialize)]
 struct Expected {
     synthetic_logits: String,
     mnist_logits: String,
+    synthetic_training: SmallRun,
+}
+
+/// The committed run's recipe on the first of the built-in digits, with the learning rate 0.03.
+#[derive(Deserialize)]
+struct SmallRun {
+    train: usize,
+    test: usize,
+    epochs: Vec<Fingerprint>,
+}
+
+#[test]
+fn the_small_run_that_the_page_is_held_to_is_the_programs() {
+    let expected: Expected = serde_json::from_slice(&read("web/check/expected.json")).expect("JSON");
+    let SmallRun { train, test, epochs } = expected.synthetic_training;
+    let dataset = Arc::new(synthetic::synthetic(0, train, test));
+    let recipe = Recipe { epochs: epochs.len() as u32, learning_rate: 0.03, ..Recipe::TUTORIAL };
+    let mut backend = Cpu::new(Arc::clone(&dataset), CpuOptions::default()).unwrap();
+    let run = cnn_train::trainer::train(&mut backend, &dataset, &recipe, &mut Silent);
+    assert_eq!(run.epochs.iter().map(|epoch| epoch.fingerprint).collect::<Vec<_>>(), epochs);
+    assert!(epochs.len() > 1);
 }
 
 #[test]

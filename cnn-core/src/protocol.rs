@@ -10,7 +10,12 @@
 //! effect of once. `docs/protocol.md` is the specification of every byte.
 //!
 //! Nothing here does I/O or allocates, and nothing panics, whatever the bytes: [`Deframer`] takes bytes as they come
-//! from a line, [`open`] and [`CheckedMessage::request`] read what they hold, [`encode`] writes.
+//! from a line, [`open`] and [`CheckedMessage::request`] read what they hold, [`encode`] writes. What a host makes of a
+//! reply is held to [`Info::check`], [`Classified::check`] and [`wanted`] first.
+
+mod check;
+
+pub use check::{Wrong, chunk_at, wanted};
 
 use postcard::ser_flavors::crc::CrcModifier;
 use postcard::ser_flavors::{Cobs, Slice};

@@ -35,6 +35,9 @@ pub trait Observer {
     /// `samples` more images went through training or evaluation; may ask to stop.
     fn advance(&mut self, samples: usize) -> ControlFlow<()>;
 
+    /// How an epoch's parameters read every image of the test split; [`Observer::epoch`] follows.
+    fn tested(&mut self, _outcomes: &[Outcome]) {}
+
     /// An epoch is complete.
     fn epoch(&mut self, report: &EpochReport);
 
@@ -205,6 +208,7 @@ impl Run {
             };
             let (train, test) = (measure(Split::Train)?, measure(Split::Test)?);
             let evaluation_seconds = seconds_since(start, observer);
+            observer.tested(&outcomes[..dataset.test.len()]);
 
             let fingerprint = Fingerprint::of(&state.parameters);
             let metrics = EpochMetrics { epoch, train, test };

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -18,6 +18,7 @@ use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
 use host_trainer::backend::{BackendChoice, MachineOptions};
 use host_trainer::dataset::Source;
+use host_trainer::report::{MODEL, RECORD};
 
 use crate::commands::output::Mode;
 
@@ -284,7 +285,7 @@ pub struct RecipeArgs {
     #[arg(long, help_heading = "Recipe")]
     pub no_shuffle: bool,
     /// Start from these parameters instead of the seed's: a model file, a checkpoint, safetensors or ONNX
-    #[arg(long, value_name = "FILE", help_heading = "Recipe")]
+    #[arg(long, value_name = "FILE", value_parser = in_folder(MODEL), help_heading = "Recipe")]
     pub init: Option<PathBuf>,
     /// Train these layers alone; the others keep their initial parameters
     #[arg(long, value_name = "LAYER,…", default_value_t = Layers::ALL, value_parser = layers,
@@ -353,6 +354,13 @@ pub struct TrainArgs {
     /// Keep all checkpoints, 0.8 MB each, instead of the newest two: `verify --epochs` starts from any of them
     #[arg(long, help_heading = "Checkpoints")]
     pub keep_checkpoints: bool,
+    /// Show the run in a browser as it goes: curves, kernels, digits read wrong; 0 takes a free port [default port: 8018]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "8018", allow_negative_numbers = true,
+          help_heading = "Live")]
+    pub live: Option<u16>,
+    /// With --live: do not open a browser
+    #[arg(long, requires = "live", help_heading = "Live")]
+    pub no_open: bool,
     /// Where the data set comes from.
     #[command(flatten)]
     pub data: DataArgs,
@@ -400,7 +408,8 @@ pub struct CompareArgs {
 /// The flags of `evaluate`.
 #[derive(Debug, Clone, Args)]
 pub struct EvaluateArgs {
-    /// The model file
+    /// The model file, or the folder of its run
+    #[arg(value_parser = in_folder(MODEL))]
     pub model: PathBuf,
     /// Which split
     #[arg(long, value_enum, default_value_t = SplitArg::Test)]
@@ -422,8 +431,8 @@ pub struct EvaluateArgs {
 /// The flags of `verify`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
-    /// Repeat the run of this run.json, with its recipe, instead of comparing two backends
-    #[arg(conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle", "lr_schedule",
+    /// Repeat the run of this run.json, or of the folder with it, with its recipe, instead of comparing two backends
+    #[arg(value_parser = in_folder(RECORD), conflicts_with_all = ["against", "batch_size", "lr", "momentum", "weight_decay", "seed", "no_shuffle", "lr_schedule",
           "train_layers"])]
     pub record: Option<PathBuf>,
     /// One JSON object instead of text
@@ -494,7 +503,8 @@ pub struct DoctorArgs {
 /// The flags of `predict`.
 #[derive(Debug, Clone, Args)]
 pub struct PredictArgs {
-    /// The model file
+    /// The model file, or the folder of its run
+    #[arg(value_parser = in_folder(MODEL))]
     pub model: PathBuf,
     /// Pictures of one digit each, or folders of them; - is standard input. JPEG, PNG, WebP, GIF, BMP, TIFF, PGM, PPM or PBM,
     /// any size, dark on light or light on dark
@@ -526,7 +536,8 @@ pub struct PredictArgs {
 /// The flags of `summary`.
 #[derive(Debug, Clone, Args)]
 pub struct SummaryArgs {
-    /// A model file to describe
+    /// A model file to describe, or the folder of its run
+    #[arg(value_parser = in_folder(MODEL))]
     pub model: Option<PathBuf>,
     /// Write the model's kernels to this PNG file
     #[arg(long, value_name = "FILE.png", requires = "model")]
@@ -539,7 +550,8 @@ pub struct SummaryArgs {
 /// The flags of `export`.
 #[derive(Debug, Clone, Args)]
 pub struct ExportArgs {
-    /// The model file to read
+    /// The model file to read, or the folder of its run
+    #[arg(value_parser = in_folder(MODEL))]
     pub model: PathBuf,
     /// The file to write; - is standard output
     pub file: PathBuf,
@@ -673,6 +685,11 @@ impl From<BackendArg> for BackendChoice {
             BackendArg::Reference => BackendChoice::Reference,
         }
     }
+}
+
+/// A parser of files, for which the folder of a run may stand: then it is the run's file of this name.
+fn in_folder(name: &'static str) -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(move |path| if path.is_dir() { path.join(name) } else { path })
 }
 
 /// A rate of the optimiser: finite and not negative.
@@ -875,7 +892,8 @@ pub enum BoardCommand {
     },
     /// Have test images classified, and compare every logit with this host's, bit for bit
     Verify {
-        /// The model file that the board runs
+        /// The model file that the board runs, or the folder of its run
+        #[arg(value_parser = in_folder(MODEL))]
         model: PathBuf,
         /// How many test images
         #[arg(long, value_name = "N", default_value_t = 500, value_parser = whole::<usize>(1),
@@ -887,7 +905,8 @@ pub enum BoardCommand {
     },
     /// Send a model file and run it
     Update {
-        /// The model file
+        /// The model file, or the folder of its run
+        #[arg(value_parser = in_folder(MODEL))]
         model: PathBuf,
     },
     /// Start the board anew

@@ -10,10 +10,7 @@ use crate::checkpoint;
 use crate::exchange::{self, ImportError, Imported, MAX_FILE_BYTES};
 use crate::files::{FileError, read_input};
 use crate::model_file::{LoadedModel, ModelFileError, built_in_golden, to_bytes};
-use crate::report::record::as_line;
-
-/// The longest name that records and checkpoints keep, in bytes.
-pub const MAX_NAME: usize = 255;
+use crate::report::record::{MAX_INITIAL_FILE, as_line};
 
 /// Parameters that a run is given to start from.
 #[derive(Debug)]
@@ -61,7 +58,7 @@ impl Init {
             _ => MAX_FILE_BYTES,
         })?;
         let mut name = as_line(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy());
-        name.truncate(name.floor_char_boundary(MAX_NAME));
+        name.truncate(name.floor_char_boundary(MAX_INITIAL_FILE));
         if matches!(bytes.first_chunk(), Some(&model::MAGIC | &checkpoint::MAGIC)) {
             let model = LoadedModel::parse(bytes, path)?;
             let (file, fingerprint) = (model.file().to_vec(), model.fingerprint);

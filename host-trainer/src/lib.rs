@@ -12,6 +12,7 @@ pub mod doubt;
 pub mod exchange;
 pub mod files;
 pub mod init;
+pub mod live;
 pub mod lock;
 pub mod model_file;
 pub mod picture;

@@ -4,11 +4,13 @@
 //! if it asks this machine by an address: a site that lets its own name point here (DNS rebinding) gets nothing.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
+
+use crate::live::Feed;
 
 /// The longest head of a request, in bytes. Browsers send less than one thousand.
 pub const MAX_HEAD: usize = 8 << 10;
@@ -39,8 +41,11 @@ macro_rules! page {
     };
 }
 
+/// Where the events of a run are.
+pub const EVENTS: &str = "/events";
+
 const HTML: usize = 0;
-const PAGE: [File; 15] = page![
+const PAGE: [File; 18] = page![
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "main.js": "text/javascript; charset=utf-8",
@@ -52,6 +57,9 @@ const PAGE: [File; 15] = page![
     "pad.js": "text/javascript; charset=utf-8",
     "picture.js": "text/javascript; charset=utf-8",
     "train.js": "text/javascript; charset=utf-8",
+    "board.js": "text/javascript; charset=utf-8",
+    "live.js": "text/javascript; charset=utf-8",
+    "curves.js": "text/javascript; charset=utf-8",
     "worker.js": "text/javascript; charset=utf-8",
     "offline.js": "text/javascript; charset=utf-8",
     "known.json": "application/json",
@@ -73,6 +81,10 @@ pub fn files() -> impl Iterator<Item = &'static File> {
 pub enum Answer {
     /// A file of the page.
     File(&'static File),
+    /// The events of a run; where there is none, as [`Answer::NotFound`].
+    Events,
+    /// So many listen to the run that there is no place.
+    Busy,
     /// It is not HTTP, or not whole.
     Malformed,
     /// It asks for another name than this machine's.
@@ -88,7 +100,8 @@ pub enum Answer {
 impl Answer {
     fn status(self) -> &'static str {
         match self {
-            Self::File(_) => "200 OK",
+            Self::File(_) | Self::Events => "200 OK",
+            Self::Busy => "503 Service Unavailable",
             Self::Malformed => "400 Bad Request",
             Self::OtherHost => "421 Misdirected Request",
             Self::NotGet => "405 Method Not Allowed",
@@ -97,23 +110,24 @@ impl Answer {
         }
     }
 
-    /// The whole response.
+    /// The whole response; of events, its head.
     pub fn to_bytes(self) -> Vec<u8> {
         let status = self.status();
         let (content_type, contents) = match self {
-            Self::File(file) => (file.content_type, file.contents),
-            _ => ("text/plain; charset=utf-8", status.as_bytes()),
+            Self::File(file) => (file.content_type, Some(file.contents)),
+            Self::Events => ("text/event-stream", None),
+            _ => ("text/plain; charset=utf-8", Some(status.as_bytes())),
         };
+        let length = contents.map(|contents| format!("Content-Length: {}\r\n", contents.len())).unwrap_or_default();
         let allow = if matches!(self, Self::NotGet) { "Allow: GET\r\n" } else { "" };
         let mut response = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{allow}\
+            "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n{length}{allow}\
              Content-Security-Policy: {POLICY}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n\
              Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n\
-             Cache-Control: no-cache\r\nConnection: close\r\n\r\n",
-            contents.len()
+             Cache-Control: no-cache\r\nConnection: close\r\n\r\n"
         )
         .into_bytes();
-        response.extend_from_slice(contents);
+        response.extend_from_slice(contents.unwrap_or_default());
         response
     }
 }
@@ -153,6 +167,9 @@ pub fn answer(head: &[u8], port: u16) -> Answer {
     if path == "/" {
         return Answer::File(&PAGE[HTML]);
     }
+    if path == EVENTS {
+        return Answer::Events;
+    }
     files().find(|file| path.strip_prefix('/') == Some(file.name)).map_or(Answer::NotFound, Answer::File)
 }
 
@@ -169,11 +186,23 @@ fn is_this_machine(host: &str, port: u16) -> bool {
     address && given == Ok(port)
 }
 
-/// Answers requests until the listener fails.
+/// Serves the page and a run, on a thread of its own, until the program ends. Returns the page's address.
+///
+/// # Errors
+/// If the port cannot be listened on.
+pub fn in_background(address: SocketAddr, run: Arc<Feed>) -> io::Result<String> {
+    let listener = TcpListener::bind(address)?;
+    let url = format!("http://{}/?live", listener.local_addr()?);
+    // What becomes of the server is no concern of the run.
+    Builder::new().name("live".into()).spawn(move || serve(&listener, Some(&run)))?;
+    Ok(url)
+}
+
+/// Answers requests until the listener fails; of a run, if there is one.
 ///
 /// # Errors
 /// If the listener does.
-pub fn serve(listener: &TcpListener) -> io::Result<()> {
+pub fn serve(listener: &TcpListener, run: Option<&Arc<Feed>>) -> io::Result<()> {
     let port = listener.local_addr()?.port();
     let open = Arc::new(AtomicUsize::new(0));
     loop {
@@ -189,11 +218,12 @@ pub fn serve(listener: &TcpListener) -> io::Result<()> {
         if open.fetch_add(1, Ordering::Relaxed) >= MAX_CONNECTIONS {
             continue;
         }
+        let run = run.cloned();
         // A thread that the system does not start drops the connection.
         let _ = Builder::new().name("serve".into()).spawn(move || {
             let _slot = slot;
             // Whoever asked may be gone at any moment: nobody else is concerned.
-            let _ = exchange(stream, port);
+            let _ = exchange(stream, port, run.as_ref());
         });
     }
 }
@@ -208,14 +238,24 @@ impl Drop for Slot {
 }
 
 /// Reads one request and answers it.
-fn exchange(mut stream: TcpStream, port: u16) -> io::Result<()> {
+fn exchange(mut stream: TcpStream, port: u16, run: Option<&Arc<Feed>>) -> io::Result<()> {
     let deadline = Instant::now() + TIMEOUT;
-    let answer = match head(&mut stream, deadline)? {
+    let mut answer = match head(&mut stream, deadline)? {
         Some(head) => answer(&head, port),
         None => Answer::TooLong,
     };
+    let listener = match (answer, run) {
+        (Answer::Events, Some(run)) => run.listen(),
+        _ => None,
+    };
+    if matches!(answer, Answer::Events) && listener.is_none() {
+        answer = if run.is_some() { Answer::Busy } else { Answer::NotFound };
+    }
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(&answer.to_bytes())?;
+    if let Some(mut listener) = listener {
+        listener.send_all(&mut stream)?;
+    }
     stream.shutdown(Shutdown::Write)?;
     // A socket that is closed over unread bytes takes the answer away from its reader: what little comes is read.
     let mut rest = [0; MAX_HEAD];
@@ -392,7 +432,7 @@ mod tests {
     fn a_server_survives_whatever_is_sent_to_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        thread::spawn(move || serve(&listener));
+        thread::spawn(move || serve(&listener, None));
         let request = format!("GET /cnn.wasm HTTP/1.1\r\nHost: {address}\r\n\r\n");
         let whole = sent(address, request.as_bytes());
         let wasm = files().find(|file| file.name == "cnn.wasm").unwrap();
@@ -401,6 +441,8 @@ mod tests {
         let endless = [b"GET / HTTP/1.1\r\n".as_slice(), &b"X: y\r\n".repeat(10_000)].concat();
         assert!(sent(address, &endless).starts_with(b"HTTP/1.1 431 "));
         assert!(sent(address, &[0xff; 9000]).starts_with(b"HTTP/1.1 431 "));
+        let events = format!("GET {EVENTS} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        assert!(sent(address, events.as_bytes()).starts_with(b"HTTP/1.1 404 "), "there is no run");
         assert!(sent(address, b"\x16\x03\x01\r\n\r\n").starts_with(b"HTTP/1.1 400 "));
         drop(TcpStream::connect(address).unwrap());
         // Silent ones take all places, and lose them after a while.

@@ -88,7 +88,7 @@ fn the_cuda_backend_gives_the_golden_fingerprints() {
     let Some(_gpu) = gpu() else { return };
     let dataset = golden::dataset();
     let mut cuda = Cuda::new(dataset.clone()).unwrap();
-    assert_eq!(golden::fingerprints(&mut cuda, &dataset), golden::FINGERPRINTS);
+    assert_eq!(golden::fingerprints(&mut cuda, &dataset), golden::expected());
 }
 
 #[cfg_attr(no_gpu, ignore = "no GPU and no C++ compiler to build a simulated one")]

@@ -13,18 +13,19 @@ use equality::cases::{
     Case, Sizes, assert_same, digits, extremes, fingerprints, layer_choices, noise, real_digits, scheduled_recipes,
     ties, trace,
 };
-use equality::{is_emulated, mnist_dir, threads};
+use equality::{is_slow, mnist_dir, threads};
 
 const THREADS: [usize; 6] = [1, 2, 3, 5, 8, 100];
 const BATCH_LENGTHS: [usize; 5] = [1, 7, 100, 128, usize::MAX];
 
-/// Enough for a batch of several segments; under emulation for one block of images and a part of another.
+/// Enough for a batch of several segments; where it is slow for one block of images and a part of another.
 fn sizes() -> Sizes {
-    if is_emulated() { Sizes { train: 9, test: 3 } } else { Sizes { train: 523, test: 101 } }
+    if is_slow() { Sizes { train: 9, test: 3 } } else { Sizes { train: 523, test: 101 } }
 }
 
 fn numbers_of_threads() -> Vec<usize> {
-    let mut numbers = THREADS.map(threads).to_vec();
+    let few = if is_slow() { &[1, 3][..] } else { &THREADS };
+    let mut numbers: Vec<_> = few.iter().map(|&number| threads(number)).collect();
     numbers.dedup();
     numbers
 }
@@ -78,10 +79,10 @@ fn cpu_equals_the_reference_on_real_digits() {
 #[test]
 fn cpu_equals_the_reference_whatever_layers_are_trained() {
     // Two segments in the longer batch.
-    let sizes = if is_emulated() { sizes() } else { Sizes { train: 263, test: 11 } };
+    let sizes = if is_slow() { sizes() } else { Sizes { train: 263, test: 11 } };
     for layers in layer_choices() {
         let case = Case { layers, ..noise(sizes) };
-        for (batch_length, threads) in [(100, 1), (sizes.train, 3)] {
+        for (batch_length, threads) in if is_slow() { vec![(7, 3)] } else { vec![(100, 1), (sizes.train, 3)] } {
             let expected = trace(&mut Reference::new(case.dataset.clone()), &case, batch_length);
             for level in SimdLevel::available() {
                 let options = CpuOptions { threads: Some(equality::threads(threads)), simd: Some(level) };
@@ -132,14 +133,14 @@ fn a_step_of_some_layers_changes_them_as_a_step_of_all_does_and_no_other() {
 
 #[test]
 fn a_learning_rate_that_changes_with_the_epoch_gives_the_same_bits() {
-    let dataset = noise(Sizes { train: if is_emulated() { 21 } else { 107 }, test: 5 }).dataset;
+    let dataset = noise(Sizes { train: if is_slow() { 5 } else { 107 }, test: 2 }).dataset;
     for recipe in scheduled_recipes() {
         let expected = fingerprints(&mut Reference::new(dataset.clone()), &dataset, &recipe);
         let constant = Recipe { schedule: RateSchedule::Constant, ..recipe };
         let constant = fingerprints(&mut Reference::new(dataset.clone()), &dataset, &constant);
         assert!(expected[0] == constant[0] && expected[1] != constant[1], "{recipe}");
         for level in SimdLevel::available() {
-            for threads in [1, 2] {
+            for &threads in if is_slow() { &[2][..] } else { &[1, 2] } {
                 let options = CpuOptions { threads: Some(equality::threads(threads)), simd: Some(level) };
                 let mut cpu = Cpu::new(dataset.clone(), options).unwrap();
                 assert_eq!(fingerprints(&mut cpu, &dataset, &recipe), expected, "{recipe}: {}", cpu.description());

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cnn_core::environment::{Violation, check};
 use cnn_core::range::{PARAMETER_LIMIT, first_out_of_range};
 use cnn_core::sgd::Sgd;
 use cnn_core::train::{Diverged, Trainer};
@@ -12,9 +11,9 @@ use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, Reference, boxed_zeros};
 use cnn_train::dataset::{Dataset, Samples};
 use cnn_train::recipe::Recipe;
-use equality::cases::{Case, Sizes, assert_same, extremes, real_digits, trace};
+use equality::cases::{Case, Sizes, real_digits};
 use equality::divergence::{Ending, datasets, ending, settings};
-use equality::{is_emulated, mnist_dir, threads};
+use equality::{is_slow, mnist_dir, threads};
 
 const THREADS: usize = threads(8);
 
@@ -41,7 +40,7 @@ fn common_ending(
 
 #[test]
 fn a_thousand_runs_end_alike_at_every_level_whether_they_diverge_or_not() {
-    let count = if is_emulated() { 16 } else { 1000 };
+    let count = if is_slow() { 9 } else { 1000 };
     let datasets = datasets();
     let mut diverged = 0;
     for (i, dataset) in datasets.iter().enumerate() {
@@ -111,44 +110,52 @@ fn an_overflow_of_the_momentum_is_seen_in_the_parameters() {
     }
 }
 
-/// What a library that was compiled for speed does to every thread.
-#[cfg(target_arch = "x86_64")]
-fn flush_subnormals() {
-    // SAFETY: it sets two bits of a register that the program may set; the thread computes nothing but by backends,
-    // which put it right.
-    unsafe {
-        let mut control = 0u32;
-        std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut control, options(nostack));
-        control |= 1 << 15 | 1 << 6;
-        std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const control, options(nostack));
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn flush_subnormals() {
-    // SAFETY: as on x86-64.
-    unsafe { std::arch::asm!("msr fpcr, {}", in(reg) 1u64 << 24, options(nostack)) };
-}
-
-#[test]
+/// On processors whose control register a program may set.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn a_thread_that_flushes_subnormals_trains_and_evaluates_with_the_same_bits() {
-    let case = extremes(if is_emulated() { Sizes { train: 9, test: 3 } } else { Sizes { train: 100, test: 10 } });
-    let expected = trace(&mut Reference::new(case.dataset.clone()), &case, 10);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            flush_subnormals();
-            assert_eq!(check(), Err(Violation::SubnormalOperand));
-            assert_same(&expected, &trace(&mut Reference::new(case.dataset.clone()), &case, 10), "reference");
-            for level in SimdLevel::available() {
-                for threads in [1, 3] {
-                    flush_subnormals();
-                    let mut cpu = cpu(&case.dataset, level, threads);
-                    assert_same(&expected, &trace(&mut cpu, &case, 10), &cpu.description());
+mod flushing {
+    use cnn_core::environment::{Violation, check};
+    use equality::cases::{assert_same, extremes, trace};
+
+    use super::*;
+
+    /// What a library that was compiled for speed does to every thread.
+    #[cfg(target_arch = "x86_64")]
+    fn flush_subnormals() {
+        // SAFETY: it sets two bits of a register that the program may set; the thread computes nothing but by backends,
+        // which put it right.
+        unsafe {
+            let mut control = 0u32;
+            std::arch::asm!("stmxcsr [{}]", in(reg) &raw mut control, options(nostack));
+            control |= 1 << 15 | 1 << 6;
+            std::arch::asm!("ldmxcsr [{}]", in(reg) &raw const control, options(nostack));
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn flush_subnormals() {
+        // SAFETY: as on x86-64.
+        unsafe { std::arch::asm!("msr fpcr, {}", in(reg) 1u64 << 24, options(nostack)) };
+    }
+
+    #[test]
+    fn a_thread_that_flushes_subnormals_trains_and_evaluates_with_the_same_bits() {
+        let case = extremes(if is_slow() { Sizes { train: 9, test: 3 } } else { Sizes { train: 100, test: 10 } });
+        let expected = trace(&mut Reference::new(case.dataset.clone()), &case, 10);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                flush_subnormals();
+                assert_eq!(check(), Err(Violation::SubnormalOperand));
+                assert_same(&expected, &trace(&mut Reference::new(case.dataset.clone()), &case, 10), "reference");
+                for level in SimdLevel::available() {
+                    for threads in [1, 3] {
+                        flush_subnormals();
+                        let mut cpu = cpu(&case.dataset, level, threads);
+                        assert_same(&expected, &trace(&mut cpu, &case, 10), &cpu.description());
+                    }
                 }
-            }
+            });
         });
-    });
+    }
 }
 
 #[test]
@@ -158,7 +165,8 @@ fn an_image_of_one_value_is_no_special_case_of_diverging() {
     let dataset = Arc::new(Dataset { name: "plain".into(), hash: [0; 32], train: samples.clone(), test: samples });
     let mut backends = HashMap::new();
     for (number, learning_rate) in [0.1, 1.0, 10.0, 100.0, 1000.0, 1.0e6].into_iter().enumerate() {
-        let settings = Recipe { epochs: 20, batch_size: 2, learning_rate, ..Recipe::TUTORIAL };
+        let settings =
+            Recipe { epochs: if is_slow() { 4 } else { 20 }, batch_size: 2, learning_rate, ..Recipe::TUTORIAL };
         common_ending(&dataset, &mut backends, &settings, number);
     }
 }

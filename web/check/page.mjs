@@ -1,24 +1,18 @@
 // The page in Chromium, as a person uses it: node page.mjs HOST_TRAINER [FOLDER_FOR_SCREENSHOTS]
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Browser } from './browser.mjs';
+import { serve } from './server.mjs';
 
 const [program, shots] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), 'page-files-'));
-const server = spawn(program, ['serve', '--no-open', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-const url = await new Promise((resolve, reject) => {
-  let text = '';
-  server.stdout.on('data', (piece) => {
-    text += piece;
-    if (text.includes('\n')) resolve(text.split('\n')[0]);
-  });
-  server.on('exit', (code) => reject(new Error(`${program} serve ended with ${code}`)));
-});
+const server = await serve(program);
+const { url } = server;
 const repository = new URL('../../', import.meta.url);
 const known = JSON.parse(readFileSync(new URL('web/page/known.json', repository)));
 
@@ -32,7 +26,7 @@ let browser;
 const shot = async (name) => shots && writeFileSync(join(shots, `${name}.png`), await browser.screenshot());
 const status = (part) => browser.until(`document.getElementById("status").textContent.includes(${JSON.stringify(part)})`);
 const reads = (digit) => browser.until(`document.getElementById("prediction").textContent === "It reads ${digit}"`);
-const focus = (layer) => browser.run('document.querySelector(`#layer-${arguments[0]} canvas`).focus()', layer);
+const focus = (layer) => browser.run('document.querySelector(`#layer-${arguments[0]} canvas[tabindex]`).focus()', layer);
 const loaded = () => browser.until('document.body.dataset.ready');
 const SEVEN = [[0.28, 0.25], [0.72, 0.25], [0.5, 0.8]];
 const ONE = [[0.5, 0.15], [0.5, 0.5], [0.5, 0.85]];
@@ -41,7 +35,8 @@ const [DOWN, RIGHT, PAGE_DOWN, END] = ['\uE015', '\uE014', '\uE00F', '\uE010'];
 
 const tests = {
   async 'it loads, and says which model it has'() {
-    console.log(`first answer ${await loaded()} ms after the page was asked for`);
+    await loaded();
+    console.log(`first answer ${await browser.run('return document.body.dataset.answered')} ms after the page was asked for`);
     await reads(7);
     await status('trained on MNIST');
     await shot('desktop');
@@ -78,6 +73,25 @@ const tests = {
     await status('dropped.png: prepared');
   },
 
+  async 'a picture is pasted, and taken by the camera'() {
+    const digit = await browser.run(`const canvas = document.createElement('canvas'); canvas.width = canvas.height = 300;
+      const context = canvas.getContext('2d'); context.fillStyle = '#fff'; context.fillRect(0, 0, 300, 300); context.lineWidth = 22; context.lineCap = context.lineJoin = 'round';
+      context.beginPath(); for (const [x, y] of arguments[0]) context.lineTo(300 * x, 300 * y); context.stroke();
+      return canvas.toDataURL('image/png').split(',')[1];`, SEVEN);
+    await browser.run(`const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), data = new DataTransfer();
+      data.items.add(new File([bytes], 'pasted.png', { type: 'image/png' })); document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true }));`, digit);
+    await status('pasted.png: prepared');
+    await reads(7);
+    await browser.click('clear');
+    assert.equal(await browser.run('return document.getElementById("camera").getAttribute("capture")'), 'environment');
+    // A person sees it on a phone alone.
+    await browser.run('document.querySelector(".camera").style.display = "inline-block"');
+    await browser.upload('camera', file('photo.png', Buffer.from(digit, 'base64')));
+    await status('photo.png: prepared');
+    await reads(7);
+    await browser.run('document.querySelector(".camera").style.display = ""');
+  },
+
   async 'every sample is shown'() {
     const count = await browser.run('return document.querySelectorAll("#samples button").length');
     assert.equal(count, 10);
@@ -90,6 +104,7 @@ const tests = {
       for (const key of [RIGHT, DOWN, PAGE_DOWN, END]) {
         await browser.keys(key);
         assert.equal(await browser.run('return document.body.dataset.equal'), 'true', layer);
+        assert.equal(await browser.run('return document.activeElement.closest("figure").id'), `layer-${layer}`);
       }
     }
     // All of them, not only those that a person would choose.
@@ -143,6 +158,42 @@ const tests = {
     await browser.run('document.getElementById("data").value = "synthetic"; document.getElementById("data").dispatchEvent(new Event("change"))');
   },
 
+  async 'the program repeats the record of a run on files, with a schedule and layers that are kept'() {
+    const data = join(folder, 'data');
+    mkdirSync(data);
+    const word = (value) => [value >>> 24, value >>> 16 & 255, value >>> 8 & 255, value & 255];
+    const pixel = (image, i) => (Math.floor(i % 28 / 3) === image % 10 ? 250 - image * 7 % 50 : i % 3);
+    const paths = [['train', 230], ['t10k', 60]].flatMap(([split, count]) => [
+      ['images-idx3', [0, 0, 8, 3, ...word(count), ...word(28), ...word(28), ...Array.from({ length: 784 * count }, (_, i) => pixel(Math.floor(i / 784), i % 784))]],
+      ['labels-idx1', [0, 0, 8, 1, ...word(count), ...Array.from({ length: count }, (_, i) => i % 10)]],
+    ].map(([kind, bytes]) => {
+      const path = join(data, `${split}-${kind}-ubyte`);
+      writeFileSync(path, Uint8Array.from(bytes));
+      return path;
+    }));
+    await browser.run(`const set = (id, value) => { document.getElementById(id).value = value; document.getElementById(id).dispatchEvent(new Event('change')); };
+      set('data', 'files'); set('epochs', 3); set('batch', 20); set('rate', 0.05); set('schedule', 'linear'); document.getElementById('train-conv1').checked = false;`);
+    await browser.upload('files', ...paths);
+    await browser.click('start');
+    await status('the schedule of the learning rate: expected constant');
+    await browser.run('document.getElementById("schedule").value = "cosine:0.001"');
+    await browser.click('start');
+    await browser.until('document.getElementById("progress-text").textContent.includes("3 of 3 epochs")');
+    const record = join(browser.folder, 'run.json');
+    await browser.click('save-record');
+    for (let tries = 0; !existsSync(record) && tries < 200; tries++) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    const verified = spawnSync(program, ['verify', record, '--data', data], { encoding: 'utf8' });
+    assert.equal(verified.status, 0, `${verified.stdout}${verified.stderr}`);
+    assert.equal(JSON.parse(readFileSync(record)).settings.learning_rate_schedule, 'cosine:0.001');
+    // And the page takes it for comparison.
+    await browser.upload('record', record);
+    await status('the fingerprints of 3 epochs are compared');
+    await browser.click('start');
+    await browser.until('document.querySelectorAll("#epochs-done .equal").length === 3');
+    await browser.run(`const set = (id, value) => { document.getElementById(id).value = value; document.getElementById(id).dispatchEvent(new Event('change')); };
+      set('data', 'synthetic'); set('preset', 'demo'); set('batch', 100); set('schedule', 'constant'); document.getElementById('train-conv1').checked = true;`);
+  },
+
   async 'it trains, pauses and goes on, with the fingerprint of the program'() {
     await browser.run('document.getElementById("epochs").value = 1');
     await browser.click('start');
@@ -153,10 +204,10 @@ const tests = {
     await new Promise((resolve) => { setTimeout(resolve, 300); });
     assert.equal(await browser.text('progress-text'), paused);
     await browser.click('pause');
-    const [epoch, fingerprint, verdict, training, evaluation] = (await browser.until('document.body.dataset.epoch')).split(' ');
+    await browser.until('document.getElementById("progress-text").textContent.includes("1 of 1 epochs")');
+    const [epoch, fingerprint, verdict, training, evaluation] = (await browser.run('return document.body.dataset.epoch')).split(' ');
     assert.deepEqual([epoch, fingerprint, verdict], ['1', known[0].fingerprints[0], 'equal']);
     console.log(`an epoch ${Number(training).toFixed(2)} s, its evaluation ${Number(evaluation).toFixed(2)} s`);
-    await browser.until('document.getElementById("progress-text").textContent.includes("1 of 1 epochs")');
     await browser.run('document.getElementById("train").scrollIntoView()');
     await shot('trained');
     await browser.click('reset');
@@ -165,6 +216,9 @@ const tests = {
 
   async 'nothing was refused by the policy, nothing failed'() {
     assert.deepEqual(await browser.log(), []);
+    // Text of a file, of a board or of a run never becomes HTML or a program.
+    for (const name of readdirSync(new URL('web/page/', repository)).filter((file) => file.endsWith('.js')))
+      assert.doesNotMatch(readFileSync(new URL(`web/page/${name}`, repository), 'utf8'), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|\beval\b|new Function/, name);
     const named = await browser.run(`return [...document.querySelectorAll('button, input, select, canvas')].filter((it) =>
       !it.labels?.length && !it.textContent.trim() && !it.getAttribute('aria-label') && !it.closest('[aria-label]')).map((it) => it.outerHTML)`);
     assert.deepEqual(named.filter((it) => !it.includes('width="3"') && !it.includes('products')), []);
@@ -229,6 +283,6 @@ try {
   console.log('ok: it fits a phone');
 } finally {
   await browser?.close();
-  server.kill();
+  server.close();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,7 +1,7 @@
 // What made one value, for people: tables of numbers, colours, and the whole sum in its order on request.
 
 import { LAYERS } from './network.js';
-import { css, image, inkOn, largest } from './paint.js';
+import { css, images, inkOn, largest } from './paint.js';
 
 export function element(tag, properties = {}, ...children) {
   const { className, dataset, ...rest } = properties;
@@ -33,7 +33,7 @@ function grid(values, columns, caption, most = largest(values), winner = null) {
 
 function tiny(values, columns, most) {
   const canvas = element('canvas', { width: columns, height: Math.ceil(values.length / columns) });
-  canvas.getContext('2d').putImageData(image(values, columns, canvas.height, most), 0, 0);
+  canvas.getContext('2d').putImageData(images(values, columns, canvas.height, 1, most), 0, 0);
   return canvas;
 }
 

@@ -1,11 +1,13 @@
 // Everything together: what is drawn goes through the network, and every value of it can be looked at.
 
+import { Board } from './board.js';
 import { describe, element, heading } from './detail.js';
 import { explain } from './explain.js';
+import { live } from './live.js';
 import { Maps } from './maps.js';
 import { LAYERS, Network } from './network.js';
 import { Pad } from './pad.js';
-import { css, grey, inkOn, largest, onPaletteChange } from './paint.js';
+import { grey, onPaletteChange, patches } from './paint.js';
 import { read } from './picture.js';
 import { Training } from './train.js';
 
@@ -29,6 +31,11 @@ const NOTES = {
   pool2: '32 maps of 5×5', hidden: '120 values, from left to right and from top to bottom', logits: 'ten scores, digits 0 to 9',
 };
 
+const KERNELS = {
+  conv1: { text: 'Its 16 kernels', from: 0, to: 144, columns: 16, scale: 10 },
+  conv2: { text: 'Its 512 kernels: 16 for each of the 32 maps, four maps in a row', from: 160, to: 4768, columns: 64, scale: 4 },
+};
+
 let network, model, pad, training, chosen = null, focus = 0, timer = null;
 const maps = {};
 
@@ -39,16 +46,20 @@ async function file(url) {
 }
 
 async function start() {
-  const [module, bytes, known] = await Promise.all([WebAssembly.compileStreaming(file('cnn.wasm')), file('mnist.cnnm').then((it) => it.arrayBuffer()), file('known.json').then((it) => it.json())]);
-  network = await Network.open(module);
-  model = new Uint8Array(bytes);
+  const known = file('known.json').then((it) => it.json());
+  // Made while files are on their way.
   build();
   pad = new Pad($('pad'), () => soon(drawn));
-  training = new Training(module, known, shown, say);
+  const [module, bytes] = await Promise.all([WebAssembly.compileStreaming(file('cnn.wasm')), file('mnist.cnnm').then((it) => it.arrayBuffer())]);
+  network = await Network.open(module);
+  model = new Uint8Array(bytes);
   take(model, 'The model');
+  document.body.dataset.answered = String(Math.round(performance.now()));
+  training = new Training(module, await known, shown, (file) => network.knowModel(file), say);
+  new Board(network);
   connect();
   samples();
-  document.body.dataset.ready = String(Math.round(performance.now()));
+  document.body.dataset.ready = 'yes';
   // Where the page is on a site, it works without the network from now on. A server on this machine needs no copy.
   if (location.protocol === 'https:') navigator.serviceWorker?.register('offline.js').catch(() => {});
 }
@@ -71,14 +82,15 @@ function build() {
     const canvas = element('canvas', { tabIndex: 0 });
     canvas.setAttribute('role', 'application');
     const figure = element('figure', { id: `layer-${name}` }, element('figcaption', { textContent: `${LAYERS[name].title}: ${NOTES[name]}` }));
-    if (name === 'conv1') {
-      const kernels = element('canvas', { id: 'kernels' });
+    if (KERNELS[name]) {
+      const kernels = element('canvas', { id: `kernels-${name}`, className: 'kernels' });
       kernels.setAttribute('role', 'img');
-      kernels.setAttribute('aria-label', 'The sixteen kernels of conv1, 3 by 3');
-      figure.append(element('p', { className: 'hint', textContent: 'Its kernels' }), kernels, element('p', { className: 'hint', textContent: 'What they make of the image' }));
+      kernels.setAttribute('aria-label', `The kernels of ${name}, 3 by 3`);
+      figure.append(element('p', { className: 'hint', textContent: KERNELS[name].text }), kernels, element('p', { className: 'hint', textContent: 'What they make of the layer before' }));
     }
     if (COLUMNS[name][0] === 1) figure.className = 'short';
     figure.append(canvas);
+    canvas.setAttribute('aria-label', `${LAYERS[name].title}, ${NOTES[name]}. Arrow keys choose a value, Page Up and Page Down a map.`);
     $('layers').append(figure);
     maps[name] = new Maps(canvas, name, ...COLUMNS[name], choose);
   }
@@ -125,7 +137,10 @@ function connect() {
   $('back').addEventListener('click', () => step(-1));
   $('forward').addEventListener('click', () => step(1));
   $('play').addEventListener('click', () => play(timer === null));
-  onPaletteChange(() => { redraw(); });
+  onPaletteChange(() => {
+    kernels();
+    redraw();
+  });
 }
 
 // One file is a picture, unless its first bytes are a model's.
@@ -144,6 +159,7 @@ function take(bytes, name) {
   try {
     const trained = network.loadModel(bytes);
     say(`${name}: ${trained}; fingerprint ${network.fingerprint().slice(0, 16)}. Its golden image gives the file's ten logits, bit for bit.`);
+    kernels();
     if (!pad.isEmpty) drawn();
     else redraw();
   } catch (error) {
@@ -189,11 +205,12 @@ const remark = (lines) => $('remarks').replaceChildren(...lines.map((textContent
 // Parameters of a run that goes on.
 function shown(parameters) {
   network.setParameters(parameters);
+  kernels();
   redraw();
 }
 
 function samples() {
-  const seen = new Set();
+  const seen = new Set(), shownDigit = network.pixels.slice();
   for (let index = 0; seen.size < 10; index++) {
     const label = network.exports.sample(index);
     if (seen.has(label)) continue;
@@ -212,18 +229,17 @@ function samples() {
     button.style.order = label;
     $('samples').append(button);
   }
-  // The digits above were drawn for their pictures alone: the model's golden image comes back.
-  network.loadModel(model);
-  redraw();
+  // The digits above were drawn for their pictures alone.
+  network.setPixels(shownDigit);
+}
+
+function kernels() {
+  for (const [name, { from, to, columns, scale }] of Object.entries(KERNELS)) patches($(`kernels-${name}`), network.parameters.subarray(from, to), columns, scale);
 }
 
 function redraw() {
   const best = network.look();
-  const prepared = $('prepared'), small = element('canvas', { width: 28, height: 28 });
-  small.getContext('2d').putImageData(grey(network.pixels, 28, 28), 0, 0);
-  const context = prepared.getContext('2d');
-  context.imageSmoothingEnabled = false;
-  context.drawImage(small, 0, 0, 112, 112);
+  $('prepared').getContext('2d').putImageData(grey(network.pixels, 28, 28), 0, 0);
   const probabilities = network.floats('probabilities', 10);
   [...$('bars').children].forEach((line, digit) => {
     line.classList.toggle('best', digit === best);
@@ -232,34 +248,24 @@ function redraw() {
   });
   const answer = `It reads ${best}`;
   if ($('prediction').textContent !== answer) $('prediction').textContent = answer;
-  kernels();
   detail();
-  for (const name of Object.keys(LAYERS)) maps[name].draw(network.values(name));
-}
-
-function kernels() {
-  const canvas = $('kernels'), scale = 10;
-  [canvas.width, canvas.height] = [16 * 4 * scale - scale, 3 * scale];
-  const context = canvas.getContext('2d'), weights = network.parameters.subarray(0, 144), most = largest(weights);
-  weights.forEach((weight, i) => {
-    context.fillStyle = css(weight, most);
-    context.fillRect((Math.floor(i / 9) * 4 + i % 3) * scale, Math.floor(i % 9 / 3) * scale, scale, scale);
-  });
+  paint();
 }
 
 function choose(name, channel, row, column) {
   if (chosen && chosen.name !== name) focus = 0;
   chosen = { name, channel, row, column };
   detail();
-  for (const each of Object.keys(LAYERS)) maps[each].draw(network.values(each));
+  paint();
+}
+
+function paint() {
+  for (const [name, map] of Object.entries(maps)) map.draw(() => network.values(name));
 }
 
 // Shows what made the chosen value, and marks what it came from.
 function detail() {
-  for (const [name, map] of Object.entries(maps)) {
-    Object.assign(map, { chosen: null, marked: [] });
-    map.canvas.setAttribute('aria-label', `${LAYERS[name].title}, ${NOTES[name]}. Arrow keys choose a value, Page Up and Page Down a map.`);
-  }
+  for (const map of Object.values(maps)) Object.assign(map, { chosen: null, marked: [] });
   if (!chosen) return;
   const { name, channel, row, column } = chosen, { layer } = maps[name];
   const made = explain(network, name, channel, row, column);
@@ -290,6 +296,9 @@ function play(on) {
   // Read out at every step it would only disturb.
   $('explanation').setAttribute('aria-live', on ? 'off' : 'polite');
 }
+
+// The address that `train --live` prints.
+if (new URLSearchParams(location.search).has('live')) live();
 
 start().catch((error) => {
   say(`This page does not start: ${error.message}. It needs a browser with WebAssembly and its vectors (SIMD), of 2023 or later, and has to come from a server.`);

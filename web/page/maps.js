@@ -1,17 +1,21 @@
 // The maps of a layer in one canvas, side by side; a value of them can be chosen by pointer or keyboard.
 
 import { LAYERS } from './network.js';
-import { image, largest, mark } from './paint.js';
+import { images, largest, mark } from './paint.js';
 
 export class Maps {
   // `columns` maps in a row, each value `scale` pixels wide.
   constructor(canvas, name, columns, scale, choose) {
-    Object.assign(this, { canvas, name, columns, scale, choose, layer: LAYERS[name], chosen: null, marked: [], field: null });
+    Object.assign(this, { canvas, name, columns, scale, choose, layer: LAYERS[name], chosen: null, marked: [], read: null, isVisible: false });
     const { layer } = this, rows = Math.ceil(layer.channels / columns);
-    canvas.width = (columns * (layer.width + 1) - 1) * scale;
-    canvas.height = (rows * (layer.height + 1) - 1) * scale;
     this.small = document.createElement('canvas');
-    [this.small.width, this.small.height] = [layer.width, layer.height];
+    [this.small.width, this.small.height] = [columns * (layer.width + 1) - 1, rows * (layer.height + 1) - 1];
+    [canvas.width, canvas.height] = [this.small.width * scale, this.small.height * scale];
+    // What nobody sees is painted when it comes into view.
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.isVisible = isIntersecting;
+      if (isIntersecting) this.paint();
+    }).observe(canvas);
     canvas.addEventListener('pointerdown', (event) => this.point(event));
     canvas.addEventListener('pointermove', (event) => event.buttons !== 0 && this.point(event));
     canvas.addEventListener('keydown', (event) => this.key(event));
@@ -47,22 +51,30 @@ export class Maps {
     this.choose(this.name, within(channel, layer.channels), within(row, layer.height), within(column, layer.width));
   }
 
-  draw(values) {
-    const { canvas, layer, scale, small } = this, context = canvas.getContext('2d');
-    const area = layer.width * layer.height, most = largest(values);
+  // `read` gives the layer's values, whenever they are painted.
+  draw(read) {
+    this.read = read;
+    if (this.isVisible) this.paint();
+  }
+
+  paint() {
+    if (!this.read) return;
+    const { canvas, layer, scale, small, columns } = this, context = canvas.getContext('2d'), values = this.read();
+    small.getContext('2d').putImageData(images(values, layer.width, layer.height, columns, largest(values)), 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.imageSmoothingEnabled = false;
-    for (let channel = 0; channel < layer.channels; channel++) {
-      small.getContext('2d').putImageData(image(values.subarray(channel * area, (channel + 1) * area), layer.width, layer.height, most), 0, 0);
-      context.drawImage(small, ...this.corner(channel), layer.width * scale, layer.height * scale);
-    }
-    context.strokeStyle = mark();
-    context.lineWidth = Math.max(2, scale / 3);
-    const frame = (channel, row, column, width, height) => {
-      const [x, y] = this.corner(channel);
+    context.drawImage(small, 0, 0, canvas.width, canvas.height);
+    if (this.chosen) this.frame({ ...this.chosen, width: 1, height: 1 });
+    for (const patch of this.marked) this.frame(patch);
+  }
+
+  // A frame around values, bright on dark, so that it is seen on every colour.
+  frame({ channel, row, column, width, height }) {
+    const { canvas, scale } = this, context = canvas.getContext('2d'), [x, y] = this.corner(channel), line = Math.max(2, scale / 3);
+    const [ink, halo] = mark();
+    for (const [colour, thickness] of [[halo, 3 * line], [ink, line]]) {
+      [context.strokeStyle, context.lineWidth] = [colour, thickness];
       context.strokeRect(x + column * scale, y + row * scale, width * scale, height * scale);
-    };
-    if (this.chosen) frame(this.chosen.channel, this.chosen.row, this.chosen.column, 1, 1);
-    for (const { channel, row, column, width, height } of this.marked) frame(channel, row, column, width, height);
+    }
   }
 }

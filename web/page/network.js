@@ -73,6 +73,11 @@ export class Network {
     return this.ask('load_model');
   }
 
+  knowModel(file) {
+    this.give(file);
+    this.ask('know_model');
+  }
+
   setParameters(parameters) {
     this.give(new Uint8Array(parameters.buffer, parameters.byteOffset, parameters.byteLength));
     this.ask('set_parameters');

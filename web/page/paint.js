@@ -3,6 +3,7 @@
 
 const styles = getComputedStyle(document.documentElement);
 let palette = read();
+const listeners = [];
 
 function read() {
   const colour = (name) => styles.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((part) => parseInt(part, 16));
@@ -13,15 +14,15 @@ function read() {
     const to = shade < 0 ? below : above;
     shades.set([...zero.map((part, i) => part + (to[i] - part) * Math.abs(shade) / 255), 255], 4 * (shade + 255));
   }
-  return { shades: new Uint32Array(shades.buffer), parts: shades, mark: styles.getPropertyValue('--mark') };
+  return { shades: new Uint32Array(shades.buffer), parts: shades, mark: ['--mark', '--halo'].map((name) => styles.getPropertyValue(name)) };
 }
 
-export function onPaletteChange(redraw) {
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-    palette = read();
-    redraw();
-  });
-}
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+  palette = read();
+  for (const redraw of listeners) redraw();
+});
+
+export const onPaletteChange = (redraw) => listeners.push(redraw);
 
 export const mark = () => palette.mark;
 
@@ -46,16 +47,33 @@ export function inkOn(value, most) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? '#000' : '#fff';
 }
 
-// `width` × `height` values as an image of so many pixels.
-export function image(values, width, height, most) {
-  const picture = new ImageData(width, height), pixels = new Uint32Array(picture.data.buffer);
-  for (let i = 0; i < values.length; i++) pixels[i] = palette.shades[shade(values[i], most)];
+// Maps of `width` × `height` values as one image, `columns` side by side, a pixel a value, with a clear pixel between maps.
+export function images(values, width, height, columns, most) {
+  const area = width * height, rows = Math.ceil(values.length / area / columns), line = columns * (width + 1) - 1;
+  const picture = new ImageData(line, rows * (height + 1) - 1), pixels = new Uint32Array(picture.data.buffer);
+  for (let i = 0, map = 0; i < values.length; map++) {
+    const corner = Math.floor(map / columns) * (height + 1) * line + (map % columns) * (width + 1);
+    for (let row = 0; row < height; row++)
+      for (let column = 0; column < width; column++, i++) pixels[corner + row * line + column] = palette.shades[shade(values[i], most)];
+  }
   return picture;
 }
 
 // Grey values, white ink on black.
 export function grey(pixels, width, height) {
-  const picture = new ImageData(width, height);
-  pixels.forEach((value, i) => picture.data.set([value, value, value, 255], 4 * i));
+  const picture = new ImageData(width, height), { data } = picture;
+  data.fill(255);
+  for (let i = 0; i < pixels.length; i++) data[4 * i] = data[4 * i + 1] = data[4 * i + 2] = pixels[i];
   return picture;
+}
+
+// Patches of 3×3 weights side by side, each value `scale` pixels wide.
+export function patches(canvas, weights, columns, scale) {
+  const count = weights.length / 9, rows = Math.ceil(count / columns), most = largest(weights), context = canvas.getContext('2d');
+  [canvas.width, canvas.height] = [(4 * columns - 1) * scale, (4 * rows - 1) * scale];
+  weights.forEach((weight, i) => {
+    const patch = Math.floor(i / 9);
+    context.fillStyle = css(weight, most);
+    context.fillRect((patch % columns * 4 + i % 3) * scale, (Math.floor(patch / columns) * 4 + Math.floor(i % 9 / 3)) * scale, scale, scale);
+  });
 }

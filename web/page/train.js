@@ -1,5 +1,6 @@
 // The controls of a run in the worker, its curves and its fingerprints.
 
+import { curve } from './curves.js';
 import { element } from './detail.js';
 import { Refusal } from './network.js';
 
@@ -7,19 +8,25 @@ const $ = (id) => document.getElementById(id);
 const PRESETS = { demo: { rate: 0.03, epochs: 3 }, tutorial: { rate: 0.0001, epochs: 100 } };
 // What the worker's module takes (MAX_INPUT in web/src/exports.rs), packed or not.
 const MAX_BYTES = 240 << 20;
+const LAYERS = ['conv1', 'conv2', 'fc1', 'fc2'];
 const NUMBERS = ['batch', 'rate', 'momentum', 'decay', 'seed'];
 
+// What records leave out.
+const DEFAULTS = { learning_rate_schedule: 'constant', trained_layers: LAYERS.join(',') };
+const same = (a, b) => (typeof a === 'number' && typeof b === 'number' ? Object.is(Math.fround(a), Math.fround(b)) && (!Number.isInteger(a) || a === b) : a === b);
+
 export class Training {
-  // `known`: runs whose fingerprints are known. `show` hears of new parameters, `say` of what goes wrong.
-  constructor(module, known, show, say) {
-    Object.assign(this, { module, known, show, say, files: null, worker: null, run: null });
+  // `known`: runs whose fingerprints are known. `show` hears of new parameters, `know` of the model file of those of an
+  // epoch's end, `say` of what goes wrong.
+  constructor(module, known, show, know, say) {
+    Object.assign(this, { module, known, show, know, say, files: null, worker: null, run: null });
     $('preset').addEventListener('change', () => this.preset());
     $('data').addEventListener('change', () => { $('files-label').hidden = $('data').value !== 'files'; });
     $('files').addEventListener('change', () => this.take($('files').files));
     $('settings').addEventListener('submit', (event) => { event.preventDefault(); this.start(); });
     $('pause').addEventListener('click', () => this.pause());
     $('stop').addEventListener('click', () => this.worker?.postMessage({ kind: 'stop' }));
-    $('save-model').addEventListener('click', () => this.worker?.postMessage({ kind: 'model' }));
+    $('save-model').addEventListener('click', () => save('weights.postcard', this.run.model));
     $('save-record').addEventListener('click', () => save('run.json', `${JSON.stringify(this.record(), null, 2)}\n`));
     $('record').addEventListener('change', () => this.compare($('record').files[0]));
   }
@@ -42,8 +49,8 @@ export class Training {
     try {
       if (file.size > 1 << 20) throw new Refusal('is too long for a record');
       const record = JSON.parse(await file.text());
-      // Version 2 has schedules, given parameters or layers that are kept: runs that this page has none of.
-      if (record.versions.record !== 1) throw new Refusal('is of a run that this page cannot have');
+      if (![1, 2].includes(record.versions.record)) throw new Refusal('is of another version of the program');
+      if (record.initial_file !== undefined) throw new Refusal('is of a run from given parameters, which this page has none of');
       const fingerprints = record.epochs.map(({ fingerprint }) => String(fingerprint));
       this.known.unshift({ settings: { ...record.settings }, sha256: String(record.dataset.sha256), fingerprints });
       this.say(`${file.name}: the fingerprints of ${fingerprints.length} epochs are compared with from the next run on`);
@@ -56,6 +63,8 @@ export class Training {
     this.worker?.terminate();
     const settings = Object.fromEntries(NUMBERS.map((name) => [name, $(name).valueAsNumber]));
     settings.shuffle = $('shuffle').checked;
+    settings.schedule = $('schedule').value.trim();
+    settings.layers = LAYERS.filter((layer) => $(`train-${layer}`).checked).join(',');
     const epochs = $('epochs').valueAsNumber;
     let files = null;
     try {
@@ -94,7 +103,10 @@ export class Training {
         $('progress-text').textContent = `${data.what}: ${Math.floor(100 * data.share)} %`;
         break;
       case 'paused': $('progress-text').textContent += ', paused'; break;
-      case 'began': Object.assign(run, { dataset: data.dataset, initial: data.initial, fingerprints: this.knownOnes(data.dataset) }); break;
+      case 'began':
+        Object.assign(run.settings, { schedule: data.schedule, layers: data.layers });
+        Object.assign(run, { dataset: data.dataset, initial: data.initial, fingerprints: this.knownOnes(data.dataset) });
+        break;
       case 'point':
         run.points.push([data.at, data.loss, data.accuracy]);
         this.curves();
@@ -104,20 +116,23 @@ export class Training {
         run.reports.push({ ...data.metrics, fingerprint: data.fingerprint });
         run.seconds.training += data.seconds.training;
         run.seconds.evaluation += data.seconds.evaluation;
+        run.model = data.model;
+        this.know(data.model);
         run.total = (performance.now() - run.began) / 1000;
         this.addRow(data);
         break;
-      case 'model': save('weights.postcard', data.file); break;
       case 'failed': this.say(data.message); this.buttons(false); break;
       case 'done': $('progress-text').textContent = `${run.reports.length} of ${run.epochs} epochs are complete`; this.buttons(false); break;
     }
   }
 
   knownOnes(dataset) {
-    const { batch, rate, momentum, decay, seed, shuffle } = this.run.settings, same = (a, b) => Object.is(Math.fround(a), Math.fround(b));
-    const known = this.known.find(({ sha256, settings: it }) => sha256 === dataset.sha256 && it.batch_size === batch && same(it.learning_rate, rate)
-      && same(it.momentum, momentum) && same(it.weight_decay, decay) && it.seed === seed && it.shuffle === shuffle);
-    return known?.fingerprints ?? [];
+    const wanted = this.recipe(), { epochs } = this.run;
+    const known = this.known.find(({ sha256, settings }) => sha256 === dataset.sha256
+      && Object.entries({ ...DEFAULTS, ...wanted }).every(([name, value]) => same({ ...DEFAULTS, ...settings }[name], value)
+        // The number of epochs counts only where the rates depend on it.
+        || (name === 'epochs' && !wanted.learning_rate_schedule?.startsWith('cosine'))));
+    return known?.fingerprints.slice(0, epochs) ?? [];
   }
 
   addRow({ metrics, fingerprint, seconds }) {
@@ -132,38 +147,28 @@ export class Training {
   }
 
   curves() {
-    const { points, epochs } = this.run, last = points.at(-1);
-    for (const [id, index, unit] of [['loss', 1, ''], ['accuracy', 2, ' %']]) {
-      const canvas = $(id), context = canvas.getContext('2d'), { width, height } = canvas, style = getComputedStyle(canvas);
-      const top = index === 2 ? 1 : Math.max(2.4, ...points.map((point) => point[index]));
-      const [left, bottom] = [44, 20], x = (at) => left + at / epochs * (width - left - 8), y = (value) => 8 + (1 - value / top) * (height - bottom - 8);
-      context.clearRect(0, 0, width, height);
-      [context.fillStyle, context.strokeStyle, context.font, context.lineWidth] = [style.color, style.color, '12px system-ui, sans-serif', 1];
-      for (const share of [0, 0.5, 1]) {
-        context.globalAlpha = 0.35;
-        context.beginPath(); context.moveTo(left, y(share * top)); context.lineTo(width - 8, y(share * top)); context.stroke();
-        context.globalAlpha = 1;
-        context.fillText(index === 2 ? `${100 * share} %` : (share * top).toFixed(1), 4, y(share * top) + 4);
-      }
-      context.fillText('epoch', left, height - 4);
-      context.fillText(String(epochs), width - 8 - context.measureText(String(epochs)).width, height - 4);
-      [context.strokeStyle, context.lineWidth] = [style.getPropertyValue('--above'), 2];
-      context.beginPath();
-      for (const point of points) context.lineTo(x(point[0]), y(point[index]));
-      context.stroke();
-      const value = last && (index === 2 ? (100 * last[2]).toFixed(1) : last[1].toFixed(3));
-      canvas.setAttribute('aria-label', `${id === 'loss' ? 'Loss' : 'Accuracy'} over ${epochs} epochs${last ? `, now ${value}${unit}` : ''}`);
+    const { points, epochs } = this.run;
+    for (const [id, title, index, unit] of [['loss', 'Loss', 1, ''], ['accuracy', 'Accuracy', 2, '%']]) {
+      curve($(id), title, epochs, unit, { points: points.map((point) => [point[0], point[index]]), colour: '--above' });
     }
+  }
+
+  // The recipe as records have it.
+  recipe() {
+    const { settings: it, epochs } = this.run, rate = (value) => Math.fround(value);
+    const recipe = { epochs, batch_size: it.batch, learning_rate: rate(it.rate), momentum: rate(it.momentum), weight_decay: rate(it.decay), seed: it.seed, shuffle: it.shuffle };
+    if (it.schedule !== DEFAULTS.learning_rate_schedule) recipe.learning_rate_schedule = it.schedule;
+    if (it.layers !== DEFAULTS.trained_layers) recipe.trained_layers = it.layers;
+    return recipe;
   }
 
   // As the program writes it (docs/output.md): its `verify` takes it.
   record() {
-    const { settings: it, epochs, dataset, initial, reports, seconds, total } = this.run;
-    const rate = (value) => Math.fround(value);
+    const { epochs, dataset, initial, reports, seconds, total } = this.run, settings = this.recipe();
+    const isExtended = Object.keys(DEFAULTS).some((name) => name in settings);
     return {
-      versions: { record: 1, program: 'page' }, status: reports.length === epochs ? 'complete' : 'interrupted',
-      settings: { epochs, batch_size: it.batch, learning_rate: rate(it.rate), momentum: rate(it.momentum), weight_decay: rate(it.decay), seed: it.seed, shuffle: it.shuffle },
-      dataset, backend: 'cpu (simd128, 1 thread)', host: { arch: 'wasm32', os: 'browser' },
+      versions: { record: isExtended ? 2 : 1, program: 'page' }, status: reports.length === epochs ? 'complete' : 'interrupted',
+      settings, dataset, backend: 'cpu (simd128, 1 thread)', host: { arch: 'wasm32', os: 'browser' },
       seconds: { ...seconds, total }, initial_fingerprint: initial, epochs: reports,
     };
   }

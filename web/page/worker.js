@@ -12,11 +12,6 @@ const handlers = {
   pause: () => { paused = true; },
   resume: () => { paused = false; wake(); },
   stop: () => { stopped = true; paused = false; wake(); },
-  // The model after the last complete epoch.
-  model() {
-    network.ask('model');
-    postMessage({ kind: 'model', file: network.output().slice() });
-  },
 };
 onmessage = ({ data }) => handlers[data.kind](data);
 
@@ -58,10 +53,10 @@ const numbers = (length) => Array.from(new Float64Array(network.exports.memory.b
 async function run({ module, settings, name, files, epochs }) {
   network = await Network.open(module);
   if (!await gather({ files })) return postMessage({ kind: 'done' });
-  network.give(new TextEncoder().encode(name));
   const { batch, rate, momentum, decay, seed, shuffle } = settings;
-  const [dataset, sha256, train, test, initial] = network.ask('begin', batch, rate, momentum, decay, BigInt(seed), Number(shuffle)).split('\n');
-  postMessage({ kind: 'began', dataset: { name: dataset, sha256, train_count: Number(train), test_count: Number(test) }, initial });
+  network.give(new TextEncoder().encode([name, settings.schedule, settings.layers].join('\n')));
+  const [dataset, sha256, train, test, initial, schedule, layers] = network.ask('begin', epochs, batch, rate, momentum, decay, BigInt(seed), Number(shuffle)).split('\n');
+  postMessage({ kind: 'began', dataset: { name: dataset, sha256, train_count: Number(train), test_count: Number(test) }, initial, schedule, layers });
   for (let epoch = 1; epoch <= epochs; epoch++) {
     if (!await trainEpoch(epoch, Number(train))) break;
   }
@@ -89,8 +84,10 @@ async function trainEpoch(epoch, images) {
   const fingerprint = network.ask('finish_epoch');
   const [trainLoss, trainRight, trainCount, testLoss, testRight, testCount] = numbers(6);
   const seconds = { training: training / 1000, evaluation: (performance.now() - start) / 1000 };
+  network.ask('model');
+  const model = network.output().slice();
   report('point', { at: epoch });
-  postMessage({ kind: 'epoch', fingerprint, seconds, metrics: {
+  postMessage({ kind: 'epoch', fingerprint, seconds, model, metrics: {
     epoch, train_loss: trainLoss, train_accuracy: trainRight / trainCount, test_loss: testLoss, test_accuracy: testRight / testCount } });
   return listen();
 }

@@ -8,11 +8,15 @@ use std::cell::RefCell;
 
 use cnn_core::image::Pixels;
 use cnn_core::network::IMAGE_PIXELS;
+use cnn_core::protocol::{BAUD_RATE, Classified};
+use cnn_core::shapes::Layers;
 use cnn_train::dataset::{Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::RateSchedule;
 
-use crate::look::Look;
+use crate::board::{Answer, Board, BoardError, Next, Task, Update};
+use crate::look::{self, Look};
 use crate::training::{Gathered, Refusal, Run};
 
 /// Bytes that [`input`] takes at most: the images of a data set of 300,000.
@@ -25,6 +29,7 @@ struct Page {
     output: Vec<u8>,
     gathered: Gathered,
     run: Option<Run>,
+    board: Option<Board>,
     numbers: [f64; 6],
 }
 
@@ -87,6 +92,11 @@ exports! {
     /// Takes the model file of the input. Answers what it was trained on.
     fn load_model() -> u32 {
         answer(|page, input| page.look.load_model(input).map(String::into_bytes))
+    }
+
+    /// Takes the input as the model file of parameters that are told by [`set_parameters`].
+    fn know_model() -> u32 {
+        answer(|page, input| page.look.know_model(input).map(|()| Vec::new()))
     }
 
     /// Takes the parameters of the input.
@@ -173,6 +183,72 @@ exports! {
         with(|page| page.look.parameters.as_ptr())
     }
 
+    /// Answers the model file of the parameters as they are.
+    fn model_file() -> u32 {
+        answer(|page, _| page.look.model_file().map(|(_, file)| file))
+    }
+
+    /// The speed of a board's serial port, in bits a second.
+    fn baud_rate() -> u32 {
+        BAUD_RATE
+    }
+
+    /// A port to a board was opened. Any number will do as the first that its requests have, but not always the same.
+    fn board_opened(sequence: u32) {
+        with(|page| page.board = Some(Board::new(sequence)));
+    }
+
+    /// Begins to ask the board: 0 who it is, 1 to classify the digit, 2 to run the parameters as they are. Answers what is
+    /// to be sent first. `now` is a time in milliseconds, here and below.
+    fn board_ask(task: u32, now: f64) -> u32 {
+        answer(|page, _| {
+            let task = match task {
+                0 => Task::Info,
+                1 => Task::Classify(Box::new(page.look.pixels)),
+                _ => {
+                    let (fingerprint, file) = page.look.model_file()?;
+                    Task::Update(Update::new(file, fingerprint)?)
+                }
+            };
+            let board = page.board.as_mut().ok_or(BoardError::Idle)?;
+            board.ask(task, now);
+            Ok::<_, AskError>(board.frame().to_vec())
+        })
+    }
+
+    /// Takes the bytes of the input, which the board sent, or none because its [`board_deadline`] is over. Returns 0 with
+    /// the answer, 1 with the reason why there is none, 2 with what is to be sent next, 3 if there is only to be listened.
+    fn board_hear(now: f64) -> u32 {
+        with(|page| {
+            let heard = match &mut page.board {
+                Some(board) => board.hear(&page.input, now),
+                None => Err(BoardError::Idle),
+            };
+            let frame = || page.board.as_ref().map(|board| board.frame().to_vec());
+            let (code, output) = match heard {
+                Ok(Next::Done(answer)) => (0, words(answer).into_bytes()),
+                Err(error) => (1, error.to_string().into_bytes()),
+                Ok(Next::Send) => (2, frame().unwrap_or_default()),
+                Ok(Next::Listen) => (3, Vec::new()),
+            };
+            page.output = output;
+            code
+        })
+    }
+
+    /// Until when bytes of the board are waited for.
+    fn board_deadline() -> f64 {
+        with(|page| page.board.as_ref().map_or(0.0, Board::deadline))
+    }
+
+    /// How much of the model file the board has, from 0 to 1.
+    fn board_progress() -> f64 {
+        with(|page| {
+            let (there, length) = page.board.as_ref().map_or((0, 0), Board::progress);
+            there as f64 / length.max(1) as f64
+        })
+    }
+
     /// Answers the logits of all digits of the input, 784 bytes each: ten little-endian f32 for each.
     fn logits_of_all() {
         with(|page| {
@@ -204,23 +280,30 @@ exports! {
         answer(|page, input| page.gathered.take(split(test), input).map(|()| Vec::new()))
     }
 
-    /// Begins a run on what was gathered; the input is the data set's name. Answers five lines: the name, the SHA-256,
-    /// the numbers of training and of test images, the fingerprint of the initial parameters.
+    /// Begins a run on what was gathered. The input is three lines: the data set's name, the schedule of the learning rate,
+    /// the layers that are trained. Answers seven lines: the name, the SHA-256, the numbers of training and of test images,
+    /// the fingerprint of the initial parameters, schedule and layers in the form that records have.
     fn begin(
-        batch_size: u32, learning_rate: f32, momentum: f32, weight_decay: f32, seed: u64, shuffle: u32
+        epochs: u32, batch_size: u32, learning_rate: f32, momentum: f32, weight_decay: f32, seed: u64, shuffle: u32
     ) -> u32 {
         answer(|page, input| {
-            let recipe = Recipe {
-                batch_size, learning_rate, momentum, weight_decay, seed, shuffle: shuffle != 0, ..Recipe::TUTORIAL
-            };
-            let name = String::from_utf8_lossy(input).into_owned();
+            let input = String::from_utf8_lossy(input);
+            let mut lines = input.splitn(3, '\n');
+            let name = lines.next().unwrap_or_default().to_owned();
+            let schedule: RateSchedule = lines.next().unwrap_or_default().parse()?;
+            let layers = Layers::parse(lines.next().unwrap_or_default());
+            let layers = layers.map_err(|error| Refusal::Layers(error.to_string()))?;
+            let shuffle = shuffle != 0;
+            let recipe =
+                Recipe { epochs, batch_size, learning_rate, momentum, weight_decay, seed, shuffle, schedule, layers };
             let dataset = std::mem::take(&mut page.gathered).dataset(name)?;
             let mut run = Run::new(dataset, recipe)?;
             let (_, state) = run.probe()?;
             let dataset = run.dataset();
             let (train, test) = (dataset.train.len(), dataset.test.len());
             let (name, hash) = (&dataset.name, hex::encode(dataset.hash));
-            let lines = format!("{name}\n{hash}\n{train}\n{test}\n{}", Fingerprint::of(&state.parameters));
+            let initial = Fingerprint::of(&state.parameters);
+            let lines = format!("{name}\n{hash}\n{train}\n{test}\n{initial}\n{schedule}\n{layers}");
             page.run = Some(run);
             Ok::<_, Refusal>(lines.into_bytes())
         })
@@ -266,6 +349,31 @@ exports! {
     /// Answers the model file after the last complete epoch.
     fn model() -> u32 {
         answer(|page, _| run(page)?.model())
+    }
+}
+
+/// Why a board is not asked.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Model(#[from] look::Refusal),
+    #[error(transparent)]
+    Board(#[from] BoardError),
+}
+
+/// What a board gave, a line each: the model's fingerprint, or nothing, and the fields; or class, cycles and the bits of the
+/// ten logits; or the fingerprint of the model that it runs now.
+fn words(answer: Answer) -> String {
+    match answer {
+        Answer::Info { fields, model } => {
+            let model = model.map(|model| model.to_string()).unwrap_or_default();
+            format!("{model}\n{fields}")
+        }
+        Answer::Classified(Classified { logits, class, cycles }) => {
+            let bits = logits.map(|logit| logit.to_bits().to_string()).join("\n");
+            format!("{class}\n{cycles}\n{bits}")
+        }
+        Answer::Updated(fingerprint) => fingerprint.to_string(),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use cnn_core::image::{self, ImageError, Picture, Pixels, Rgba, Workspace, normalize, over};
 use cnn_core::loss::softmax;
-use cnn_core::model::{Model, ModelError};
+use cnn_core::model::{Golden, MAX_LEN, Metadata, Model, ModelError, SHAPES, encode};
 use cnn_core::network::{
     Activations, CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, FlatParameters, IMAGE_PIXELS, IMAGE_SIDE, Kernels, Logits,
-    Map, PARAMETER_COUNT, POOL1_SIDE, Parameters, forward, predict,
+    Map, PARAMETER_COUNT, POOL1_SIDE, Parameters, forward, logits, predict,
 };
 use cnn_core::range::first_out_of_range;
 use cnn_train::backend::boxed_zeros;
@@ -32,6 +32,8 @@ pub struct Look {
     pub logits: Logits,
     /// Their softmax.
     pub probabilities: [f32; CLASSES],
+    /// The last model file that was taken, and the fingerprint of its parameters.
+    file: Option<(Fingerprint, Vec<u8>)>,
     workspace: Vec<u32>,
 }
 
@@ -45,6 +47,7 @@ impl Default for Look {
             conv2: [[[0.0; CONV2_SIDE]; CONV2_SIDE]; CONV2_CHANNELS],
             logits: [0.0; CLASSES],
             probabilities: [0.0; CLASSES],
+            file: None,
             workspace: Vec::new(),
         }
     }
@@ -87,16 +90,11 @@ impl Look {
     /// # Errors
     /// If any check fails; the network is then the one before.
     pub fn load_model(&mut self, file: &[u8]) -> Result<String, Refusal> {
-        let model = Model::parse(file)?;
-        let mut parameters = boxed_zeros();
-        model.copy_parameters(&mut parameters);
-        let (expected, found) = (Fingerprint::from(model.metadata().fingerprint), Fingerprint::of(&parameters));
-        if found != expected {
-            return Err(Refusal::Fingerprint { expected, found });
-        }
+        let (model, parameters, found) = checked(file)?;
         model.self_test(&Parameters::of(&parameters), &mut self.activations)?;
         self.parameters = parameters;
         self.pixels = *model.golden_pixels();
+        self.file = Some((found, file.to_vec()));
         let trained = model.metadata().training.map(|training| {
             format!(
                 "trained on {} for {} epochs; {} of {} test images read right",
@@ -104,6 +102,35 @@ impl Look {
             )
         });
         Ok(trained.unwrap_or_else(|| "imported parameters".into()))
+    }
+
+    /// Notes the model file that belongs to parameters which came, or will come, by themselves.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn know_model(&mut self, file: &[u8]) -> Result<(), Refusal> {
+        let (_, _, fingerprint) = checked(file)?;
+        self.file = Some((fingerprint, file.to_vec()));
+        Ok(())
+    }
+
+    /// A model file of the parameters as they are, and their fingerprint: the file that they came from, or a new one whose
+    /// golden image is the digit, without words on training.
+    ///
+    /// # Errors
+    /// If a parameter is out of range.
+    pub fn model_file(&mut self) -> Result<(Fingerprint, Vec<u8>), Refusal> {
+        let fingerprint = Fingerprint::of(&self.parameters);
+        if let Some(known) = self.file.as_ref().filter(|(of, _)| *of == fingerprint) {
+            return Ok(known.clone());
+        }
+        let logits = logits(&self.pixels, &Parameters::of(&self.parameters), &mut self.activations);
+        let golden = Golden { pixels: &self.pixels, logits };
+        let metadata = Metadata { shapes: SHAPES, training: None, fingerprint: *fingerprint.as_bytes(), golden };
+        let mut file = vec![0; MAX_LEN];
+        let length = encode(&metadata, &self.parameters, &mut file)?;
+        file.truncate(length);
+        Ok((fingerprint, file))
     }
 
     /// Takes parameters as little-endian f32, as a run in another thread gives them.
@@ -155,6 +182,15 @@ impl Look {
         sums(&self.activations.pool1, parameters.conv2_weight, parameters.conv2_bias, &mut self.conv2);
         predict(&self.logits)
     }
+}
+
+/// A model file's contents, if the parameters are those that it names.
+fn checked(file: &[u8]) -> Result<(Model<'_>, Box<FlatParameters>, Fingerprint), Refusal> {
+    let model = Model::parse(file)?;
+    let mut parameters = boxed_zeros();
+    model.copy_parameters(&mut parameters);
+    let (expected, found) = (Fingerprint::from(model.metadata().fingerprint), Fingerprint::of(&parameters));
+    if found == expected { Ok((model, parameters, found)) } else { Err(Refusal::Fingerprint { expected, found }) }
 }
 
 /// All sums of a convolution, which the network itself never keeps: from the bias on, then input channel, kernel row,
@@ -229,6 +265,28 @@ mod tests {
             assert!(look.load_model(&file[..at]).is_err(), "cut at {at}");
         }
         assert!(before == look.parameters);
+    }
+
+    #[test]
+    fn the_file_of_parameters_is_the_one_that_they_came_from_or_a_whole_new_one() {
+        let mut look = Look::default();
+        look.load_model(MODEL).unwrap();
+        assert!(look.model_file().unwrap().1 == MODEL);
+        let loaded = look.parameters.clone();
+        let other: Vec<u8> = look.parameters.iter().flat_map(|value| (value / 2.0).to_le_bytes()).collect();
+        look.set_parameters(&other).unwrap();
+        look.pixels = [3; IMAGE_PIXELS];
+        let (fingerprint, file) = look.model_file().unwrap();
+        assert_eq!(fingerprint, Fingerprint::of(&look.parameters));
+        let mut reader = Look::default();
+        assert_eq!(reader.load_model(&file).unwrap(), "imported parameters");
+        assert!(reader.parameters == look.parameters && reader.pixels == look.pixels);
+        // A run in another thread tells the parameters and the file apart from each other.
+        look.parameters = loaded;
+        look.file = None;
+        assert!(look.know_model(&MODEL[1..]).is_err() && look.model_file().unwrap().1 != MODEL);
+        look.know_model(MODEL).unwrap();
+        assert!(look.model_file().unwrap().1 == MODEL);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
 use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
+use cnn_train::schedule::{RateSchedule, ScheduleError};
 use cnn_train::trainer::Stop;
 
 use crate::idx::{self, Contents};
@@ -57,6 +58,15 @@ pub enum Refusal {
     /// The run diverged.
     #[error(transparent)]
     Stopped(#[from] Stop),
+    /// A schedule of the learning rate that there is not.
+    #[error("the schedule of the learning rate: {0}")]
+    Schedule(#[from] ScheduleError),
+    /// Layers that there are not.
+    #[error("the layers to train: {0}")]
+    Layers(String),
+    /// The run has all epochs of its recipe.
+    #[error("the run is over")]
+    Over,
     /// There is no run, or no complete epoch of it.
     #[error("there is no trained model yet")]
     NoModel,
@@ -122,7 +132,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run before its first step. The recipe's number of epochs does not count: it goes on as long as it is asked to.
+    /// A run before its first step.
     ///
     /// # Errors
     /// If no run has such a recipe.
@@ -130,6 +140,9 @@ impl Run {
         let setting = |what, expected| Err(Refusal::Setting { what, expected });
         if recipe.batch_size == 0 {
             return setting("the batch size", "at least 1");
+        }
+        if recipe.epochs == 0 {
+            return setting("the number of epochs", "at least 1");
         }
         let rates = [
             ("the learning rate", recipe.learning_rate),
@@ -140,6 +153,9 @@ impl Run {
             if !rate.is_finite() || rate.is_sign_negative() {
                 return setting(what, "a number that is not negative");
             }
+        }
+        if matches!(recipe.schedule, RateSchedule::Cosine { minimum } if minimum > recipe.learning_rate) {
+            return setting("the minimum of the learning rate", "at most the learning rate");
         }
         let dataset = Arc::new(dataset);
         let first = |samples: &Samples| {
@@ -186,8 +202,11 @@ impl Run {
     /// Trains the epoch's next `steps` steps, or what is left of them. Returns whether the epoch's training is over.
     ///
     /// # Errors
-    /// If the training diverges.
+    /// If the training diverges, or all epochs are complete.
     pub fn train(&mut self, steps: usize) -> Result<bool, Refusal> {
+        if self.epoch > self.recipe.epochs {
+            return Err(Refusal::Over);
+        }
         let batch_length = self.recipe.batch_size as usize;
         let end = steps.saturating_mul(batch_length).saturating_add(self.done).min(self.order.len());
         if self.done < end {
@@ -271,6 +290,7 @@ fn on_one_thread(dataset: Arc<Dataset>) -> Cpu {
 
 #[cfg(test)]
 mod tests {
+    use cnn_core::shapes::Layers;
     use cnn_train::trainer::{EpochReport, Observer, train};
 
     use super::*;
@@ -296,11 +316,19 @@ mod tests {
 
     #[test]
     fn a_run_in_steps_gives_the_bits_of_the_epoch_loop() {
+        let layers = Layers::parse("conv1,fc2").unwrap();
+        let schedule = RateSchedule::Cosine { minimum: 0.001 };
+        for recipe in [RECIPE, Recipe { schedule, ..RECIPE }, Recipe { layers, ..RECIPE }] {
+            assert_same_as_the_epoch_loop(recipe);
+        }
+    }
+
+    fn assert_same_as_the_epoch_loop(recipe: Recipe) {
         let dataset = gathered(100, 20).dataset(synthetic::name(0)).unwrap();
         assert_eq!(dataset, synthetic::synthetic(0, 100, 20));
         let dataset = Arc::new(dataset);
-        let expected = train(&mut on_one_thread(Arc::clone(&dataset)), &dataset, &RECIPE, &mut Silent);
-        let mut run = Run::new(Dataset::clone(&dataset), RECIPE).unwrap();
+        let expected = train(&mut on_one_thread(Arc::clone(&dataset)), &dataset, &recipe, &mut Silent);
+        let mut run = Run::new(Dataset::clone(&dataset), recipe).unwrap();
         for report in &expected.epochs {
             let mut calls = 0;
             while !run.train(4).unwrap() {
@@ -310,6 +338,7 @@ mod tests {
             assert_eq!((calls, run.done()), (3, 100));
             assert_eq!(run.finish_epoch().unwrap(), (report.metrics, report.fingerprint));
         }
+        assert!(matches!(run.train(1), Err(Refusal::Over)));
         assert_eq!(run.last.unwrap().1, expected.state);
     }
 
@@ -318,6 +347,8 @@ mod tests {
         let refused = |recipe| Run::new(gathered(3, 2).dataset("few".into()).unwrap(), recipe).is_err();
         assert!(!refused(RECIPE));
         assert!(refused(Recipe { batch_size: 0, ..RECIPE }));
+        assert!(refused(Recipe { epochs: 0, ..RECIPE }));
+        assert!(refused(Recipe { schedule: RateSchedule::Cosine { minimum: 0.04 }, ..RECIPE }));
         for rate in [f32::NAN, f32::INFINITY, -1.0, -0.0] {
             assert!(refused(Recipe { learning_rate: rate, ..RECIPE }));
             assert!(refused(Recipe { momentum: rate, ..RECIPE }));

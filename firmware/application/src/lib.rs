@@ -13,6 +13,7 @@ mod area;
 mod confidence;
 mod device;
 mod engine;
+mod glyphs;
 mod light;
 
 use cnn_core::model::{MAX_START, ModelError};
@@ -24,6 +25,7 @@ use embedded_io::{Read, ReadReady, Write};
 pub use area::ModelFlash;
 pub use confidence::{PERMILLE_ERROR, permille};
 use device::Device;
+pub use glyphs::GLYPHS;
 
 /// The firmware's version, as [`protocol::Info`] gives it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -9,13 +9,11 @@ use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cnn_core::image::Pixels;
-use cnn_core::model::{Bits, FileHeader, HEADER_LEN, MAX_START, ModelError};
-use cnn_core::network::predict;
+use cnn_core::model::{FileHeader, HEADER_LEN, MAX_START, ModelError};
 use cnn_core::protocol::{
-    self, CHUNK_ALIGNMENT, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, MAX_NAME, Memory,
-    Refusal, Reply, Request,
+    self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_FRAME, Memory, Refusal, Reply, Request, Wrong,
+    chunk_at, wanted,
 };
-use cnn_core::text::is_one_line;
 use cnn_train::fingerprint::Fingerprint;
 
 use super::link::{Link, is_timeout};
@@ -84,44 +82,6 @@ pub enum BoardError {
     /// A comparison of nothing.
     #[error("no image was compared, so nothing is known of the board")]
     NoImages,
-}
-
-/// What is wrong with a reply whose checksum is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Wrong {
-    /// NaN or infinity.
-    #[error("the logit of class {class} is {logit}")]
-    Logit {
-        /// The class.
-        class: usize,
-        /// What the board says.
-        logit: Bits,
-    },
-    /// Another class than the first with the largest logit.
-    #[error("it names class {found} for logits of which that of class {expected} is the largest")]
-    Class {
-        /// What the board says.
-        found: u8,
-        /// What its logits say.
-        expected: u8,
-    },
-    /// A place in the file from which no board of this protocol wants it.
-    #[error("it wants the file of {len} bytes from offset {next} on")]
-    Offset {
-        /// What the board says.
-        next: u32,
-        /// The file's length.
-        len: usize,
-    },
-    /// A name too long or not of one line.
-    #[error("its name, or that of its firmware, is not one line of at most {MAX_NAME} bytes")]
-    Name,
-    /// A clock that stands.
-    #[error("its clock has 0 Hz")]
-    Clock,
-    /// A contradiction.
-    #[error("it refuses version {0} of the protocol and says that it speaks it")]
-    Version(u8),
 }
 
 /// [`Info`] as a host keeps it.
@@ -198,16 +158,10 @@ impl<L: Link> Client<L> {
     /// If the board does not answer or the line breaks.
     pub fn info(&mut self) -> Result<BoardInfo, BoardError> {
         let info = self.ask(&Request::Info, self.timeouts.quick, |reply| match reply {
-            Reply::Info(info) => Some(BoardInfo::from(info)),
+            Reply::Info(info) => Some(info.check().map(|()| BoardInfo::from(info))),
             _ => None,
         })?;
-        if [&info.board, &info.firmware].iter().any(|name| name.len() > MAX_NAME || !is_one_line(name)) {
-            return Err(Wrong::Name.into());
-        }
-        if info.clock_hz == 0 {
-            return Err(Wrong::Clock.into());
-        }
-        Ok(info)
+        Ok(info?)
     }
 
     /// Has an image classified. The logits are finite and the class is theirs; the cycles are the board's own word.
@@ -219,12 +173,8 @@ impl<L: Link> Client<L> {
             Reply::Classified(classified) => Some(classified),
             _ => None,
         })?;
-        let Classified { logits, class: found, .. } = classified;
-        if let Some(class) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(Wrong::Logit { class, logit: Bits(logits[class].to_bits()) }.into());
-        }
-        let expected = predict(&logits) as u8;
-        if found == expected { Ok(classified) } else { Err(Wrong::Class { found, expected }.into()) }
+        classified.check()?;
+        Ok(classified)
     }
 
     /// Resets the board; the line may break by that.
@@ -410,19 +360,4 @@ enum Heard {
     Bytes,
     /// Among it the request itself.
     Echo,
-}
-
-/// The offset from which a board wants a file of `len` bytes, if it can be one: behind the header, on the border of a
-/// chunk or at the end.
-fn wanted(next: u32, len: usize) -> Result<usize, Wrong> {
-    let offset = next as usize;
-    let possible = (HEADER_LEN..=len).contains(&offset) && (offset.is_multiple_of(CHUNK_ALIGNMENT) || offset == len);
-    if possible { Ok(offset) } else { Err(Wrong::Offset { next, len }) }
-}
-
-/// The chunk that starts at `offset`: as long as may be, in whole words unless it ends the file.
-fn chunk_at(file: &[u8], offset: usize) -> &[u8] {
-    const { assert!(MAX_CHUNK.is_multiple_of(CHUNK_ALIGNMENT)) };
-    let rest = file.get(offset..).unwrap_or_default();
-    &rest[..rest.len().min(MAX_CHUNK)]
 }

@@ -4,6 +4,7 @@ mod client;
 mod link;
 mod verify;
 
-pub use client::{BoardError, BoardInfo, Client, Timeouts, Wrong};
+pub use client::{BoardError, BoardInfo, Client, Timeouts};
+pub use cnn_core::protocol::Wrong;
 pub use link::{Link, LinkError, open};
 pub use verify::{DifferingImage, Verification, verify};

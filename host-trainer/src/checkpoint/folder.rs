@@ -8,7 +8,7 @@ use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 
 use super::{Checkpoint, CheckpointError, MAX_BYTES};
-use crate::files::{FileError, exists, read_limited};
+use crate::files::{FileError, exists, read_limited, remove};
 use crate::report::RunRecord;
 use crate::report::record::{DatasetRecord, EpochRecord};
 
@@ -189,6 +189,18 @@ pub(super) fn may_replace(path: &Path, here: Option<&Checkpoint>) -> bool {
     let epoch = path.file_name().and_then(|name| epoch_of(&name.to_string_lossy()));
     let found = epoch.and_then(|epoch| read(path, epoch).ok());
     found.is_some_and(|found| here.is_none_or(|here| found.identity().difference(&here.identity(), "here").is_none()))
+}
+
+/// Removes the checkpoints of a run that was replaced by one without any; a file that is none gets another name. What
+/// cannot be removed does no harm: a run that goes on says that it is of another.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn remove_replaced(folder: &Path) -> Result<(), FileError> {
+    for (_, path) in list(folder)? {
+        let _ = if may_replace(&path, None) { remove(&path) } else { set_aside(&path) };
+    }
+    Ok(())
 }
 
 /// Ends the name of a file that stood where a checkpoint was to be, and that this program may not remove.

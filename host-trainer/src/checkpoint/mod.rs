@@ -7,7 +7,9 @@ mod folder;
 mod format;
 mod writer;
 
-pub use folder::{FOLDER, Identity, Rejected, ResumeError, Search, file_name, find_recorded, find_to_resume, list};
+pub use folder::{
+    FOLDER, Identity, Rejected, ResumeError, Search, file_name, find_recorded, find_to_resume, list, remove_replaced,
+};
 pub use format::{CheckpointError, MAGIC, MAX_BYTES, MAX_EPOCHS, VERSION};
 pub use writer::{Follow, Plan, WriteError, Writer};
 

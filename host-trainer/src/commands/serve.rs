@@ -20,12 +20,12 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     if !args.no_open {
         open(&url);
     }
-    serve::serve(&listener).context("no more connections are taken")?;
+    serve::serve(&listener, None).context("no more connections are taken")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Opens a browser, if the system has one; the address was printed anyway.
-fn open(url: &str) {
+pub fn open(url: &str) {
     let mut command = if cfg!(target_os = "macos") {
         Command::new("open")
     } else if cfg!(windows) {

@@ -1,6 +1,7 @@
 //! `train`: the recipe from the data set to the files that a run leaves.
 
 use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,22 +10,23 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use cnn_train::backend::TrainingState;
+use cnn_train::backend::{Outcome, TrainingState};
 use cnn_train::dataset::Dataset;
 use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::{EpochReport, KeepError, Observer, Run, Stop};
 use host_trainer::checkpoint::{self, WriteError, Writer};
 use host_trainer::files::{create_folder, remove_temporary};
+use host_trainer::live::Feed;
 use host_trainer::lock::FolderLock;
 use host_trainer::report::tensorboard::EventFile;
 use host_trainer::report::{self, ReportError, RunContext};
 use indicatif::ProgressBar;
 
 use super::interrupt::{self, Interruption};
-use super::output::{self, say};
+use super::output::{self, result, say};
 use super::start::{self, Start};
-use super::{data, open_backend, table};
+use super::{data, open_backend, serve, table};
 use crate::cli::TrainArgs;
 
 /// Trains, shows how it goes, leaves the files.
@@ -57,9 +59,20 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     }
     let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
     let events = args.tensorboard.as_deref().map(EventFile::create).transpose()?;
-    let mut observer = Attended { begin, terminal: Terminal::new(&settings, &dataset, resumed)?, writer, events };
+    let live = args.live.and_then(|port| {
+        let run = &start.run;
+        let (epochs, initial) = (run.epochs.clone(), run.initial_fingerprint);
+        let feed = Feed::new(&settings, Arc::clone(&dataset), &backend_title, initial, epochs, &run.state.parameters);
+        show_live(port, args.no_open, Arc::new(feed))
+    });
+    let live = live.map(|feed| Live { feed, outcomes: Vec::new() });
+    let terminal = Terminal::new(&settings, &dataset, resumed)?;
+    let mut observer = Attended { begin, terminal, writer, events, live };
     let run = start.run.go_on(&mut *backend, &dataset, &settings, &mut observer);
     observer.terminal.bar.finish_and_clear();
+    if let Some(live) = observer.live {
+        live.feed.end(&how_it_ended(&run));
+    }
 
     let interruption = observer.terminal.interruption;
     let kept = observer.writer.finish(&run);
@@ -76,7 +89,37 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     } else {
         lock.prepare().map_err(Into::into).and_then(|()| report::write(&args.out, (&run).into(), &context))
     };
+    if reported.is_ok() && args.overwrite && args.checkpoint_every == 0 {
+        checkpoint::remove_replaced(&checkpoints)?;
+    }
     finish(&Ended { run, resumed, interruption, kept, reported }, args, begin.elapsed())
+}
+
+/// Serves the run to browsers of this machine; if that cannot be, says so, and the run is not shown.
+fn show_live(port: u16, no_open: bool, feed: Arc<Feed>) -> Option<Arc<Feed>> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match host_trainer::serve::in_background(address, Arc::clone(&feed)) {
+        Ok(url) => {
+            result!("live     {url}");
+            if !no_open {
+                serve::open(&url);
+            }
+            Some(feed)
+        }
+        Err(error) => {
+            output::warning(format_args!(
+                "{address} cannot be listened on ({error}): the run goes on and is not shown; --live 0 takes a free port"
+            ));
+            None
+        }
+    }
+}
+
+fn how_it_ended(run: &Run) -> String {
+    match &run.stopped {
+        None => format!("the run is complete after {} {}", run.epochs.len(), epochs(run.epochs.len())),
+        Some(stop) => stop.to_string(),
+    }
 }
 
 /// Makes sure, before hours are spent, that the run's files can be written.
@@ -206,11 +249,26 @@ struct Attended {
     writer: Writer,
     /// For TensorBoard, until it cannot be written.
     events: Option<EventFile>,
+    live: Option<Live>,
+}
+
+/// Browsers that look on.
+struct Live {
+    feed: Arc<Feed>,
+    /// Of the test split, in the last epoch.
+    outcomes: Vec<Outcome>,
 }
 
 impl Observer for Attended {
     fn advance(&mut self, samples: usize) -> ControlFlow<()> {
         self.terminal.advance(samples)
+    }
+
+    fn tested(&mut self, outcomes: &[Outcome]) {
+        if let Some(live) = &mut self.live {
+            live.outcomes.clear();
+            live.outcomes.extend_from_slice(outcomes);
+        }
     }
 
     fn epoch(&mut self, report: &EpochReport) {
@@ -223,6 +281,9 @@ impl Observer for Attended {
     }
 
     fn keep(&mut self, report: &EpochReport, state: &TrainingState) -> Result<(), KeepError> {
+        if let Some(live) = &self.live {
+            live.feed.epoch(report, &live.outcomes, &state.parameters);
+        }
         self.writer.keep(report, state).map_err(|error| KeepError(error.into()))
     }
 

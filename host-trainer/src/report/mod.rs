@@ -133,7 +133,9 @@ pub fn write(folder: &Path, run: Snapshot<'_>, context: &RunContext<'_>) -> Resu
     {
         return Ok(model?);
     }
-    let initial = context.init.map_or(Ok(()), |init| write_whole(&folder.join(INITIAL), init.file()));
+    // A run that was given none has none beside it either, whatever an earlier one left.
+    let initial = folder.join(INITIAL);
+    let initial = context.init.map_or_else(|| remove(&initial), |init| write_whole(&initial, init.file()));
     let loss = plot::loss_image(&metrics, &named).map(|bytes| write_whole(&folder.join(LOSS_PLOT), &bytes));
     let accuracy = plot::accuracy_image(&metrics, &named).map(|bytes| write_whole(&folder.join(ACCURACY_PLOT), &bytes));
     let table = write_whole(&folder.join(METRICS), table::to_csv(&metrics).as_bytes());

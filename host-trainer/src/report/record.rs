@@ -12,8 +12,6 @@ use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
 use serde::{Deserialize, Serialize};
 
-use crate::init::MAX_NAME;
-
 /// The version of a record with the fields that every run has.
 pub const RECORD_VERSION: u32 = 1;
 /// The version of a record of a run that needs one more: a schedule of the learning rate, layers that are not trained, or
@@ -102,12 +100,15 @@ pub(crate) fn check_recipe(recipe: &Recipe) -> Result<(), Inconsistent> {
     require(minimum <= recipe.learning_rate, "the minimum of settings.learning_rate_schedule", minimum, expected)
 }
 
+/// The longest name of a file that gave initial parameters, in bytes.
+pub const MAX_INITIAL_FILE: usize = 255;
+
 /// Whether a file that gave initial parameters can have that name.
 pub(crate) fn check_initial_file(name: Option<&str>) -> Result<(), Inconsistent> {
     let Some(name) = name else { return Ok(()) };
     one_line("initial_file", name)?;
-    let expected = format_args!("1 to {MAX_NAME}");
-    require((1..=MAX_NAME).contains(&name.len()), "the length of initial_file in bytes", name.len(), expected)
+    let expected = format_args!("1 to {MAX_INITIAL_FILE}");
+    require((1..=MAX_INITIAL_FILE).contains(&name.len()), "the length of initial_file in bytes", name.len(), expected)
 }
 
 /// The data set of a run.

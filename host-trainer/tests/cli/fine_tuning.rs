@@ -266,7 +266,7 @@ fn files_that_hold_no_parameters_are_refused_before_anything_is_written() {
         ("first/run.json", "neither a model file nor a checkpoint"),
         ("short", "truncated"),
         ("missing", "missing"),
-        ("first", "a folder"),
+        ("data", "data/weights.postcard"),
     ] {
         fail(out, &recipe("1", "o", &["--init", file]), 1, &[file, words]);
         assert!(!out.join("o").exists());

@@ -80,7 +80,8 @@ fn a_pipe_in_place_of_any_file_is_refused_at_once() {
     for path in ["/dev/zero", "/dev/tty"] {
         refuses(folder.path(), &["summary", path], &[], &[path, "is a device, not a regular file"]);
     }
-    refuses(folder.path(), &["summary", "o"], &[], &["o is a folder, not a regular file"]);
+    refuses(folder.path(), &["import", "o", "m.postcard"], &[], &["o is a folder, not a regular file"]);
+    refuses(folder.path(), &["summary", "data"], &[], &["data/weights.postcard"]);
     assert!(!folder.path().join("m.postcard").exists() && !folder.path().join("net.safetensors").exists());
 }
 

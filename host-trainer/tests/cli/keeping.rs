@@ -63,6 +63,21 @@ fn overwrite_replaces_a_run_and_leaves_nothing_of_it() {
 }
 
 #[test]
+fn overwrite_without_checkpoints_leaves_nothing_of_the_run_before_either() {
+    let folder = folder_with_data();
+    succeed(folder.path(), &recipe("1", "first", &[]));
+    succeed(folder.path(), &recipe("2", "o", &["--init", "first"]));
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("o/checkpoints/epoch-000007.checkpoint"), "of a newer program").expect("written");
+    let plain = ["--checkpoint-every", "0"];
+    succeed(folder.path(), &recipe("1", "plain", &plain));
+    succeed(folder.path(), &recipe("1", "o", &[&plain[..], &["--overwrite"]].concat()));
+    assert_same_run(folder.path(), "o", "plain");
+    assert!(!path("o/initial.postcard").exists());
+    assert_eq!(names(&path("o/checkpoints")), ["epoch-000007.checkpoint.set-aside"]);
+}
+
+#[test]
 fn what_resume_cannot_read_is_refused_and_left_as_it_is() {
     let folder = folder_with_data();
     succeed(folder.path(), &recipe("3", "whole", &["--keep-checkpoints"]));

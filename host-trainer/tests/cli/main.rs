@@ -26,6 +26,7 @@ mod inputs;
 mod keeping;
 #[cfg(unix)]
 mod killed;
+mod live;
 mod networks;
 mod output;
 mod pictures;

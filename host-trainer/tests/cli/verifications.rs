@@ -25,6 +25,23 @@ fn a_record_without_an_epoch_has_nothing_to_verify() {
 }
 
 #[test]
+fn a_runs_folder_stands_for_its_record_and_its_model() {
+    let (folder, _) = folder_with_run();
+    let same = |of_folder: &[&str], of_file: &[&str]| {
+        let [of_folder, of_file] = [of_folder, of_file].map(|args| succeed(folder.path(), args));
+        assert_eq!(of_folder, of_file);
+    };
+    let data = ["--data", "data"];
+    same(&["summary", "o"], &["summary", "o/weights.postcard"]);
+    same(&[&["evaluate", "o"], &data[..]].concat(), &[&["evaluate", "o/weights.postcard"], &data[..]].concat());
+    let predict = |model| [&["predict", model, "--index", "0"], &data[..]].concat();
+    same(&predict("o"), &predict("o/weights.postcard"));
+    same(&["export", "o", "net.safetensors"], &["export", "o/weights.postcard", "net.safetensors"]);
+    let verified = succeed(folder.path(), &[&["verify", "o"], &data[..]].concat());
+    assert!(verified.contains("epochs 1 to 2 of 2: "), "{verified}");
+}
+
+#[test]
 fn sizes_of_the_data_set_are_compared_and_its_name_is_told() {
     let (folder, good) = folder_with_run();
     let out = succeed(folder.path(), &VERIFY);

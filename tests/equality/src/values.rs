@@ -6,7 +6,7 @@ use cnn_train::backend::boxed_zeros;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::is_emulated;
+use crate::is_slow;
 
 /// Which numbers are drawn. All are so small that no operation of the network overflows on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +26,9 @@ impl Kind {
     pub const ALL: [Kind; 4] = [Kind::Ordinary, Kind::Ties, Kind::Subnormal, Kind::Wide];
 }
 
-/// Draws of every kind, or pair of kinds: one where an emulator says that a second here takes it minutes.
+/// Draws of every kind, or pair of kinds: one where that takes minutes.
 fn draws() -> u64 {
-    if is_emulated() { 1 } else { 4 }
+    if is_slow() { 1 } else { 4 }
 }
 
 /// Calls `check(what is drawn, values, kind)` for every draw of every kind.

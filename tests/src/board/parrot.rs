@@ -21,7 +21,14 @@ pub fn saying(reply: Reply<'static>) -> Client<Parrot> {
 
 /// A client of a board that answers so.
 pub fn answering(reply: impl FnMut(Request<'_>) -> Reply<'static> + 'static) -> Client<Parrot> {
-    Client::new(Parrot { reply: Box::new(reply), request: Deframer::new(), said: vec![], requests: 0 })
+    Client::new(Parrot::new(reply))
+}
+
+impl Parrot {
+    /// The board itself.
+    pub fn new(reply: impl FnMut(Request<'_>) -> Reply<'static> + 'static) -> Self {
+        Self { reply: Box::new(reply), request: Deframer::new(), said: vec![], requests: 0 }
+    }
 }
 
 impl Write for Parrot {
@@ -69,7 +76,12 @@ pub enum NoBoard {
 pub fn without_board(kind: NoBoard) -> Client<impl Read + Write> {
     let timeouts =
         Timeouts { quick: Duration::from_millis(50), erase: Duration::from_millis(50), ..Timeouts::default() };
-    Client::with_timeouts(Line { kind, looped: vec![] }, timeouts)
+    Client::with_timeouts(line(kind), timeouts)
+}
+
+/// The line itself.
+pub fn line(kind: NoBoard) -> impl Read + Write {
+    Line { kind, looped: vec![] }
 }
 
 struct Line {

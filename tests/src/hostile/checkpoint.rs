@@ -13,8 +13,8 @@ use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
 use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES};
-use host_trainer::init::MAX_NAME;
 use host_trainer::report::record::DatasetRecord;
+use host_trainer::report::record::MAX_INITIAL_FILE;
 
 use super::script::Script;
 use super::{limited, put_header_right};
@@ -104,7 +104,7 @@ fn check(file: &[u8]) {
     assert!(file.len() as u64 <= MAX_BYTES);
     assert_eq!(checkpoint.to_bytes(), file);
     let Checkpoint { settings, dataset, initial_file, backends, epochs, state, .. } = &checkpoint;
-    assert!(initial_file.iter().all(|name| is_one_line(name) && (1..=MAX_NAME).contains(&name.len())));
+    assert!(initial_file.iter().all(|name| is_one_line(name) && (1..=MAX_INITIAL_FILE).contains(&name.len())));
     let rate = settings.rate(settings.epochs.min(1000));
     assert!((0.0..=settings.learning_rate).contains(&rate), "{rate}");
     assert!((1..=settings.epochs as usize).contains(&epochs.len()) && settings.batch_size >= 1);

@@ -11,11 +11,11 @@ use embassy_nrf::config::{Config, HfclkSource};
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
 use embassy_nrf::{bind_interrupts, peripherals, uarte};
 use embedded_hal::digital::{ErrorType, OutputPin};
-
-use crate::flash::ModelArea;
-use crate::port::Port;
+use nordic::{ModelArea, Port};
 
 const CLOCK_HZ: u32 = 64_000_000;
+/// Length of the model area in memory.x.
+const AREA_LEN: usize = 448 * 1024;
 
 bind_interrupts!(struct Interrupts {
     UARTE0 => buffered_uarte::InterruptHandler<peripherals::UARTE0>;
@@ -26,7 +26,7 @@ pub struct Board {
     /// UARTE0, the probe's virtual serial port.
     pub port: Port,
     /// 448 KB behind the program.
-    pub flash: ModelArea,
+    pub flash: ModelArea<AREA_LEN>,
     /// LED1.
     pub led: ActiveLow,
     /// The rest.

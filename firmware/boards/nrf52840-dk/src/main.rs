@@ -3,7 +3,5 @@
 #![no_main]
 
 mod board;
-mod flash;
-mod port;
 
 board_support::firmware!();

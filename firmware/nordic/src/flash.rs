@@ -1,4 +1,4 @@
-//! The pages of flash where the model lies.
+//! The pages of flash where the model lies: from `__model_start` of the board's memory.x on.
 
 use core::cell::UnsafeCell;
 
@@ -12,15 +12,12 @@ unsafe extern "C" {
     static __model_start: UnsafeCell<u32>;
 }
 
-/// Length of the model area in memory.x.
-const AREA_LEN: usize = 448 * 1024;
-
-/// The model area.
-pub struct ModelArea {
+/// The model area, of the length that memory.x has for it.
+pub struct ModelArea<const LEN: usize> {
     controller: Nvmc<'static>,
 }
 
-impl ModelArea {
+impl<const LEN: usize> ModelArea<LEN> {
     /// The area, with the controller that erases and writes it.
     pub fn new(controller: Peri<'static, peripherals::NVMC>) -> Self {
         Self { controller: Nvmc::new(controller) }
@@ -29,26 +26,26 @@ impl ModelArea {
     /// The address of a place in the area, whose end `len` bytes further on must lie inside too.
     fn address(offset: u32, len: usize) -> Result<u32, Error> {
         let end = (offset as usize).checked_add(len).ok_or(Error::OutOfBounds)?;
-        if end > AREA_LEN {
+        if end > LEN {
             return Err(Error::OutOfBounds);
         }
         Ok((&raw const __model_start).addr() as u32 + offset)
     }
 }
 
-impl ModelFlash for ModelArea {
+impl<const LEN: usize> ModelFlash for ModelArea<LEN> {
     fn contents(&self) -> &[u8] {
         // SAFETY: memory.x defines the area as flash of this length, which is always readable. It changes only through
         // `erase` and `write`, which borrow `self` exclusively.
-        unsafe { core::slice::from_raw_parts((&raw const __model_start).cast(), AREA_LEN) }
+        unsafe { core::slice::from_raw_parts((&raw const __model_start).cast(), LEN) }
     }
 }
 
-impl ErrorType for ModelArea {
+impl<const LEN: usize> ErrorType for ModelArea<LEN> {
     type Error = Error;
 }
 
-impl ReadNorFlash for ModelArea {
+impl<const LEN: usize> ReadNorFlash for ModelArea<LEN> {
     const READ_SIZE: usize = 1;
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
@@ -57,11 +54,11 @@ impl ReadNorFlash for ModelArea {
     }
 
     fn capacity(&self) -> usize {
-        AREA_LEN
+        LEN
     }
 }
 
-impl NorFlash for ModelArea {
+impl<const LEN: usize> NorFlash for ModelArea<LEN> {
     const WRITE_SIZE: usize = Nvmc::<'static>::WRITE_SIZE;
     const ERASE_SIZE: usize = PAGE_SIZE;
 
