@@ -140,19 +140,19 @@ const MOST_NAME_CHARACTERS: usize = 28;
 /// # Errors
 /// If the drawing library fails.
 pub fn comparison(runs: &[Curve], about: &str) -> Result<Vec<u8>, PlotError> {
-    // Both splits the same, so that the axes follow the test split alone.
-    let as_test = |epoch: &EpochMetrics| EpochMetrics { train: epoch.test, ..*epoch };
-    let mut all: Vec<EpochMetrics> = runs.iter().flat_map(|run| &run.epochs).map(as_test).collect();
-    all.sort_by_key(|epoch| epoch.epoch);
     let curves = runs.iter().enumerate().map(|(number, run)| {
         let points = run.epochs.iter().map(|epoch| (f64::from(epoch.epoch), epoch.test.accuracy())).collect();
         let dashes = DASHES[number / COLOURS.len() % DASHES.len()];
         (points, Stroke { colour: COLOURS[number % COLOURS.len()], width: 4, dashes, marker: 6 })
     });
     let curves: Vec<(Vec<Point>, Stroke)> = curves.collect();
+    let longest = runs.iter().max_by_key(|run| last(&run.epochs)).map_or(&[][..], |run| &run.epochs);
+    // A short run's later epochs are early ones of a long run.
+    let values = || runs.iter().flat_map(|run| later(&run.epochs)).map(|epoch| epoch.test.accuracy());
     ACCURACY.png_of(|area| {
+        let frames = [ACCURACY.whole(longest), ACCURACY.detail_of(last(longest), values())];
         ACCURACY.captions("Test accuracy", &[about], area)?;
-        ACCURACY.draw_curves([ACCURACY.whole(&all), ACCURACY.detail(&all)], &curves, area)?;
+        ACCURACY.draw_curves(frames, &curves, area)?;
         name_curves(runs, &curves, area)
     })
 }
@@ -168,7 +168,10 @@ fn name_curves(runs: &[Curve], curves: &[(Vec<Point>, Stroke)], area: &Area<'_>)
         draw_curve(&path, *stroke, area)?;
         let at = (scaled(556), middle + to_middle(24));
         let style = text(24, TEXT_COLOUR).pos(Pos::new(HPos::Left, VPos::Center));
-        let name = shortened_to(&run.name, MOST_NAME_CHARACTERS);
+        // The end of a path tells runs apart.
+        let cut = run.name.chars().count().saturating_sub(MOST_NAME_CHARACTERS);
+        let name: String = run.name.chars().skip(cut).collect();
+        let name = shortened(&if cut > 0 { format!("...{name}") } else { name });
         area.draw(&Text::new(name, at, style)).map_err(PlotError::new)?;
     }
     if rest > 0 {
@@ -313,9 +316,12 @@ impl Plot {
 
     /// The least axis between round numbers that has all values of the later epochs.
     fn detail(&self, epochs: &[EpochMetrics]) -> Frame {
-        let last = last(epochs);
-        let later = epochs.iter().filter(|epoch| f64::from(epoch.epoch) > DETAIL_FROM * f64::from(last));
-        let values = later.flat_map(|epoch| [&epoch.train, &epoch.test]).map(self.value);
+        let values = later(epochs).flat_map(|epoch| [&epoch.train, &epoch.test]).map(self.value);
+        self.detail_of(last(epochs), values)
+    }
+
+    /// The least axis between round numbers that has all these values.
+    fn detail_of(&self, last: u32, values: impl Iterator<Item = f64>) -> Frame {
         let (mut low, mut high) = (self.top, 0.0_f64);
         for value in values.filter(|&value| value <= self.top) {
             (low, high) = (low.min(value), high.max(value));
@@ -385,6 +391,12 @@ pub fn named(dataset: &str, seed: u64, backend: &str) -> String {
     format!("{dataset}; seed {seed}; {backend}")
 }
 
+/// The epochs of a run that the detail shows.
+fn later(epochs: &[EpochMetrics]) -> impl Iterator<Item = &EpochMetrics> {
+    let from = DETAIL_FROM * f64::from(last(epochs));
+    epochs.iter().filter(move |epoch| f64::from(epoch.epoch) > from)
+}
+
 /// The last epoch of the axis.
 fn last(epochs: &[EpochMetrics]) -> u32 {
     epochs.last().map_or(1, |epoch| epoch.epoch)
@@ -392,16 +404,12 @@ fn last(epochs: &[EpochMetrics]) -> u32 {
 
 /// As much of a text as has room, in characters that the font has: Latin-1.
 pub(super) fn shortened(text: &str) -> String {
-    shortened_to(text, MOST_CHARACTERS)
-}
-
-fn shortened_to(text: &str, most: usize) -> String {
     let known = |character: char| match character {
         ' '..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => character,
         _ => '?',
     };
     let count = text.chars().count();
-    let kept = if count > most { most - 3 } else { count };
+    let kept = if count > MOST_CHARACTERS { MOST_CHARACTERS - 3 } else { count };
     text.chars().take(kept).map(known).chain("...".chars().filter(|_| kept < count)).collect()
 }
 
