@@ -239,11 +239,7 @@ function kernels() {
 
 function redraw() {
   const best = network.look();
-  const prepared = $('prepared'), small = element('canvas', { width: 28, height: 28 });
-  small.getContext('2d').putImageData(grey(network.pixels, 28, 28), 0, 0);
-  const context = prepared.getContext('2d');
-  context.imageSmoothingEnabled = false;
-  context.drawImage(small, 0, 0, 112, 112);
+  $('prepared').getContext('2d').putImageData(grey(network.pixels, 28, 28), 0, 0);
   const probabilities = network.floats('probabilities', 10);
   [...$('bars').children].forEach((line, digit) => {
     line.classList.toggle('best', digit === best);

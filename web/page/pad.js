@@ -1,9 +1,16 @@
 // Drawing: one kind of event for mouse, finger and pen. Strokes are kept, so that the last one can be taken back.
 
+// Side of the picture that the network gets.
+const SMALL = 112;
+
 export class Pad {
   constructor(canvas, changed) {
     Object.assign(this, { canvas, changed, strokes: [], ground: null, active: null });
     this.context = canvas.getContext('2d', { willReadFrequently: true });
+    const small = document.createElement('canvas');
+    [small.width, small.height] = [SMALL, SMALL];
+    this.small = small.getContext('2d', { willReadFrequently: true });
+    this.small.imageSmoothingQuality = 'medium';
     canvas.addEventListener('pointerdown', (event) => this.begin(event));
     canvas.addEventListener('pointermove', (event) => this.move(event));
     for (const end of ['pointerup', 'pointercancel']) canvas.addEventListener(end, (event) => this.end(event));
@@ -87,7 +94,10 @@ export class Pad {
     this.redraw();
   }
 
+  // What is drawn, smaller: a digit is prepared in half the time, and has more than enough of the 28×28 pixels.
   picture() {
-    return this.context.getImageData(0, 0, this.canvas.width, this.canvas.height);
+    const { small } = this;
+    small.drawImage(this.canvas, 0, 0, SMALL, SMALL);
+    return small.getImageData(0, 0, SMALL, SMALL);
   }
 }
