@@ -73,6 +73,7 @@ impl Cli {
     pub fn mode(&self) -> Mode {
         let json = match &self.command {
             Some(Command::Evaluate(args)) => args.json,
+            Some(Command::Compare(args)) => args.json,
             Some(Command::Predict(args)) => args.json,
             Some(Command::Doctor(args)) => args.json,
             Some(Command::Summary(args)) => args.json,
@@ -179,6 +180,12 @@ Example:
   python: torch.onnx.export(model, (image,), \"net.onnx\", external_data=False)
   host-trainer import net.onnx imported.postcard")]
     Import(ImportArgs),
+    /// Several runs side by side: what they reached, as a table and a picture
+    #[command(after_help = "\
+Examples:
+  host-trainer compare seeds/*                        the runs of train --seeds 0..9 --out seeds
+  host-trainer compare slow fast/run.json --picture rates.png")]
+    Compare(CompareArgs),
     /// Write a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -321,6 +328,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = Recipe::TUTORIAL.epochs,
           value_parser = whole::<u32>(1), allow_negative_numbers = true, help_heading = "Recipe")]
     pub epochs: u32,
+    /// Train with each of these seeds, both ends included, one run after another, each in a folder of the output folder
+    #[arg(long, value_name = "A..B", value_parser = SeedsArg::parse, conflicts_with = "seed",
+          allow_negative_numbers = true, help_heading = "Recipe")]
+    pub seeds: Option<SeedsArg>,
     /// The rest of the recipe.
     #[command(flatten)]
     pub recipe: RecipeArgs,
@@ -363,6 +374,35 @@ impl TrainArgs {
     pub fn settings(&self) -> Recipe {
         self.recipe.settings(self.epochs)
     }
+}
+
+/// Seeds, as a flag names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeedsArg(pub RangeInclusive<u64>);
+
+impl SeedsArg {
+    fn parse(text: &str) -> Result<Self, String> {
+        let ends = text.split_once("..").and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        match ends {
+            Some((first, last)) if first <= last => Ok(Self(first..=last)),
+            Some((first, last)) => Err(format!("{first} comes after {last}")),
+            None => Err("expected A..B, for example 0..9".to_owned()),
+        }
+    }
+}
+
+/// The flags of `compare`.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// Folders of runs, or their run.json
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Draw the test accuracies over the epochs into this PNG file
+    #[arg(long, value_name = "FILE.png")]
+    pub picture: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The flags of `evaluate`.
@@ -754,6 +794,16 @@ mod tests {
     }
 
     #[test]
+    fn seeds_are_a_range_with_both_ends() {
+        assert_eq!(SeedsArg::parse("0..9"), Ok(SeedsArg(0..=9)));
+        assert_eq!(SeedsArg::parse("7..7"), Ok(SeedsArg(7..=7)));
+        for text in ["", "3", "..", "1..", "..2", "3..2", "-1..2", "1..=2", "1...2", "0..99999999999999999999", "x..y"]
+        {
+            assert!(SeedsArg::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_device_is_a_number_or_what_pytorch_calls_it() {
         assert_eq!((device("0"), device("cuda:0"), device("cuda:12")), (Ok(0), Ok(0), Ok(12)));
         for text in ["", "cuda", "cuda:", "-1", "cuda:-1", "cpu", "CUDA:0", "1.0", "0x1", "4294967296", "cuda:cuda:1"] {
@@ -800,6 +850,7 @@ mod tests {
         for args in [
             &["train", "--seed", "-5"][..],
             &["train", "--epochs", "-5"],
+            &["train", "--seeds", "-5"],
             &["train", "--batch-size", "-5"],
             &["train", "--threads", "-5"],
             &["train", "--checkpoint-every", "-5"],

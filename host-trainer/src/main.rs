@@ -41,8 +41,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        None => commands::train::run(&cli.train),
-        Some(Command::Train(args)) => commands::train::run(&args),
+        None => commands::seeds::run(&cli.train),
+        Some(Command::Train(args)) => commands::seeds::run(&args),
+        Some(Command::Compare(args)) => commands::compare::run(&args),
         Some(Command::Evaluate(args)) => commands::evaluate::run(&args),
         Some(Command::Verify(args)) => commands::verify::run(&args),
         Some(Command::Doctor(args)) => commands::doctor::run(&args),

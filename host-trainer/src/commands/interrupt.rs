@@ -23,7 +23,8 @@ pub struct Interruption {
     signal: Arc<AtomicUsize>,
 }
 
-/// Listens from now on: the first signal sets the flag, a second Ctrl-C or SIGTERM ends the program. To be called once.
+/// Listens from now on: the first signal sets the flag, a second Ctrl-C or SIGTERM ends the program. To be called once a
+/// run.
 pub fn listen() -> anyhow::Result<Interruption> {
     let interruption = Interruption { flag: Arc::default(), signal: Arc::default() };
     let Interruption { flag: interrupted, signal: number } = &interruption;

@@ -1,10 +1,12 @@
 //! What each command does. A command returns its exit code, or an error that [`main`](crate) shows in one line.
 
 pub mod board;
+pub mod compare;
 pub mod doctor;
 pub mod evaluate;
 pub mod exchange;
 pub mod predict;
+pub mod seeds;
 pub mod serve;
 pub mod summary;
 pub mod train;

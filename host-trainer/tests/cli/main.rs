@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 mod boards;
 mod checkpoints;
+mod comparisons;
 #[cfg(target_os = "linux")]
 mod devices;
 mod downloads;
@@ -181,6 +182,7 @@ fn help_of_every_command_reads_well_and_has_an_example() {
         "summary",
         "export",
         "import",
+        "compare",
         "board",
         "completions",
         "serve",

@@ -22,7 +22,7 @@ fn folder_with_run() -> TempDir {
 }
 
 /// Every command that prints a result, on the files of [`folder_with_run`].
-const SHORT: [&[&str]; 18] = [
+const SHORT: [&[&str]; 20] = [
     &["evaluate", "o/weights.postcard", "--data", "data"],
     &["evaluate", "o/weights.postcard", "--data", "data", "--json"],
     &["evaluate", "o/weights.postcard", "--data", "data", "--quiet"],
@@ -34,6 +34,8 @@ const SHORT: [&[&str]; 18] = [
     &["doctor", "--data", "data"],
     &["doctor", "--data", "data", "--json"],
     &["export", "o/weights.postcard", "net.safetensors"],
+    &["compare", "o"],
+    &["compare", "o/run.json", "--json"],
     &["verify", "o/run.json", "--data", "data"],
     &["verify", "--data", "data", "--epochs", "1", "--backend", "cpu"],
     &["verify", "o/run.json", "--data", "data", "--json"],
