@@ -15,7 +15,7 @@ if [ ${#needs[@]} -gt 0 ]; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${needs[@]}"
 fi
 export PATH=$root/target/tools/bin:$PATH
-command -v defmt-print >/dev/null || cargo install --quiet --debug --locked --root target/tools defmt-print
+command -v defmt-print >/dev/null || CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --root target/tools defmt-print
 
 # The committed model, or none: the tests bring their own.
 model=firmware/model/mnist.cnnm

@@ -12,7 +12,7 @@ else
 fi
 
 export PATH=$PWD/target/tools/bin:$PATH
-command -v cargo-deny >/dev/null || cargo install --quiet --debug --locked --root target/tools cargo-deny@0.20.2
+command -v cargo-deny >/dev/null || CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --root target/tools cargo-deny@0.20.2
 
 # One file serves all workspaces, so that none has all that it allows.
 for manifest in Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml; do

@@ -77,7 +77,7 @@ export class Board {
   constructor(network) {
     Object.assign(this, { network, line: null, busy: false });
     if (!navigator.serial) {
-      this.say('This browser has no WebSerial: Chromium, Chrome, Edge and Opera on a computer have it, and Firefox from 151 on. host-trainer board does the same from a terminal.');
+      this.say('This browser has no WebSerial: Chrome, Chromium and Edge on a computer have it. host-trainer board does the same from a terminal.');
       return;
     }
     $('connect').disabled = false;
