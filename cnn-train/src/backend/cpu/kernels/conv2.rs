@@ -185,7 +185,7 @@ fn convolve_window<S: Simd, const VECTORS: usize>(
     for channel in channels {
         let weight = &weight[channel];
         for row in 0..3 {
-            for column in 0..3 {
+            for column in (0..3).take(simd.turns(3)) {
                 let w: [_; VECTORS] = simd.load_all(&weight[3 * row + column], first);
                 for (place, sums) in window.iter_mut().enumerate() {
                     let x = simd.splat(patch[row + place / 2][column + place % 2][channel]);

@@ -94,6 +94,13 @@ pub trait Simd: Copy + Send + Sync {
     #[inline(always)]
     fn pace<const CYCLES: usize>(self, _beat: &mut u64) {}
 
+    /// How often a loop turns: `count`, which a level hides from the compiler where an unrolled loop would need more
+    /// registers than there are.
+    #[inline(always)]
+    fn turns(self, count: usize) -> usize {
+        count
+    }
+
     /// `sum + a · b`, the product rounded before it is added.
     #[inline(always)]
     fn add_product(self, sum: Self::Vector, a: Self::Vector, b: Self::Vector) -> Self::Vector {

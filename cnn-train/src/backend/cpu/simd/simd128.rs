@@ -2,6 +2,7 @@
 //! half of Arm's. Nothing of relaxed SIMD, whose results differ from machine to machine.
 
 use std::arch::wasm32::*;
+use std::hint::black_box;
 
 use super::Simd;
 
@@ -81,6 +82,12 @@ impl Simd for Simd128 {
     #[inline(always)]
     fn select(self, mask: v128, yes: v128, no: v128) -> v128 {
         v128_bitselect(yes, no, mask)
+    }
+
+    /// V8 does all loads of a block before the block's arithmetic.
+    #[inline(always)]
+    fn turns(self, count: usize) -> usize {
+        black_box(count)
     }
 
     #[inline(always)]
