@@ -401,7 +401,7 @@ fn faulty_models_end_with_1() {
     write(&vec![0; 5_000_000]);
     check(&[]);
     fail(folder.path(), &["summary", "absent.postcard"], 1, &["absent.postcard"]);
-    fail(folder.path(), &["summary", "o"], 1, &["o"]);
+    fail(folder.path(), &["summary", "data"], 1, &["data/weights.postcard"]);
 }
 
 #[test]
