@@ -5,6 +5,7 @@ pub mod onnx;
 pub mod safetensors;
 
 use cnn_core::network::{FlatParameters, PARAMETER_COUNT};
+use cnn_core::range::{PARAMETER_LIMIT, in_range};
 
 pub use onnx::OnnxError;
 pub use safetensors::ExchangeError;
@@ -51,6 +52,25 @@ pub fn import(bytes: &[u8]) -> Result<Imported, ImportError> {
 /// brace as safetensors do.
 fn is_onnx(bytes: &[u8]) -> bool {
     matches!(bytes, [0x08, 1..=127, ..]) && bytes.get(8) != Some(&b'{')
+}
+
+/// A value that is NaN, infinite or too large for a parameter ([`cnn_core::range`]).
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "the tensor {name} holds {value} at index {index:?}; every parameter must be below {PARAMETER_LIMIT} in magnitude"
+)]
+pub struct OutOfRange {
+    /// PyTorch's name of the tensor.
+    pub name: &'static str,
+    /// The value.
+    pub value: f32,
+    /// Its place in every dimension of the tensor.
+    pub index: Vec<usize>,
+}
+
+/// The value at `place` of a tensor of this name and shape, if it can be a parameter.
+fn checked(value: f32, name: &'static str, place: usize, shape: &[usize]) -> Result<f32, OutOfRange> {
+    if in_range(value) { Ok(value) } else { Err(OutOfRange { name, value, index: index_of(place, shape) }) }
 }
 
 /// The index in every dimension of the value at `place` in memory, the last dimension running fastest.

@@ -5,11 +5,10 @@
 //! <https://github.com/huggingface/safetensors#format>; its values are little-endian on every host.
 
 use cnn_core::network::{FlatParameters, TENSORS, Tensor};
-use cnn_core::range::{PARAMETER_LIMIT, in_range};
 use cnn_train::backend::boxed_zeros;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 
-use super::{INPUT, index_of};
+use super::{INPUT, OutOfRange, checked};
 
 /// Why a safetensors file does not hold this network's parameters.
 #[derive(Debug, thiserror::Error)]
@@ -47,18 +46,9 @@ pub enum ExchangeError {
         /// The type in the file.
         found: Dtype,
     },
-    /// A value that is NaN, infinite or too large ([`cnn_core::range`]).
-    #[error(
-        "the tensor {name} holds {value} at index {index:?}; every parameter must be below {PARAMETER_LIMIT} in magnitude"
-    )]
-    OutOfRange {
-        /// PyTorch's name.
-        name: &'static str,
-        /// The value.
-        value: f32,
-        /// Its place in every dimension of the tensor.
-        index: Vec<usize>,
-    },
+    /// A value that no parameter has.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
 }
 
 fn expected_names() -> String {
@@ -139,10 +129,7 @@ fn read_tensor(tensor: &Tensor, view: &TensorView<'_>, values: &mut [f32]) -> Re
     }
     let (words, _) = view.data().as_chunks();
     for (place, (value, &word)) in values.iter_mut().zip(words).enumerate() {
-        *value = f32::from_le_bytes(word);
-        if !in_range(*value) {
-            return Err(ExchangeError::OutOfRange { name, value: *value, index: index_of(place, expected) });
-        }
+        *value = checked(f32::from_le_bytes(word), name, place, expected)?;
     }
     Ok(())
 }
@@ -152,6 +139,9 @@ mod tests {
     use cnn_core::network::{CONV2_BIAS, FC1_WEIGHT, PARAMETER_COUNT};
     use cnn_train::random::initial_parameters;
 
+    use cnn_core::range::PARAMETER_LIMIT;
+
+    use super::super::index_of;
     use super::*;
 
     /// A file with these tensors of zeros.

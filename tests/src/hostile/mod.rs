@@ -19,7 +19,11 @@ mod run_record;
 mod safetensors;
 mod script;
 
+use std::fmt::Debug;
+
 use cnn_core::model::HEADER_LEN;
+use cnn_core::network::FlatParameters;
+use host_trainer::exchange::MAX_FILE_BYTES;
 
 use picture::Type;
 
@@ -83,6 +87,19 @@ impl Target {
     pub fn check(&self, input: &[u8]) {
         (self.run)(input);
     }
+}
+
+/// What is read of another program's file is finite and comes back from a file written of it, bit for bit.
+fn assert_round_trip<E: Debug>(
+    parameters: &FlatParameters,
+    export: fn(&FlatParameters) -> Vec<u8>,
+    import: fn(&[u8]) -> Result<Box<FlatParameters>, E>,
+) {
+    assert!(parameters.iter().all(|value| value.is_finite()));
+    let written = export(parameters);
+    assert!(written.len() as u64 <= MAX_FILE_BYTES);
+    let read = import(&written).expect("what was written can be read");
+    assert!(read.iter().zip(parameters.iter()).all(|(read, value)| read.to_bits() == value.to_bits()));
 }
 
 /// Does what reads a file, within the memory that it may take.

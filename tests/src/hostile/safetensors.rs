@@ -4,11 +4,10 @@ use std::sync::LazyLock;
 
 use cnn_core::network::PARAMETER_COUNT;
 use cnn_train::random::initial_parameters;
-use host_trainer::exchange::MAX_FILE_BYTES;
 use host_trainer::exchange::safetensors::{export, import};
 
-use super::limited;
 use super::script::Script;
+use super::{assert_round_trip, limited};
 
 /// A whole file.
 static BASE: LazyLock<Vec<u8>> = LazyLock::new(|| export(&initial_parameters(1)));
@@ -49,14 +48,9 @@ fn with_header(header: Vec<u8>, data: &[u8], right: bool) -> Vec<u8> {
     [&len.to_le_bytes(), &header[..], data].concat()
 }
 
-/// What is read is finite and comes back from a file written of it, bit for bit.
 fn check(file: &[u8]) {
     let Ok(parameters) = import(file) else { return };
-    assert!(parameters.iter().all(|value| value.is_finite()));
-    let written = export(&parameters);
-    assert!(written.len() as u64 <= MAX_FILE_BYTES);
-    let read = import(&written).expect("what was written can be read");
-    assert!(read.iter().zip(parameters.iter()).all(|(read, value)| read.to_bits() == value.to_bits()));
+    assert_round_trip(&parameters, export, import);
     // The values are the file's own, in whatever order it has its tensors.
     let data = &file[file.len() - PARAMETER_COUNT * size_of::<f32>()..];
     let words = data.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word));

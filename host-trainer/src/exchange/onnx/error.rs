@@ -1,6 +1,6 @@
 //! What can be wrong with an ONNX file.
 
-use cnn_core::range::PARAMETER_LIMIT;
+use crate::exchange::OutOfRange;
 
 /// Why an ONNX file does not hold this network's parameters.
 #[derive(Debug, thiserror::Error)]
@@ -73,18 +73,9 @@ pub enum OnnxError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A value that is NaN, infinite or too large ([`cnn_core::range`]).
-    #[error(
-        "the tensor {name} holds {value} at index {index:?}; every parameter must be below {PARAMETER_LIMIT} in magnitude"
-    )]
-    OutOfRange {
-        /// PyTorch's name.
-        name: &'static str,
-        /// The value.
-        value: f32,
-        /// Its place in every dimension of the tensor.
-        index: Vec<usize>,
-    },
+    /// A value that no parameter has.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
 }
 
 /// What this network computes, in ONNX' words.

@@ -2,14 +2,13 @@
 //! exporter.
 
 use cnn_core::network::{FlatParameters, TENSORS, Tensor};
-use cnn_core::range::in_range;
 use cnn_train::backend::boxed_zeros;
 use prost::Message;
 
 use super::OnnxError;
 use super::messages::*;
 use super::write::dims_of;
-use crate::exchange::index_of;
+use crate::exchange::checked;
 
 /// Most nodes, tensors, or attributes of a node; this network has ten nodes and eight tensors.
 const MOST: usize = 1000;
@@ -316,11 +315,7 @@ impl<'a> Walk<'a> {
                 &[rows, columns] if transposed => place % columns * rows + place / columns,
                 _ => place,
             };
-            let value = values[from];
-            if !in_range(value) {
-                return Err(OnnxError::OutOfRange { name: tensor.name, value, index: index_of(place, tensor.shape) });
-            }
-            parameters[tensor.offset + place] = value;
+            parameters[tensor.offset + place] = checked(values[from], tensor.name, place, tensor.shape)?;
         }
         Ok(())
     }
