@@ -15,6 +15,7 @@
 use bytemuck::try_cast_slice;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Violation;
 use crate::image::Pixels;
 use crate::network::{self, Activations, FlatParameters, Logits, Parameters, TENSORS};
 use crate::range::first_out_of_range;
@@ -221,6 +222,9 @@ pub enum ModelError {
     /// Metadata that no model has.
     #[error("the model file is not consistent: {0}")]
     Impossible(#[from] Impossible),
+    /// This machine cannot give any model's bits, whatever the golden image says.
+    #[error("this machine does not compute as the contract says: {0}")]
+    Arithmetic(#[from] Violation),
 }
 
 /// Metadata that no model has; the order of the variants is part of [`crate::protocol`] too.

@@ -99,8 +99,9 @@ impl<'a, F: ModelFlash> ModelArea<'a, F> {
     /// Prepares for the file that starts with `header`; returns the offset from which its bytes are wanted.
     ///
     /// That is the end of the file if it is running already, and the place where it stopped if this very update broke
-    /// off before. Flash stays as it is.
-    pub fn begin(&mut self, header: &FileHeader) -> Result<u32, Refusal> {
+    /// off before. Flash stays as it is. A machine that could run no model wants none.
+    pub fn begin(&mut self, header: &FileHeader, engine: &Engine<'_>) -> Result<u32, Refusal> {
+        engine.arithmetic.map_err(|violation| Refusal::Model(violation.into()))?;
         let len = model::file_len(header).map_err(Refusal::Model)?;
         if len > self.flash.contents().len() {
             return Err(Refusal::Model(ModelError::Length(len as u32)));
@@ -261,6 +262,8 @@ struct NotTaken;
 fn examine(contents: &[u8], engine: &mut Engine<'_>) -> Result<State, ModelError> {
     let (model, rest) = Model::parse_prefix(contents)?;
     let parameters = model.parameters()?;
+    // The golden image may give its logits by chance.
+    engine.arithmetic?;
     model.check_golden(&engine.logits(model.golden_pixels(), parameters))?;
     let header = *contents.first_chunk().ok_or(ModelError::Magic)?;
     // The parameters end the file.

@@ -30,7 +30,7 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
         start: &'a mut StartBuffer,
         activations: &'a mut Activations,
     ) -> Self {
-        let mut engine = Engine { forward: S::FORWARD, activations };
+        let mut engine = Engine { arithmetic: system.arithmetic(), forward: S::FORWARD, activations };
         let area = ModelArea::boot(flash, start, &mut engine);
         let (event, pattern) = match area.model() {
             Ok(fingerprint) => (Event::ModelRuns { fingerprint }, Pattern::Dark),
@@ -59,7 +59,9 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
             Ok(Request::Reset) => return (Reply::Resetting, Next::Reset),
             Ok(Request::Info) => Ok(Reply::Info(self.info(line))),
             Ok(Request::Classify { pixels }) => self.classify(pixels).map(Reply::Classified),
-            Ok(Request::UpdateBegin { header }) => self.area.begin(&header).map(|next| Reply::UpdateAt { next }),
+            Ok(Request::UpdateBegin { header }) => {
+                self.area.begin(&header, &self.engine).map(|next| Reply::UpdateAt { next })
+            }
             Ok(Request::UpdateChunk { offset, data }) => {
                 let taken = self.area.take_chunk(offset, data, &mut self.engine);
                 taken.map(|next| Reply::UpdateAt { next })

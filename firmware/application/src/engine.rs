@@ -1,5 +1,6 @@
 //! Pixels to logits.
 
+use cnn_core::environment::Violation;
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::network::{Activations, FlatParameters, Logits, Parameters};
 
@@ -7,6 +8,8 @@ use crate::Forward;
 
 /// The forward pass with the memory that it needs.
 pub struct Engine<'a> {
+    /// Whether this machine computes as the contract says.
+    pub arithmetic: Result<(), Violation>,
     /// The board's forward pass.
     pub forward: Forward,
     /// Its memory.

@@ -16,6 +16,7 @@ mod engine;
 mod glyphs;
 mod light;
 
+use cnn_core::environment::{self, Violation};
 use cnn_core::model::{MAX_START, ModelError};
 use cnn_core::network::{Activations, Logits, Parameters};
 use cnn_core::protocol::{self, Deframer, FrameError, LineCounters, MAX_FRAME, Memory, Refusal, SILENCE_MS};
@@ -40,6 +41,14 @@ pub trait System {
 
     /// The forward pass: cnn-core's, or one that gives the same bits faster.
     const FORWARD: Forward = cnn_core::network::forward;
+
+    /// Whether the core computes as the contract says; asked once, at boot. No model runs where it does not.
+    ///
+    /// # Errors
+    /// What it does otherwise.
+    fn arithmetic(&self) -> Result<(), Violation> {
+        environment::check()
+    }
 
     /// Cycles of the core's clock in a second.
     fn clock_hz(&self) -> u32;
