@@ -4,13 +4,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use cnn_train::checkpoint::{Checkpoint, CheckpointError, MAX_BYTES};
+use cnn_train::dataset::DatasetRecord;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 
-use super::{Checkpoint, CheckpointError, MAX_BYTES};
 use crate::files::{FileError, exists, read_limited, remove};
 use crate::report::RunRecord;
-use crate::report::record::{DatasetRecord, EpochRecord};
+use crate::report::record::EpochRecord;
 
 /// The folder's name in the output folder of a run.
 pub const FOLDER: &str = "checkpoints";
@@ -167,7 +168,7 @@ pub enum ResumeError {
 /// If there are checkpoints, but none fits; if one that is newer than that which fits cannot be read; or if that one has
 /// more epochs than are asked for.
 pub fn find_to_resume(folder: &Path, here: &Identity<'_>) -> Result<Search, ResumeError> {
-    let mut search = newest(folder, u32::MAX, |checkpoint| checkpoint.identity().difference(here, "here"))?;
+    let mut search = newest(folder, u32::MAX, |checkpoint| Identity::from(checkpoint).difference(here, "here"))?;
     if let Some(index) = search.skipped.iter().position(Rejected::is_unreadable) {
         return Err(ResumeError::Unreadable(search.skipped.swap_remove(index)));
     }
@@ -188,7 +189,9 @@ pub fn find_to_resume(folder: &Path, here: &Identity<'_>) -> Result<Search, Resu
 pub(super) fn may_replace(path: &Path, here: Option<&Checkpoint>) -> bool {
     let epoch = path.file_name().and_then(|name| epoch_of(&name.to_string_lossy()));
     let found = epoch.and_then(|epoch| read(path, epoch).ok());
-    found.is_some_and(|found| here.is_none_or(|here| found.identity().difference(&here.identity(), "here").is_none()))
+    found.is_some_and(|found| {
+        here.is_none_or(|here| Identity::from(&found).difference(&Identity::from(here), "here").is_none())
+    })
 }
 
 /// Removes the checkpoints of a run that was replaced by one without any; a file that is none gets another name. What
@@ -224,7 +227,7 @@ pub(super) fn set_aside(path: &Path) -> Result<(), FileError> {
 /// If the folder cannot be listed.
 pub fn find_recorded(folder: &Path, limit: u32, record: &RunRecord) -> Result<Search, FileError> {
     newest(folder, limit, |checkpoint| {
-        let run = checkpoint.identity().difference(&Identity::from(record), "in the record");
+        let run = Identity::from(checkpoint).difference(&Identity::from(record), "in the record");
         run.or_else(|| {
             let same = |(report, recorded): &(_, &EpochRecord)| EpochRecord::from(*report) == **recorded;
             let same = checkpoint.epochs.iter().zip(&record.epochs).take_while(same).count();
@@ -254,11 +257,11 @@ impl<'a> From<&'a RunRecord> for Identity<'a> {
     }
 }
 
-impl Checkpoint {
-    fn identity(&self) -> Identity<'_> {
-        let Self { settings, dataset, initial_file, initial_fingerprint, .. } = self;
+impl<'a> From<&'a Checkpoint> for Identity<'a> {
+    fn from(checkpoint: &'a Checkpoint) -> Self {
+        let Checkpoint { settings, dataset, initial_file, initial_fingerprint, .. } = checkpoint;
         let initial_file = initial_file.as_deref();
-        Identity { settings, dataset, initial_file, initial_fingerprint: *initial_fingerprint }
+        Self { settings, dataset, initial_file, initial_fingerprint: *initial_fingerprint }
     }
 }
 
@@ -366,7 +369,7 @@ mod tests {
     fn resumed(folder: &Path, change: impl FnOnce(&mut Checkpoint)) -> Result<Search, ResumeError> {
         let mut here = checkpoint();
         change(&mut here);
-        find_to_resume(folder, &here.identity())
+        find_to_resume(folder, &Identity::from(&here))
     }
 
     fn found(search: &Search) -> Option<u32> {
@@ -435,7 +438,7 @@ mod tests {
         cosine.settings.schedule = "cosine".parse().unwrap();
         let longer = Recipe { epochs: 4, ..cosine.settings };
         let folder_of_cosine = folder_of(&[&cosine]);
-        let here = Identity { settings: &longer, ..cosine.identity() };
+        let here = Identity { settings: &longer, ..Identity::from(&cosine) };
         let message = find_to_resume(folder_of_cosine.path(), &here).unwrap_err().to_string();
         assert!(
             message.contains("the number of epochs, on which the schedule depends, is 3 there and 4 here"),
