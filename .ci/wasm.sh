@@ -6,10 +6,7 @@ cd "$(dirname "$0")/.."
 target=wasm32-wasip1
 timeout 120 rustup target add "$target" >/dev/null 2>&1 || true
 
-if ! command -v node >/dev/null; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs
-fi
+command -v node >/dev/null || .ci/install.sh nodejs
 # Fewer and smaller cases, and no dimension less: a thousand runs that diverge take Node a minute.
 export SLOW=1
 export CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $PWD/.ci/wasi.mjs"

@@ -4,14 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=()
-command -v node >/dev/null || packages+=(nodejs)
-command -v chromedriver >/dev/null || packages+=(chromium chromium-driver)
-command -v firefox-esr >/dev/null || packages+=(firefox-esr)
-if [ ${#packages[@]} -gt 0 ]; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
-fi
+command -v node >/dev/null || .ci/install.sh nodejs
+command -v chromedriver >/dev/null || .ci/install.sh chromium chromium-driver
+command -v firefox-esr >/dev/null || .ci/install.sh firefox-esr
 
 modules=(web/page/cnn.wasm)
 web/make-wasm.sh --check
