@@ -4,8 +4,10 @@
 //! checkpoint with the settings and the data of a run is a valid point of it, whoever wrote it and wherever.
 
 mod format;
+mod identity;
 
 pub use format::{CheckpointError, MAGIC, MAX_BYTES, MAX_EPOCHS, VERSION};
+pub use identity::Identity;
 
 use cnn_core::model::Training;
 

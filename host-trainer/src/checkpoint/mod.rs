@@ -4,7 +4,7 @@ mod folder;
 mod writer;
 
 pub use folder::{
-    FOLDER, Identity, Rejected, ResumeError, Search, file_name, find_recorded, find_to_resume, list, remove_replaced,
+    FOLDER, Rejected, ResumeError, Search, file_name, find_recorded, find_to_resume, list, remove_replaced,
 };
 pub use writer::{Follow, Plan, WriteError, Writer};
 
