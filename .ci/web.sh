@@ -14,7 +14,7 @@ web/make-wasm.sh --check
 cmp -s target/wasm/cnn.wasm web/page/cnn.wasm || modules+=(target/wasm/cnn.wasm)
 node web/check/node.mjs "${modules[@]}"
 node web/check/hostile.mjs web/page/cnn.wasm
-node web/check/anywhere.mjs firefox-esr
+node web/check/anywhere.mjs firefox-esr --whole-epoch
 node web/check/anywhere.mjs chromium
 
 # With the features of the tests, which have built it.
