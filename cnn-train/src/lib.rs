@@ -12,6 +12,7 @@ pub mod consistency;
 pub mod dataset;
 pub mod fingerprint;
 pub mod float_environment;
+pub mod int8;
 pub mod metrics;
 pub mod random;
 pub mod recipe;
