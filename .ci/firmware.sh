@@ -1,20 +1,18 @@
 #!/usr/bin/env bash
 # Builds the firmware of every board, runs the NUCLEO-F446RE's in QEMU and the Pico's in rp2040js against this host, and
-# holds it to its budgets: flash, RAM, instructions and cycles of an inference. Works on a bare machine with rustup's stable toolchain; installs the rest.
+# holds them to their budgets: flash, RAM, instructions and cycles of an inference. Works on a bare machine with rustup's
+# stable toolchain; installs the rest.
+#
+#   firmware.sh          all of it
+#   firmware.sh build    the programs of the boards alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-needs=()
-command -v qemu-system-arm >/dev/null || needs+=(qemu-system-arm)
-command -v llvm-objdump >/dev/null || needs+=(llvm)
-command -v readelf >/dev/null || needs+=(binutils)
-command -v node >/dev/null || needs+=(nodejs)
-command -v npm >/dev/null || needs+=(npm)
-if [ ${#needs[@]} -gt 0 ]; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${needs[@]}"
-fi
+command -v qemu-system-arm >/dev/null || .ci/install.sh qemu-system-arm
+command -v llvm-objdump >/dev/null || .ci/install.sh llvm
+command -v readelf >/dev/null || .ci/install.sh binutils
+command -v npm >/dev/null || .ci/install.sh nodejs npm
 export PATH=$root/target/tools/bin:$PATH
 command -v defmt-print >/dev/null || CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --root target/tools defmt-print
 
@@ -28,18 +26,20 @@ else
     cargo run --quiet --locked -p tests --example random_model -- 1 "$model"
 fi
 
-cargo test --locked -p application
 # A board's own .cargo/config.toml names its target, or that of the folder above does.
 target_of() {
     sed -n 's/^target = "\(.*\)"/\1/p' "$1/.cargo/config.toml" firmware/.cargo/config.toml 2>/dev/null | head -n 1
 }
-for board in firmware/boards/*; do
+for board in firmware/boards/*/; do
+    board=${board%/}
     target=$(target_of "$board")
     (cd "$board" && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked)
     elf=firmware/target/$target/release/${board##*/}
     echo "${board##*/}:"
     llvm-size -A "$elf" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'
 done
+[ "${1:-}" != build ] || exit 0
+cargo test --locked -p application
 
 export FIRMWARE_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/nucleo-f446re
 # The Pico's emulator.

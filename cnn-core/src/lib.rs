@@ -67,6 +67,7 @@
 //! |---|---|
 //! | [`shapes`], [`network`] | shapes and parameters; the forward pass |
 //! | [`conv`], [`linear`], [`loss`], [`sgd`] | each operation, forward and backward side by side |
+//! | [`int8`] | the network in integers: a contract of its own |
 //! | [`math`] | the one `exp` and the one `ln` |
 //! | [`range`] | the range of the parameters, inside which nothing overflows |
 //! | [`environment`] | whether this machine's arithmetic is the contract's |
@@ -81,6 +82,7 @@
 pub mod conv;
 pub mod environment;
 pub mod image;
+pub mod int8;
 pub mod linear;
 pub mod loss;
 pub mod math;

@@ -48,7 +48,12 @@ impl Fingerprint {
     pub fn of(parameters: &FlatParameters) -> Self {
         // In one piece: four bytes at a time, the calls would cost more than the hash.
         let bytes: Vec<u8> = parameters.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self(Sha256::digest(&bytes).into())
+        Self::of_bytes(&bytes)
+    }
+
+    /// SHA-256 of `bytes`.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
     }
 
     /// The hash itself.

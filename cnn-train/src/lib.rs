@@ -7,9 +7,12 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod backend;
+pub mod checkpoint;
+pub mod consistency;
 pub mod dataset;
 pub mod fingerprint;
 pub mod float_environment;
+pub mod int8;
 pub mod metrics;
 pub mod random;
 pub mod recipe;

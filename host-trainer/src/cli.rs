@@ -76,6 +76,7 @@ impl Cli {
             Some(Command::Compare(args)) => args.json,
             Some(Command::Predict(args)) => args.json,
             Some(Command::Doctor(args)) => args.json,
+            Some(Command::Quantize(args)) => args.json,
             Some(Command::Summary(args)) => args.json,
             Some(Command::Verify(args)) => args.json,
             _ => false,
@@ -109,6 +110,7 @@ impl Cli {
             None => (&self.train.backend, None),
             Some(Command::Train(args)) => (&args.backend, None),
             Some(Command::Evaluate(args)) => (&args.backend, None),
+            Some(Command::Quantize(args)) => (&args.backend, None),
             Some(Command::Verify(args)) => (&args.backend, args.record.is_none().then_some(args.against)),
             Some(_) => return false,
         };
@@ -157,6 +159,15 @@ Examples:
     /// The network's layers, shapes, parameters and cost; with a model, what it was trained on
     #[command(after_help = "Example:\n  host-trainer summary out/weights.postcard")]
     Summary(SummaryArgs),
+    /// Make an int8 model of one in f32: a quarter of its size, for processors without floating point
+    #[command(after_help = "\
+Examples:
+  host-trainer quantize out/weights.postcard int8.cnnm
+  host-trainer evaluate int8.cnnm
+  host-trainer board --port /dev/ttyACM0 update int8.cnnm
+
+It looks at the first 1,000 training images, and gives the same file on every machine.")]
+    Quantize(QuantizeArgs),
     /// Write a model for other programs: safetensors for PyTorch, ONNX, or a C header that computes it
     #[command(after_help = "\
 Examples:
@@ -546,6 +557,28 @@ pub struct SummaryArgs {
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// The flags of `quantize`.
+#[derive(Debug, Clone, Args)]
+pub struct QuantizeArgs {
+    /// The model file in f32, or the folder of its run
+    #[arg(value_parser = in_folder(MODEL))]
+    pub model: PathBuf,
+    /// The int8 model file to write
+    pub out: PathBuf,
+    /// Replace the file that is there; without it, it is refused
+    #[arg(long)]
+    pub overwrite: bool,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Where the data set comes from.
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Where the accuracy is measured.
+    #[command(flatten)]
+    pub backend: BackendArgs,
 }
 
 /// The flags of `export`.

@@ -1,8 +1,11 @@
 //! When an answer is not to be trusted, and why.
 
 use cnn_core::image::{Doubts, Pixels};
+use cnn_core::int8;
 use cnn_core::loss::softmax;
-use cnn_core::network::{self, Activations, CLASSES, Logits, Parameters, predict};
+use cnn_core::network::{CLASSES, Logits, predict};
+
+use crate::classifier::Classifier;
 
 /// An answer with less probability than this has a remark.
 const SURE: f32 = 0.9;
@@ -12,8 +15,10 @@ const SURE_UPSIDE_DOWN: f32 = 0.9;
 /// What a network makes of a digit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The network's outputs.
+    /// The network's outputs; of an int8 model, times their scale.
     pub logits: Logits,
+    /// Those of an int8 model as they are.
+    pub integers: Option<int8::Logits>,
     /// Their softmax.
     pub probabilities: [f32; CLASSES],
     /// The most likely class.
@@ -24,24 +29,18 @@ pub struct Reading {
 
 impl Reading {
     /// Reads a digit; with `doubts`, that of a picture, about which there are remarks.
-    pub fn of(
-        pixels: &Pixels,
-        doubts: Option<&Doubts>,
-        parameters: &Parameters<'_>,
-        activations: &mut Activations,
-    ) -> Self {
-        let mut read = |pixels: &Pixels| network::logits(pixels, parameters, activations);
-        let logits = read(pixels);
-        let probabilities = softmax(&logits);
+    pub fn of(pixels: &Pixels, doubts: Option<&Doubts>, classifier: &mut Classifier<'_>) -> Self {
+        let answer = classifier.read(pixels);
+        let probabilities = softmax(&answer.logits);
         let mut remarks = Vec::new();
         if let Some(doubts) = doubts {
             remarks.extend(doubts.remarks().map(String::from));
             remarks.extend(of_answer(&probabilities));
             let mut turned = *pixels;
             turned.reverse();
-            remarks.extend(of_direction(&probabilities, &softmax(&read(&turned))));
+            remarks.extend(of_direction(&probabilities, &softmax(&classifier.read(&turned).logits)));
         }
-        Self { logits, probabilities, prediction: predict(&logits), remarks }
+        Self { logits: answer.logits, integers: answer.integers, probabilities, prediction: answer.prediction, remarks }
     }
 }
 

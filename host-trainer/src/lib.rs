@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod board;
 pub mod checkpoint;
+pub mod classifier;
 pub mod dataset;
 pub mod doubt;
 pub mod exchange;

@@ -48,6 +48,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Verify(args)) => commands::verify::run(&args),
         Some(Command::Doctor(args)) => commands::doctor::run(&args),
         Some(Command::Predict(args)) => commands::predict::run(&args),
+        Some(Command::Quantize(args)) => commands::quantize::run(&args),
         Some(Command::Summary(args)) => commands::summary::run(&args),
         Some(Command::Export(args)) => commands::exchange::export(&args),
         Some(Command::Import(args)) => commands::exchange::import(&args),

@@ -1,18 +1,22 @@
 //! Model files on disk: written whole, every byte checked on reading.
 
+mod int8;
+
 use std::path::{Path, PathBuf};
 
 use cnn_core::image::Pixels;
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES, Training, encode};
 use cnn_core::network::{self, Activations, FlatParameters, Parameters};
 use cnn_train::backend::boxed_zeros;
+use cnn_train::checkpoint::{self, Checkpoint, CheckpointError};
 use cnn_train::dataset::{Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::float_environment;
 use cnn_train::float_environment::FloatEnvironmentError;
 use cnn_train::recipe::Recipe;
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+pub use int8::{AnyLoaded, LoadedInt8, quantize};
+
 use crate::files::{self, FileError, Staged, write_whole};
 use crate::text::one_line;
 
@@ -37,6 +41,17 @@ pub enum ModelFileError {
         path: PathBuf,
         /// What is wrong with it.
         error: CheckpointError,
+    },
+    /// An int8 model where one in f32 is needed.
+    #[error(
+        "{path} is an int8 model, of which {what} is not possible: give the f32 model that it was made of",
+        path = path.display()
+    )]
+    NeedsFloat {
+        /// The model file.
+        path: PathBuf,
+        /// What is not possible.
+        what: &'static str,
     },
     /// The self-test would say nothing.
     #[error(transparent)]
@@ -70,14 +85,13 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// Reads a model file or a checkpoint, compares its fingerprint and runs the model's self-test; `-` is standard
+    /// Reads a model file of f32 or a checkpoint, compares its fingerprint and runs the model's self-test; `-` is standard
     /// input.
     ///
     /// # Errors
     /// If the file cannot be read or any check fails.
     pub fn read(path: &Path) -> Result<Self, ModelFileError> {
-        let limit = |start: &[u8]| if is_checkpoint(start) { checkpoint::MAX_BYTES } else { MAX_LEN as u64 };
-        Self::parse(files::read_input(path, limit)?, path)
+        Self::parse(read_file(path)?, path)
     }
 
     /// [`LoadedModel::read`] of a file's contents.
@@ -90,7 +104,10 @@ impl LoadedModel {
             Some((bytes, run)) => (bytes, Some(run)),
             None => (bytes, None),
         };
-        let contents = |error| ModelFileError::Contents { path: path.into(), error };
+        let contents = |error| match error {
+            ModelError::OtherKind { .. } => ModelFileError::NeedsFloat { path: path.into(), what: "this" },
+            error => ModelFileError::Contents { path: path.into(), error },
+        };
         let model = Model::parse(&bytes).map_err(contents)?;
         let mut parameters = boxed_zeros();
         model.copy_parameters(&mut parameters);
@@ -135,15 +152,24 @@ impl LoadedModel {
 
     /// The file's name without its folder, and the first digits of the fingerprint: what a picture says of the model.
     pub fn title(&self) -> String {
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
-        let fingerprint = self.fingerprint.to_string();
-        one_line(format_args!("{name}, {}...", &fingerprint[..16]))
+        title(&self.path, self.fingerprint)
     }
 
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The contents of a file that may be a model or a checkpoint.
+fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
+    files::read_input(path, |start| if is_checkpoint(start) { checkpoint::MAX_BYTES } else { MAX_LEN as u64 })
+}
+
+/// A file's name without its folder, and the first digits of a fingerprint.
+fn title(path: &Path, fingerprint: Fingerprint) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    one_line(format_args!("{name}, {}...", fingerprint.short()))
 }
 
 fn is_checkpoint(bytes: &[u8]) -> bool {

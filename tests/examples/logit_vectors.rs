@@ -1,14 +1,14 @@
 //! Writes what a model must give elsewhere, 100 images and their 1,000 logits: `logit_vectors MODEL FOLDER` leaves
-//! `images.bin` (784 bytes each), `logits.bin` (ten little-endian f32 each), and both as C arrays in `vectors.h`.
+//! `images.bin` (784 bytes each), `logits.bin` (ten little-endian f32 each, or i32 of an int8 model), and both as C arrays in `vectors.h`.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
 use cnn_core::image::Pixels;
-use cnn_core::network::{self, Activations, Parameters};
 use cnn_train::dataset::{Split, synthetic};
-use host_trainer::model_file::LoadedModel;
+use host_trainer::classifier::Classifier;
+use host_trainer::model_file::AnyLoaded;
 
 const IMAGES: usize = 100;
 
@@ -28,23 +28,28 @@ fn main() -> ExitCode {
 }
 
 fn write(model: &Path, folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let model = LoadedModel::read(model)?;
-    let parameters = Parameters::of(&model.parameters);
-    let mut activations = Box::new(Activations::new());
+    let model = AnyLoaded::read(model)?;
+    let mut classifier = Classifier::of(&model);
     let images = images();
-    let logits: Vec<f32> =
-        images.iter().flat_map(|pixels| network::logits(pixels, &parameters, &mut activations)).collect();
-    let words: Vec<String> = logits.iter().map(|logit| format!("{:#010x}", logit.to_bits())).collect();
+    let answers: Vec<_> = images.iter().map(|pixels| classifier.read(pixels)).collect();
+    let words: Vec<u32> = answers
+        .iter()
+        .flat_map(|answer| match answer.integers {
+            Some(integers) => integers.map(|integer| integer as u32),
+            None => answer.logits.map(f32::to_bits),
+        })
+        .collect();
+    let hex: Vec<String> = words.iter().map(|word| format!("{word:#010x}")).collect();
     let bytes: Vec<String> = images.as_flattened().iter().map(u8::to_string).collect();
     let header = format!(
         "#define IMAGES {IMAGES}\nstatic const uint8_t images[IMAGES][784] = {{{}}};\n\
          static const uint32_t expected[IMAGES][10] = {{{}}};\n",
         braced(&bytes, 784),
-        braced(&words, 10)
+        braced(&hex, 10)
     );
     fs::create_dir_all(folder)?;
     fs::write(folder.join("images.bin"), images.as_flattened())?;
-    fs::write(folder.join("logits.bin"), logits.iter().flat_map(|logit| logit.to_le_bytes()).collect::<Vec<_>>())?;
+    fs::write(folder.join("logits.bin"), words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>())?;
     fs::write(folder.join("vectors.h"), header)?;
     Ok(())
 }

@@ -13,7 +13,14 @@
 
 int other_unit(const uint8_t *pixels);
 
-static uint32_t bits_of(float value) {
+#ifdef CNN_INT8
+typedef int32_t cnn_logit;
+static uint32_t bits_of(cnn_logit value) {
+    return (uint32_t)value;
+}
+#else
+typedef float cnn_logit;
+static uint32_t bits_of(cnn_logit value) {
     union {
         float value;
         uint32_t bits;
@@ -21,12 +28,13 @@ static uint32_t bits_of(float value) {
     either.value = value;
     return either.bits;
 }
+#endif
 
 static int differ(void) {
     static cnn_memory memory;
     int differences = 0;
     for (int image = 0; image < IMAGES; image++) {
-        float logits[CNN_CLASSES];
+        cnn_logit logits[CNN_CLASSES];
         cnn_logits(images[image], &memory, logits);
         for (int class_ = 0; class_ < CNN_CLASSES; class_++) {
             differences += bits_of(logits[class_]) != expected[image][class_];

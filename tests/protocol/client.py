@@ -28,7 +28,7 @@ REFUSALS = (
     ("flash",),
 )
 # The fields of each model error, all of them varints.
-MODEL_ERROR_FIELDS = (0, 1, 2, 1, 1, 0, 0, 0, 1, 0, 3, 0, 1, 1)
+MODEL_ERROR_FIELDS = (0, 1, 2, 1, 1, 0, 0, 0, 1, 0, 3, 0, 1, 1, 1, 2, 3, 1)
 
 
 def stuff(message):

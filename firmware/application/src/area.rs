@@ -160,7 +160,7 @@ impl<'a, F: ModelFlash> ModelArea<'a, F> {
         let kept = data.len().min(room.len());
         room[..kept].copy_from_slice(&data[..kept]);
         let start = self.start.get(..received + kept).unwrap_or_default();
-        if !model::check_start(len, start).map_err(Refusal::Model)? {
+        if !model::check_start(&header, start).map_err(Refusal::Model)? {
             // A start that is not whole yet left room for more.
             self.arriving = Some(Arriving { received: received + kept, ..arriving });
             return Ok(());

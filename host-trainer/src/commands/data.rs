@@ -21,7 +21,13 @@ pub fn open(args: &DataArgs) -> Result<Dataset, DatasetError> {
 
 /// The data set of a recorded run. Where the flags leave it open the record decides, so that nothing stands in for it.
 pub fn open_recorded(args: &DataArgs, record: &RunRecord) -> Result<Dataset, DatasetError> {
-    let drawn = record.dataset.name == synthetic::name(synthetic::DEFAULT_SEED);
+    open_named(args, Some(&record.dataset.name))
+}
+
+/// The data set that a model says it was trained on, MNIST if it says nothing. Where the flags leave it open the name
+/// decides, so that nothing stands in for it.
+pub fn open_named(args: &DataArgs, name: Option<&str>) -> Result<Dataset, DatasetError> {
+    let drawn = name == Some(&*synthetic::name(synthetic::DEFAULT_SEED));
     let named = args.data.is_some() || args.mirror.is_some() || mnist_dir().is_some();
     let dataset = match args.dataset {
         SourceArg::Auto if drawn && !named => SourceArg::Synthetic,

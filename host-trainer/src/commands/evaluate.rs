@@ -1,37 +1,34 @@
 //! `evaluate`: loss, accuracy and confusion table of a model over a split.
 
 use std::cmp::Reverse;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cnn_core::network::{Activations, CLASSES, Parameters};
-use cnn_train::backend::{Outcome, TrainingState};
+use cnn_core::network::CLASSES;
+use cnn_train::backend::Outcome;
 use cnn_train::dataset::{Samples, Split};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::Metrics;
-use host_trainer::model_file::LoadedModel;
+use host_trainer::classifier::Classifier;
+use host_trainer::model_file::AnyLoaded;
 use host_trainer::report::sheet::{self, Mistake};
 use serde::Serialize;
 
 use super::output::{self, result, say};
-use super::{data, open_backend};
+use super::{data, outcomes};
 use crate::cli::EvaluateArgs;
 
 /// Prints what a model makes of a split.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let model = LoadedModel::read(&args.model)?;
+    let model = AnyLoaded::read(&args.model)?;
     let split = Split::from(args.split);
     let dataset = Arc::new(data::open(&args.data)?);
     let samples = dataset.split(split);
-    let (mut backend, backend_title) = open_backend(&args.backend, &dataset)?;
-    backend.load(&TrainingState::new(model.parameters.clone()))?;
-    let mut outcomes = vec![Outcome::default(); samples.len()];
-    backend.evaluate(split, &mut outcomes, &mut |_| ControlFlow::Continue(()))?;
+    let (outcomes, backend_title) = outcomes::of(&model, &dataset, split, &args.backend)?;
     let metrics = Metrics::of(&outcomes, samples.labels());
 
-    say!("model    {} ({})", args.model.display(), model.fingerprint);
+    say!("model    {}, {} ({})", args.model.display(), model.kind(), model.fingerprint());
     say!("data     {}, {split} split, {} images", dataset.name, samples.len());
     say!("backend  {backend_title}");
     say!();
@@ -52,7 +49,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     output::json(&Evaluation {
         model: &args.model.to_string_lossy(),
-        fingerprint: model.fingerprint,
+        kind: model.kind().to_string(),
+        fingerprint: model.fingerprint(),
         dataset: &dataset.name,
         dataset_sha256: hex::encode(dataset.hash),
         split: split.to_string(),
@@ -71,6 +69,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
 #[derive(Serialize)]
 struct Evaluation<'a> {
     model: &'a str,
+    kind: String,
     fingerprint: Fingerprint,
     dataset: &'a str,
     dataset_sha256: String,
@@ -86,14 +85,12 @@ struct Evaluation<'a> {
 }
 
 /// Draws the misread digits.
-fn write_mistakes(file: &Path, model: &LoadedModel, samples: &Samples, outcomes: &[Outcome]) -> anyhow::Result<()> {
-    let parameters = Parameters::of(&model.parameters);
-    let mut activations = Box::new(Activations::new());
+fn write_mistakes(file: &Path, model: &AnyLoaded, samples: &Samples, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    let mut classifier = Classifier::of(model);
     let all = outcomes.iter().zip(samples.labels()).zip(samples.images()).enumerate();
     let misread = all.filter(|(_, ((outcome, label), _))| outcome.prediction != **label);
-    let mistakes: Vec<Mistake> = misread
-        .map(|(index, ((_, &label), pixels))| Mistake::of(index, label, pixels, &parameters, &mut activations))
-        .collect();
+    let mistakes: Vec<Mistake> =
+        misread.map(|(index, ((_, &label), pixels))| Mistake::of(index, label, pixels, &mut classifier)).collect();
     let png = sheet::mistakes(&mistakes, samples.len(), &model.title())?;
     output::picture(file, &[model.path()], &png)?;
     say!("{}: the misread digits", file.display());
@@ -139,9 +136,10 @@ fn class_table(classes: &[ClassScores; CLASSES]) -> String {
 }
 
 /// Counts by label and prediction.
-type Confusion = [[usize; CLASSES]; CLASSES];
+pub type Confusion = [[usize; CLASSES]; CLASSES];
 
-fn confusion(outcomes: &[Outcome], labels: &[u8]) -> Confusion {
+/// That of a split.
+pub fn confusion(outcomes: &[Outcome], labels: &[u8]) -> Confusion {
     let mut counts = Confusion::default();
     for (outcome, &label) in outcomes.iter().zip(labels) {
         counts[usize::from(label)][usize::from(outcome.prediction)] += 1;

@@ -7,21 +7,24 @@ use anyhow::Context;
 use cnn_train::fingerprint::Fingerprint;
 use host_trainer::exchange::{self, Imported, MAX_FILE_BYTES, c_header, onnx, safetensors};
 use host_trainer::files::{STANDARD_STREAM, read_input, write_output};
-use host_trainer::model_file::{self, LoadedModel};
+use host_trainer::model_file::{self, AnyLoaded};
 
 use super::output::{self, say};
 use crate::cli::{ExportArgs, FormatArg, ImportArgs};
 
 /// Model file to another format.
 pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let model = LoadedModel::read(&args.model)?;
-    let bytes = match args.format() {
-        FormatArg::Safetensors => safetensors::export(&model.parameters),
-        FormatArg::Onnx => onnx::export(&model.parameters),
-        FormatArg::C => c_header::export(&model.parameters, model.training().as_ref(), model.golden()).into_bytes(),
+    let model = AnyLoaded::read(&args.model)?;
+    let bytes = match (args.format(), &model) {
+        (FormatArg::Safetensors, _) => safetensors::export(&model.float("a safetensors file")?.parameters),
+        (FormatArg::Onnx, _) => onnx::export(&model.float("an ONNX file")?.parameters),
+        (FormatArg::C, AnyLoaded::Float(model)) => {
+            c_header::export(&model.parameters, model.training().as_ref(), model.golden()).into_bytes()
+        }
+        (FormatArg::C, AnyLoaded::Int8(model)) => c_header::export_int8(model).into_bytes(),
     };
     write_output(&args.file, &args.model, &bytes)?;
-    report(&args.file, model.fingerprint);
+    report(&args.file, model.fingerprint());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use cnn_core::image::{self, Doubts, Pixels, Place};
-use cnn_core::network::{self, Activations, CLASSES, Parameters};
+use cnn_core::network::{self, CLASSES};
 use cnn_train::dataset::Split;
 use cnn_train::fingerprint::Fingerprint;
+use host_trainer::classifier::Classifier;
 use host_trainer::doubt::Reading;
-use host_trainer::model_file::LoadedModel;
+use host_trainer::model_file::AnyLoaded;
 use host_trainer::picture::{self, draw, probability_bars};
 use host_trainer::report::sheet;
 use host_trainer::text::one_line;
@@ -28,25 +29,31 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     if args.pictures.is_empty() && args.index.is_none() {
         return Err(no_digit().into());
     }
-    let model = LoadedModel::read(&args.model)?;
-    let parameters = Parameters::of(&model.parameters);
-    let mut activations = Box::new(Activations::new());
-    let mut answer =
-        Answer { model: &args.model.to_string_lossy(), fingerprint: model.fingerprint, results: Vec::new() };
+    let model = AnyLoaded::read(&args.model)?;
+    if args.maps.is_some() {
+        model.float("--maps")?;
+    }
+    let mut classifier = Classifier::of(&model);
+    let mut answer = Answer {
+        model: &args.model.to_string_lossy(),
+        kind: model.kind().to_string(),
+        fingerprint: model.fingerprint(),
+        results: Vec::new(),
+    };
     let code = match args.index {
         Some(index) => {
             let (pixels, label) = from_dataset(args, index)?;
-            let reading = Reading::of(&pixels, None, &parameters, &mut activations);
+            let reading = Reading::of(&pixels, None, &mut classifier);
             show_reading(&pixels, &reading);
             let named = format!("{} image {index}, label {label}; {}", Split::from(args.split), model.title());
-            write_maps(args, &pixels, &parameters, &mut activations, &named)?;
+            write_maps(args, &pixels, &mut classifier, &named)?;
             result!("prediction {}, label {label}", reading.prediction);
             let split = Some(Split::from(args.split).to_string());
             let labelled = Classified { split, index: Some(index), label: Some(label), ..Classified::new(reading) };
             answer.results.push(labelled);
             ExitCode::SUCCESS
         }
-        None => pictures(args, &parameters, &mut activations, &mut answer)?,
+        None => pictures(args, &mut classifier, &mut answer)?,
     };
     output::json(&answer)?;
     Ok(code)
@@ -55,8 +62,7 @@ pub fn run(args: &PredictArgs) -> anyhow::Result<ExitCode> {
 /// One picture in full, several as a table; what cannot be read among several has its line too.
 fn pictures<'a>(
     args: &'a PredictArgs,
-    parameters: &Parameters<'_>,
-    activations: &mut Activations,
+    classifier: &mut Classifier<'_>,
     answer: &mut Answer<'a>,
 ) -> anyhow::Result<ExitCode> {
     let is_alone = args.pictures.len() == 1 && !args.pictures[0].is_dir();
@@ -68,9 +74,9 @@ fn pictures<'a>(
     if is_alone {
         let path = &args.pictures[0];
         let taken = take(path, args)?;
-        let reading = Reading::of(&taken.pixels, Some(&taken.doubts), parameters, activations);
+        let reading = Reading::of(&taken.pixels, Some(&taken.doubts), classifier);
         show_reading(&taken.pixels, &reading);
-        write_maps(args, &taken.pixels, parameters, activations, &shown(path))?;
+        write_maps(args, &taken.pixels, classifier, &shown(path))?;
         for remark in &reading.remarks {
             result!("remark: {remark}");
         }
@@ -88,7 +94,7 @@ fn pictures<'a>(
         let picture = Some(Cow::Owned(path.to_string_lossy().into_owned()));
         match take(path, args) {
             Ok(taken) => {
-                let reading = Reading::of(&taken.pixels, Some(&taken.doubts), parameters, activations);
+                let reading = Reading::of(&taken.pixels, Some(&taken.doubts), classifier);
                 let share = 100.0 * reading.probabilities[reading.prediction];
                 let line =
                     format!("{name:width$}  {:>5}  {share:9.2} %  {}", reading.prediction, reading.remarks.join("; "));
@@ -121,14 +127,9 @@ fn show_reading(pixels: &Pixels, reading: &Reading) {
 }
 
 /// Draws what the layers make of the one digit, if that is asked for.
-fn write_maps(
-    args: &PredictArgs,
-    pixels: &Pixels,
-    parameters: &Parameters<'_>,
-    activations: &mut Activations,
-    named: &str,
-) -> anyhow::Result<()> {
-    let Some(file) = &args.maps else { return Ok(()) };
+fn write_maps(args: &PredictArgs, pixels: &Pixels, classifier: &mut Classifier<'_>, named: &str) -> anyhow::Result<()> {
+    // Those of an int8 model were refused at the start.
+    let (Some(file), Classifier::Float(parameters, activations)) = (&args.maps, classifier) else { return Ok(()) };
     let logits = network::logits(pixels, parameters, activations);
     let png = sheet::maps(pixels, activations, &logits, named)?;
     output::picture(file, &inputs(args), &png)?;
@@ -186,6 +187,7 @@ fn no_digit() -> clap::Error {
 #[derive(Serialize)]
 struct Answer<'a> {
     model: &'a str,
+    kind: String,
     fingerprint: Fingerprint,
     /// One for each digit.
     results: Vec<Classified<'a>>,
@@ -203,6 +205,9 @@ struct Classified<'a> {
     prediction: Option<usize>,
     probabilities: Option<[f32; CLASSES]>,
     logits: Option<[f32; CLASSES]>,
+    /// The logits of an int8 model as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    integer_logits: Option<[i32; CLASSES]>,
     remarks: Vec<String>,
     /// Why there is no prediction.
     error: Option<String>,
@@ -214,6 +219,7 @@ impl Classified<'_> {
             prediction: Some(reading.prediction),
             probabilities: Some(reading.probabilities),
             logits: Some(reading.logits),
+            integer_logits: reading.integers,
             remarks: reading.remarks,
             ..Self::default()
         }

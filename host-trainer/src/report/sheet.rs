@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use cnn_core::image::Pixels;
 use cnn_core::loss::softmax;
 use cnn_core::network::{
-    self, Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, POOL1_SIDE, POOL2_SIDE, Parameters, predict,
+    Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, POOL1_SIDE, POOL2_SIDE, Parameters, predict,
 };
 use image::{Rgb, RgbImage};
 use plotters::backend::BitMapBackend;
@@ -15,6 +15,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{IntoFont, RGBColor, TextStyle};
 
 use super::plot::{FONT, PlotError, encode, register, shortened};
+use crate::classifier::{Answer, Classifier};
 
 /// A digit that was read as another.
 #[derive(Debug, Clone)]
@@ -33,15 +34,8 @@ pub struct Mistake {
 
 impl Mistake {
     /// What the network makes of an image that it misreads.
-    pub fn of(
-        index: usize,
-        label: u8,
-        pixels: &Pixels,
-        parameters: &Parameters<'_>,
-        activations: &mut Activations,
-    ) -> Self {
-        let logits = network::logits(pixels, parameters, activations);
-        let prediction = predict(&logits);
+    pub fn of(index: usize, label: u8, pixels: &Pixels, classifier: &mut Classifier<'_>) -> Self {
+        let Answer { logits, prediction, .. } = classifier.read(pixels);
         Self { index, label, prediction, confidence: softmax(&logits)[prediction], pixels: *pixels }
     }
 }
@@ -264,6 +258,8 @@ const _: () = assert!(KERNEL_LEN == 9);
 #[cfg(test)]
 mod tests {
     use cnn_train::random::initial_parameters;
+
+    use cnn_core::network;
 
     use super::*;
     use crate::model_file::built_in_golden;

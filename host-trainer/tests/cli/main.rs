@@ -22,6 +22,7 @@ mod folders;
 mod full_disk;
 #[cfg(unix)]
 mod inputs;
+mod int8;
 #[cfg(unix)]
 mod keeping;
 #[cfg(unix)]

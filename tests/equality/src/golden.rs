@@ -6,8 +6,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use cnn_core::int8::{Logits, OwnedParameters};
+use cnn_core::model::Scales;
 use cnn_train::backend::Backend;
 use cnn_train::dataset::{Dataset, synthetic};
+use cnn_train::fingerprint::Fingerprint;
+use cnn_train::int8::{block, calibrate, calibration_images, quantize};
+use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::{EpochReport, Observer, train};
 
@@ -29,6 +34,28 @@ const FINGERPRINTS: [&str; 4] = [
     "7b402c494fb761404860c8363f346b320c240f303dbfd0c22f2ee6155ec6ce15",
     "cba48e985b952750e1424a518f02cea169378291c753ff7a5b230f051c3dfd49",
 ];
+
+/// SHA-256 of the int8 parameters that [`quantized`] makes, of its scales' bits, and of the logits of all test images.
+pub const INT8_FINGERPRINTS: [&str; 3] = [
+    "ec78dd3697c2370d392cacee8f46758bcd22695094c40b105035ebdf68bfab66",
+    "7e6a116201a1247bcc7baadf580f2028a65b9fb4a2b571fc9e6478bd750836e3",
+    "1e7921fc1816a8cf7df33a77c3133044198f76c6cbfdca0c70fd8d3faf02933f",
+];
+
+/// The network with the run's initial parameters in integers, calibrated on the first training images.
+pub fn quantized(dataset: &Dataset) -> (Box<OwnedParameters>, Scales) {
+    let parameters = initial_parameters(settings().seed);
+    let images = &calibration_images(dataset.train.images())[..50];
+    quantize(&parameters, calibrate(&parameters, images))
+}
+
+/// What [`INT8_FINGERPRINTS`] are of.
+pub fn int8_fingerprints(parameters: &OwnedParameters, scales: Scales, logits: &[Logits]) -> [String; 3] {
+    let Scales { pool1, pool2, hidden, logits: of_logits } = scales;
+    let scales: Vec<u8> = [pool1, pool2, hidden, of_logits].iter().flat_map(|scale| scale.to_le_bytes()).collect();
+    let logits: Vec<u8> = logits.as_flattened().iter().flat_map(|logit| logit.to_le_bytes()).collect();
+    [&block(parameters)[..], &scales, &logits].map(|bytes| Fingerprint::of_bytes(bytes).to_string())
+}
 
 struct Silent;
 

@@ -8,7 +8,7 @@ use cnn_core::network::{self, Activations, FlatParameters, Parameters};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use flate2::Crc;
-use host_trainer::model_file::LoadedModel;
+use host_trainer::model_file::{self, LoadedModel};
 
 use equality::values::Values;
 
@@ -25,6 +25,15 @@ pub fn file(seed: u64) -> Vec<u8> {
 /// If it does not pass the checks.
 pub fn loaded(seed: u64) -> LoadedModel {
     LoadedModel::parse(file(seed), Path::new("model")).expect("a whole model")
+}
+
+/// A whole int8 model file, made of the untrained parameters of a seed.
+///
+/// # Panics
+/// If quantisation does not give a model.
+pub fn int8_file(seed: u64) -> Vec<u8> {
+    let model = loaded(seed);
+    model_file::quantize(&model, &images(seed, 20), Path::new("model")).expect("a whole model").file().to_vec()
 }
 
 /// The metadata that belong to `parameters`, with `pixels` as golden image.

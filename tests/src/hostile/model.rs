@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use cnn_core::image::Pixels;
-use cnn_core::model::{Golden, HEADER_LEN, MAGIC, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES};
-use cnn_core::model::{Training, VERSION, encode};
+use cnn_core::int8::{self, BLOCK_LEN, OwnedParameters};
+use cnn_core::model::{AnyModel, Golden, HEADER_LEN, Int8Model, LATEST_VERSION, MAGIC, MAX_DATASET_NAME, MAX_LEN};
+use cnn_core::model::{Metadata, Model, ModelError, SHAPES, Training, VERSION};
+use cnn_core::model::{encode, encode_int8, encode_version_2};
 use cnn_core::network::{self, Activations, FlatParameters, PARAMETER_COUNT, Parameters};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
-use host_trainer::model_file::LoadedModel;
+use host_trainer::model_file::{AnyLoaded, LoadedModel};
 
 use super::script::Script;
 use super::{limited, put_header_right};
@@ -23,15 +25,25 @@ struct Base {
     fingerprint: [u8; 32],
     /// A whole file of these parameters.
     file: Vec<u8>,
+    /// The same as version 2.
+    second: Vec<u8>,
+    /// A whole file of integers.
+    int8: Vec<u8>,
 }
 
 static BASE: LazyLock<Base> = LazyLock::new(|| {
     let parameters = initial_parameters(1);
     let fingerprint = *Fingerprint::of(&parameters).as_bytes();
-    Base { parameters, fingerprint, file: crate::board::model::file(1) }
+    let file = crate::board::model::file(1);
+    let mut second = vec![0; MAX_LEN];
+    let model = Model::parse(&file).expect("a whole file");
+    let len = encode_version_2(model.metadata(), &parameters, &mut second).expect("it fits");
+    second.truncate(len);
+    Base { parameters, fingerprint, file, second, int8: crate::board::model::int8_file(1) }
 });
 
-/// Of the first byte, the lowest two bits say how the file is made, and bit 2 leaves length and checksum as they are:
+/// Of the first byte, the lowest two bits say how the file is made, bit 2 leaves length and checksum as they are, and bits 3
+/// and 4 say which file it is made of: f32 of version 1 (0, 3) or 2 (1), int8 (2):
 ///
 /// - 0: it is the rest of the input;
 /// - 1: its head is the rest of the input, its parameters are good;
@@ -40,46 +52,94 @@ static BASE: LazyLock<Base> = LazyLock::new(|| {
 pub fn run(input: &[u8]) {
     let mut script = Script::new(input);
     let options = script.byte();
+    let (base, parameter_bytes, version) = match options >> 3 & 3 {
+        1 => (&BASE.second, PARAMETER_BYTES, LATEST_VERSION),
+        2 => (&BASE.int8, BLOCK_LEN, LATEST_VERSION),
+        _ => (&BASE.file, PARAMETER_BYTES, VERSION),
+    };
     let mut file = match options & 3 {
         0 => script.rest().to_vec(),
-        1 => [&[0; HEADER_LEN], script.rest(), &BASE.file[BASE.file.len() - PARAMETER_BYTES..]].concat(),
+        1 => [&[0; HEADER_LEN], script.rest(), &base[base.len() - parameter_bytes..]].concat(),
         2 => {
-            let mut file = BASE.file.clone();
+            let mut file = base.clone();
             script.damage(&mut file);
             file
         }
         _ => return limited(|| check_writing(script)),
     };
     if options & 4 == 0 {
-        put_header_right(&mut file, MAGIC, VERSION);
+        put_header_right(&mut file, MAGIC, version);
     }
     limited(|| check(file));
 }
 
 /// What is read keeps the format's limits, can be written, and is the same when it is read again.
 fn check(file: Vec<u8>) {
-    let Ok(model) = Model::parse(&file) else {
-        assert!(LoadedModel::parse(file, Path::new("model")).is_err(), "a file that the board refuses was loaded");
-        return;
-    };
-    assert!(file.len() <= MAX_LEN);
+    let read = AnyModel::parse(&file);
+    if let Ok(model) = &read {
+        assert!(file.len() <= MAX_LEN);
+        let longer = [&file[..], b"whatever follows"].concat();
+        let (prefix, rest) = AnyModel::parse_prefix(&longer).expect("it is followed by something");
+        assert!(rest == b"whatever follows" && format!("{prefix:?}") == format!("{model:?}"));
+        assert_eq!(AnyModel::parse(&longer).unwrap_err(), ModelError::Trailing(16));
+    }
+    match read {
+        Ok(AnyModel::Float(model)) => {
+            check_float(&file, &model);
+            check_loading(file);
+        }
+        Ok(AnyModel::Int8(model)) => check_int8(&file, &model),
+        Err(_) => {
+            assert!(AnyLoaded::parse(file, Path::new("model")).is_err(), "a file that the board refuses was loaded");
+        }
+    }
+}
+
+fn check_float(file: &[u8], model: &Model<'_>) {
     assert!(model.metadata().training.is_none_or(|training| training.dataset.len() <= MAX_DATASET_NAME));
     assert!(is_possible(model.metadata()));
     let mut parameters = zeros();
     model.copy_parameters(&mut parameters);
     assert!(parameters.iter().all(|value| value.is_finite()));
-
     let written = write(model.metadata(), &parameters).expect("what was read can be written");
     assert_same(model.metadata(), &parameters, &written);
-    let longer = [&file[..], b"whatever follows"].concat();
-    let (prefix, rest) = Model::parse_prefix(&longer).expect("it is followed by something");
-    assert!(rest == b"whatever follows" && shown(prefix.metadata()) == shown(model.metadata()));
-    assert_eq!(Model::parse(&longer).unwrap_err(), ModelError::Trailing(16));
+    if file[4..8] == LATEST_VERSION.to_le_bytes() {
+        let mut written = vec![0; MAX_LEN];
+        let len = encode_version_2(model.metadata(), &parameters, &mut written);
+        assert_eq!(len.map(|len| &written[..len]), Ok(file), "version 2 has one spelling");
+    }
+}
 
+fn check_loading(file: Vec<u8>) {
+    let mut parameters = zeros();
+    Model::parse(&file).expect("read before").copy_parameters(&mut parameters);
     if let Ok(loaded) = LoadedModel::parse(file, Path::new("model")) {
         assert_eq!(loaded.fingerprint, Fingerprint::of(&loaded.parameters));
         assert_eq!(loaded.parameters.map(f32::to_bits), parameters.map(f32::to_bits));
         loaded.training();
+    }
+}
+
+/// An int8 file has one spelling, and nothing that it computes overflows.
+fn check_int8(file: &[u8], model: &Int8Model<'_>) {
+    let metadata = model.metadata();
+    let mut written = vec![0; MAX_LEN];
+    let len = encode_int8(metadata, model.block(), &mut written);
+    assert_eq!(len.map(|len| &written[..len]), Ok(file), "version 2 has one spelling");
+    let scales = metadata.scales;
+    let scales = [scales.pool1, scales.pool2, scales.hidden, scales.logits];
+    assert!(scales.iter().all(|scale| *scale > 0.0 && *scale <= f32::MAX) && metadata.calibration.images > 0);
+    let mut parameters = Box::new(OwnedParameters::ZERO);
+    model.copy_parameters(&mut parameters);
+    let mut activations = [int8::Activations::new(), int8::Activations::new()];
+    let [quick, plain] = &mut activations;
+    // Both forms panic where a sum overflows: the tests are built with checks.
+    let logits = int8::forward(model.golden_pixels(), &parameters.view(), quick);
+    assert_eq!(logits, int8::reference::forward(model.golden_pixels(), &parameters.view(), plain));
+    let loaded = AnyLoaded::parse(file.to_vec(), Path::new("model"));
+    assert!(LoadedModel::parse(file.to_vec(), Path::new("model")).is_err(), "where f32 is needed, it was taken");
+    if let Ok(loaded) = loaded {
+        assert_eq!((loaded.fingerprint(), logits), (metadata.fingerprint.into(), metadata.golden.logits));
     }
 }
 
@@ -193,5 +253,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&[3, 255, 9, 9, 9, 9][..], &[255, 1], &[1; 32], b"MNIST"].concat(),
         [&[3, 255, 9, 9, 9, 9][..], &[255, 1], &[1; 12], &[2, 0, 0, 0], &[1; 16], b"MNIST"].concat(),
         [&[3, 255, 9, 9, 9, 9][..], &[255, 1], &[2; 32], b"MN\nIST \xe2\x80\xae"].concat(),
+        // Version 2 and integers: whole, damaged, and with another head.
+        vec![8 | 2],
+        vec![16 | 2],
+        vec![16 | 2, 0, 40],
+        vec![16 | 2, 1, 104, 3, 0, 0, 0xc0, 0x7f],
+        [&[16 | 1], &BASE.int8[HEADER_LEN..BASE.int8.len() - BLOCK_LEN]].concat(),
+        [&[8 | 1], &BASE.second[HEADER_LEN..BASE.second.len() - PARAMETER_BYTES]].concat(),
     ]
 }

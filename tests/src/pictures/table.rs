@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use cnn_core::network::{Activations, Parameters};
 use cnn_train::dataset::Split;
+use host_trainer::classifier::Classifier;
 use host_trainer::dataset::{idx, mnist};
 use host_trainer::doubt::Reading;
 use host_trainer::model_file::LoadedModel;
@@ -38,7 +38,6 @@ impl Score {
 /// The committed model.
 pub struct Reader {
     model: LoadedModel,
-    activations: Box<Activations>,
 }
 
 impl Reader {
@@ -49,15 +48,14 @@ impl Reader {
     pub fn committed() -> Self {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../firmware/model/mnist.cnnm");
         let model = LoadedModel::read(&path).expect("the committed model can be read");
-        Self { model, activations: Box::new(Activations::new()) }
+        Self { model }
     }
 
     /// What is read in a file; nothing if it is refused.
     pub fn read(&mut self, file: &[u8]) -> Option<Reading> {
         let digit = picture::parse(file, Path::new("picture")).ok()?.prepare().ok()?;
         let doubts = digit.prepared.doubts;
-        let parameters = Parameters::of(&self.model.parameters);
-        Some(Reading::of(&digit.prepared.pixels, Some(&doubts), &parameters, &mut self.activations))
+        Some(Reading::of(&digit.prepared.pixels, Some(&doubts), &mut Classifier::float(&self.model)))
     }
 
     /// Some pictures of a row.

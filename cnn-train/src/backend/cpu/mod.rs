@@ -113,14 +113,7 @@ impl Cpu {
     /// # Errors
     /// If the options ask for what the machine does not have.
     pub fn new(dataset: Arc<Dataset>, options: CpuOptions) -> Result<Self, CpuError> {
-        let level = match options.simd {
-            Some(level) => level,
-            None => SimdLevel::available().next().expect("every machine has the portable level"),
-        };
-        let dispatch = Dispatch::new(level).ok_or_else(|| CpuError::UnavailableLevel {
-            level,
-            available: SimdLevel::available().map(SimdLevel::name).collect::<Vec<_>>().join(", "),
-        })?;
+        let (level, dispatch) = level(options.simd)?;
         let (pool, fewer_threads) = match options.threads {
             Some(0) => return Err(CpuError::NoThreads),
             Some(threads) => (pool_of(threads).map_err(|cause| CpuError::Threads { threads, cause })?, None),
@@ -137,6 +130,22 @@ impl Cpu {
             pool,
         })
     }
+}
+
+/// The level asked for, or the widest of the machine.
+///
+/// # Errors
+/// If the machine does not have it.
+pub(crate) fn level(asked: Option<SimdLevel>) -> Result<(SimdLevel, Dispatch), CpuError> {
+    let level = match asked {
+        Some(level) => level,
+        None => SimdLevel::available().next().expect("every machine has the portable level"),
+    };
+    let dispatch = Dispatch::new(level).ok_or_else(|| CpuError::UnavailableLevel {
+        level,
+        available: SimdLevel::available().map(SimdLevel::name).collect::<Vec<_>>().join(", "),
+    })?;
+    Ok((level, dispatch))
 }
 
 /// The threads that work beside the calling one; none for one thread, which is the calling one itself.
@@ -176,7 +185,7 @@ pub struct FewerThreads {
 }
 
 /// The physical cores that this process may use: two threads of one core would share its vector units.
-fn physical_cores() -> usize {
+pub(crate) fn physical_cores() -> usize {
     let allowed = std::thread::available_parallelism().map_or(1, usize::from);
     num_cpus::get_physical().clamp(1, allowed)
 }
