@@ -12,7 +12,7 @@ use cnn_core::model::ModelError;
 use cnn_core::protocol::Refusal;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
-use host_trainer::board::{BoardError, BoardInfo, Client, Link, verify};
+use host_trainer::board::{BoardError, BoardInfo, Client, Contents, FlashImage, Link, verify};
 use host_trainer::dataset::idx;
 use tests::board::emulator::{Firmware, Pico};
 use tests::board::line::hostile_bytes;
@@ -29,7 +29,7 @@ const RAM_BUDGET: u32 = 32 * 1024;
 /// The same for the Raspberry Pi Pico: 128 KB in front of the model, and a share of its 264 KB.
 const PICO_FLASH_BUDGET: u32 = 112 * 1024;
 const PICO_RAM_BUDGET: u32 = 40 * 1024;
-/// Images that the emulated Pico classifies: 9 s each. Its processor's bits are compared for more of them by `forward.rs`.
+/// Images that the emulated Pico classifies, 9 s each, beside the golden ones of its boots and its update.
 const PICO_IMAGES: usize = 2;
 /// Cycles that the Pico may take from pixels to logits, by the emulator's count.
 const PICO_CYCLES: u64 = 200_000_000;
@@ -139,6 +139,15 @@ fn the_linked_model_runs() {
     }
     let mut emulator = firmware.boot();
     assert!(emulator.client().info().expect("the board answers").model.is_ok());
+}
+
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
+#[test]
+fn the_file_for_the_boards_drive_is_what_a_programmer_would_write() {
+    let Some(firmware) = Firmware::of_environment() else { return };
+    let model = model::file(1);
+    let image = FlashImage::of_elf(firmware.elf(), Some(&model), Contents::All).expect("it is our firmware");
+    assert!(image.bin().expect("it has the program") == firmware.flash_with(&model));
 }
 
 #[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]

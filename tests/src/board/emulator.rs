@@ -80,6 +80,11 @@ impl Firmware {
         &self.path
     }
 
+    /// What is in it.
+    pub fn elf(&self) -> &[u8] {
+        &self.elf
+    }
+
     fn parsed(&self) -> ElfFile32<'_, Endianness> {
         ElfFile32::parse(&*self.elf).expect("a 32-bit ELF file")
     }
