@@ -12,10 +12,7 @@ if rustup target list --installed 2>/dev/null | grep -qx "$target"; then
     exec cargo "$command" --target "$target" "$@"
 fi
 
-[ -x /usr/bin/rustc ] && [ -d /usr/src/rustc-*/library ] 2>/dev/null || {
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rustc-web cargo-web rust-web-src
-} >&2
+"$(dirname "$0")/install.sh" rustc-web cargo-web rust-web-src >&2
 lld=$(find "$(rustc --print sysroot)/lib/rustlib" -name rust-lld -path '*/bin/*' | head -n 1)
 linker=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_LINKER
 case $target in *-none-*) export "$linker=${!linker:-$lld}" ;; esac

@@ -9,14 +9,7 @@ out=$root/target/exports
 program=$root/target/debug/host-trainer
 model=firmware/model/mnist.cnnm
 
-packages=()
-for package in clang gcc-arm-none-eabi gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-user; do
-    dpkg -s "$package" >/dev/null 2>&1 || packages+=("$package")
-done
-if [ ${#packages[@]} -gt 0 ]; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
-fi
+.ci/install.sh clang gcc-arm-none-eabi gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-user
 
 python=$out/venv/bin/python
 if ! cmp -s tests/exports/requirements.txt "$out/venv/requirements.txt"; then

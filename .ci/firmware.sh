@@ -1,19 +1,17 @@
 #!/usr/bin/env bash
 # Builds the firmware of every board, runs it in QEMU against this host, and holds it to its budgets: flash, RAM,
 # instructions and cycles of an inference. Works on a bare machine with rustup's stable toolchain; installs the rest.
+#
+#   firmware.sh          all of it
+#   firmware.sh build    the programs of the boards alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 target=thumbv7em-none-eabihf
 
-needs=()
-command -v qemu-system-arm >/dev/null || needs+=(qemu-system-arm)
-command -v llvm-objdump >/dev/null || needs+=(llvm)
-command -v readelf >/dev/null || needs+=(binutils)
-if [ ${#needs[@]} -gt 0 ]; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${needs[@]}"
-fi
+command -v qemu-system-arm >/dev/null || .ci/install.sh qemu-system-arm
+command -v llvm-objdump >/dev/null || .ci/install.sh llvm
+command -v readelf >/dev/null || .ci/install.sh binutils
 export PATH=$root/target/tools/bin:$PATH
 command -v defmt-print >/dev/null || CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --root target/tools defmt-print
 
@@ -27,10 +25,11 @@ else
     cargo run --quiet --locked -p tests --example random_model -- 1 "$model"
 fi
 
-cargo test --locked -p application
 for board in firmware/boards/*/; do
     (cd "$board" && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked)
 done
+[ "${1:-}" != build ] || exit 0
+cargo test --locked -p application
 
 export FIRMWARE_ELF=$root/firmware/target/$target/release/nucleo-f446re
 llvm-size -A "$FIRMWARE_ELF" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'

@@ -16,10 +16,7 @@ if [ "${1:-}" = address ]; then
     exit
 fi
 
-if ! command -v valgrind >/dev/null; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind libc6-dbg
-fi
+command -v valgrind >/dev/null || .ci/install.sh valgrind libc6-dbg
 echo "── valgrind"
 runner=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$host")_RUNNER
 env "$runner=valgrind --quiet --error-exitcode=9" \

@@ -4,14 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=()
-command -v node >/dev/null || packages+=(nodejs)
-command -v chromedriver >/dev/null || packages+=(chromium chromium-driver)
-command -v firefox-esr >/dev/null || packages+=(firefox-esr)
-if [ ${#packages[@]} -gt 0 ]; then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
-fi
+command -v node >/dev/null || .ci/install.sh nodejs
+command -v chromedriver >/dev/null || .ci/install.sh chromium chromium-driver
+command -v firefox-esr >/dev/null || .ci/install.sh firefox-esr
 
 modules=(web/page/cnn.wasm)
 web/make-wasm.sh --check
@@ -19,7 +14,7 @@ web/make-wasm.sh --check
 cmp -s target/wasm/cnn.wasm web/page/cnn.wasm || modules+=(target/wasm/cnn.wasm)
 node web/check/node.mjs "${modules[@]}"
 node web/check/hostile.mjs web/page/cnn.wasm
-node web/check/anywhere.mjs firefox-esr
+node web/check/anywhere.mjs firefox-esr --whole-epoch
 node web/check/anywhere.mjs chromium
 
 # With the features of the tests, which have built it.

@@ -7,6 +7,8 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod backend;
+pub mod checkpoint;
+pub mod consistency;
 pub mod dataset;
 pub mod fingerprint;
 pub mod float_environment;

@@ -8,6 +8,7 @@ use cnn_core::shapes::Layers;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Epoch;
+use crate::consistency::{Inconsistent, at_least_one, not_negative, require};
 use crate::metrics::EpochMetrics;
 use crate::random::{in_sequence, shuffled};
 use crate::schedule::RateSchedule;
@@ -83,6 +84,21 @@ impl Recipe {
         schedule: RateSchedule::Constant,
         layers: Layers::ALL,
     };
+
+    /// Whether a run can have it.
+    ///
+    /// # Errors
+    /// Names the first setting that no run has.
+    pub fn check(&self) -> Result<(), Inconsistent> {
+        at_least_one("settings.epochs", self.epochs)?;
+        at_least_one("settings.batch_size", self.batch_size)?;
+        not_negative("settings.learning_rate", self.learning_rate)?;
+        not_negative("settings.momentum", self.momentum)?;
+        not_negative("settings.weight_decay", self.weight_decay)?;
+        let RateSchedule::Cosine { minimum } = self.schedule else { return Ok(()) };
+        let expected = format_args!("at most the learning rate {}", self.learning_rate);
+        require(minimum <= self.learning_rate, "the minimum of settings.learning_rate_schedule", minimum, expected)
+    }
 
     /// The learning rate of epoch `epoch`, counted from 1.
     pub fn rate(&self, epoch: u32) -> f32 {

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use cnn_core::model::{self, MAX_LEN};
 use cnn_core::network::FlatParameters;
+use cnn_train::checkpoint;
+use cnn_train::consistency::{MAX_INITIAL_FILE, as_line};
 use cnn_train::fingerprint::Fingerprint;
 
-use crate::checkpoint;
 use crate::exchange::{self, ImportError, Imported, MAX_FILE_BYTES};
 use crate::files::{FileError, read_input};
 use crate::model_file::{LoadedModel, ModelFileError, built_in_golden, to_bytes};
-use crate::report::record::{MAX_INITIAL_FILE, as_line};
 
 /// Parameters that a run is given to start from.
 #[derive(Debug)]

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use cnn_core::network::{CONV1_CHANNELS, FlatParameters, PARAMETER_COUNT};
 use cnn_train::backend::Outcome;
+use cnn_train::consistency::as_line;
 use cnn_train::dataset::Dataset;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::EpochReport;
 use serde::Serialize;
 
-use crate::report::record::{EpochRecord, as_line};
+use crate::report::record::EpochRecord;
 
 /// Those who may listen at the same time; the others are told that there is no place.
 pub const MAX_LISTENERS: usize = 16;

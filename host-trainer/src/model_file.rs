@@ -8,6 +8,7 @@ use cnn_core::image::Pixels;
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, Model, ModelError, SHAPES, Training, encode};
 use cnn_core::network::{self, Activations, FlatParameters, Parameters};
 use cnn_train::backend::boxed_zeros;
+use cnn_train::checkpoint::{self, Checkpoint, CheckpointError};
 use cnn_train::dataset::{Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::float_environment;
@@ -16,7 +17,6 @@ use cnn_train::recipe::Recipe;
 
 pub use int8::{AnyLoaded, LoadedInt8, quantize};
 
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::files::{self, FileError, Staged, write_whole};
 use crate::text::one_line;
 

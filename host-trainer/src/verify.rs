@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use cnn_core::network::{FlatParameters, TENSORS};
 use cnn_train::backend::{Backend, BackendError, Epoch, Outcome, Progress, TrainingState};
-use cnn_train::dataset::{Dataset, Split};
+use cnn_train::checkpoint::Checkpoint;
+use cnn_train::dataset::{Dataset, DatasetRecord, Split};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::{EpochReport, Observer, Run, Stop};
 
-use crate::checkpoint::Checkpoint;
 use crate::report::RunRecord;
-use crate::report::record::{DatasetRecord, EpochRecord};
+use crate::report::record::EpochRecord;
 
 /// What was compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use cnn_core::model::{HEADER_LEN, Model};
 use cnn_train::backend::TrainingState;
+use cnn_train::checkpoint::Checkpoint;
+use cnn_train::dataset::DatasetRecord;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
 use cnn_train::random::{initial_parameters, shuffled};
 use cnn_train::recipe::Recipe;
 use cnn_train::threads;
 use cnn_train::trainer::EpochReport;
-use host_trainer::checkpoint::Checkpoint;
 use host_trainer::model_file;
-use host_trainer::report::record::DatasetRecord;
 
 /// Bytes of the start of a file that are all changed, header and metadata among them.
 const HEAD: usize = 1200;

@@ -33,7 +33,7 @@ export class Browser {
     const options = {
       args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
         `--window-size=${width},${height}`, `--user-data-dir=${browser.folder}`],
-      prefs: { 'download.default_directory': browser.folder },
+      prefs: { 'download.default_directory': browser.folder, 'profile.default_content_setting_values.automatic_downloads': 1 },
     };
     if (touch) options.mobileEmulation = { deviceMetrics: { width, height, pixelRatio: 2, touch: true } };
     const capabilities = { alwaysMatch: { browserName: 'chrome', 'goog:chromeOptions': options, 'goog:loggingPrefs': { browser: 'ALL' } } };

@@ -19,6 +19,14 @@ const network = await Network.open(await WebAssembly.compile(readFileSync(path))
 const { exports } = network, model = read('firmware/model/mnist.cnnm');
 network.loadModel(model);
 
+// The checkpoint of a run of one epoch on two digits.
+exports.draw(0, 2);
+exports.draw(1, 1);
+network.give(new TextEncoder().encode('digits\nconstant\nconv1,conv2,fc1,fc2'));
+network.ask('begin', 2, 2, 0.03, 0.9, 0.005, 0n, 1);
+for (const name of ['train', 'finish_epoch', 'checkpoint']) network.ask(name, 1);
+const checkpoint = network.output().slice();
+
 // Random numbers below a limit, the same for a seed.
 let state = Number(seed);
 function below(limit) {
@@ -81,6 +89,17 @@ const kinds = {
   'IDX files': [[idx(3, 2, 28, 28), idx(1, 3), Uint8Array.from([...idx(1, 3), 1, 0, 9]), idx(3, 0xffffffff, 28, 28), ...corpus('idx')], (bytes) => {
     network.give(bytes);
     return answers(exports.take(below(2)));
+  }],
+  checkpoints: [[checkpoint, ...corpus('checkpoint')], (bytes) => {
+    network.give(bytes);
+    const code = answers(exports.take_checkpoint());
+    // One that is taken is of some run, which is seldom that of the digits that are there.
+    exports.forget();
+    exports.draw(0, 2);
+    exports.draw(1, 1);
+    network.give(new TextEncoder().encode('digits\nconstant\nconv1,conv2,fc1,fc2'));
+    answers(exports.begin(3, 2, 0.03, 0.9, 0.005, 0n, 1));
+    return code;
   }],
   'what a board says': [corpus('protocol_host', 'protocol_board'), heard],
   pictures: [[new Uint8Array(4 * 30 * 20).fill(255), new Uint8Array(4)], (bytes) => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -192,6 +192,48 @@ const tests = {
     await browser.until('document.querySelectorAll("#epochs-done .equal").length === 3');
     await browser.run(`const set = (id, value) => { document.getElementById(id).value = value; document.getElementById(id).dispatchEvent(new Event('change')); };
       set('data', 'synthetic'); set('preset', 'demo'); set('batch', 100); set('schedule', 'constant'); document.getElementById('train-conv1').checked = true;`);
+  },
+
+  async 'a run begun by the program goes on in the page, and back again'() {
+    const data = join(folder, 'data'), out = join(folder, 'out'), straight = join(folder, 'straight');
+    const checkpoint = (epoch) => join('checkpoints', `epoch-00000${epoch}.checkpoint`);
+    const train = (out, epochs, ...more) => {
+      const { status, stdout, stderr } = spawnSync(program, ['train', '--data', data, '--epochs', epochs, '--batch-size', 20, '--lr', 0.05, '--train-layers', 'fc1,fc2', '--out', out, ...more].map(String), { encoding: 'utf8' });
+      assert.equal(status, 0, `${stdout}${stderr}`);
+      return JSON.parse(readFileSync(join(out, 'run.json')));
+    };
+    train(out, 2);
+    const expected = train(straight, 4).epochs.map((epoch) => epoch.fingerprint);
+    await browser.run(`const set = (id, value) => { document.getElementById(id).value = value; document.getElementById(id).dispatchEvent(new Event('change')); };
+      set('data', 'files')`);
+    await browser.upload('files', ...['train-images-idx3-ubyte', 'train-labels-idx1-ubyte', 't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'].map((name) => join(data, name)));
+    // A damaged one, and one that is changed in the form, leave no run behind.
+    const bytes = readFileSync(join(out, checkpoint(2))), damaged = Buffer.from(bytes);
+    damaged[1000] ^= 1;
+    await browser.upload('checkpoint', file('damaged.checkpoint', damaged));
+    await status('damaged.checkpoint: the checkpoint is damaged');
+    await browser.upload('checkpoint', join(out, checkpoint(2)));
+    await status('2 epochs of a run on');
+    await browser.run('document.getElementById("rate").value = 0.06');
+    await browser.click('start');
+    await status('the checkpoint is of another run: the learning rate is 0.05 there and 0.06 here');
+    await browser.upload('checkpoint', join(out, checkpoint(2)));
+    await status('2 epochs of a run on');
+    await browser.click('start');
+    await browser.until('document.getElementById("progress-text").textContent.includes("3 of 3 epochs")');
+    assert.deepEqual(await browser.run('return [...document.querySelectorAll("#epochs-done td:nth-child(6)")].map((cell) => cell.title)'), expected.slice(0, 3));
+    await shot('resumed');
+    // The page's checkpoint in the program.
+    rmSync(join(out, checkpoint(2)));
+    await browser.click('save-checkpoint');
+    const saved = join(browser.folder, 'epoch-000003.checkpoint');
+    for (let tries = 0; !existsSync(saved) && tries < 200; tries++) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    copyFileSync(saved, join(out, checkpoint(3)));
+    const resumed = train(out, 4, '--resume');
+    assert.deepEqual(resumed.epochs.map((epoch) => epoch.fingerprint), expected);
+    assert.match(resumed.backend, /simd128/);
+    await browser.run(`const set = (id, value) => { document.getElementById(id).value = value; document.getElementById(id).dispatchEvent(new Event('change')); };
+      set('data', 'synthetic'); set('preset', 'demo'); set('batch', 100); for (const layer of ['conv1', 'conv2']) document.getElementById('train-' + layer).checked = true;`);
   },
 
   async 'it trains, pauses and goes on, with the fingerprint of the program'() {

@@ -2,12 +2,14 @@
 
 import { curve } from './curves.js';
 import { element } from './detail.js';
-import { Refusal } from './network.js';
+import { Network, Refusal } from './network.js';
 
 const $ = (id) => document.getElementById(id);
 const PRESETS = { demo: { rate: 0.03, epochs: 3 }, tutorial: { rate: 0.0001, epochs: 100 } };
 // What the worker's module takes (MAX_INPUT in web/src/exports.rs), packed or not.
 const MAX_BYTES = 240 << 20;
+// And of a checkpoint, as the program takes it (docs/checkpoint.md).
+const MAX_CHECKPOINT = 64 << 20;
 const LAYERS = ['conv1', 'conv2', 'fc1', 'fc2'];
 const NUMBERS = ['batch', 'rate', 'momentum', 'decay', 'seed'];
 
@@ -19,7 +21,7 @@ export class Training {
   // `known`: runs whose fingerprints are known. `show` hears of new parameters, `know` of the model file of those of an
   // epoch's end, `say` of what goes wrong.
   constructor(module, known, show, know, say) {
-    Object.assign(this, { module, known, show, know, say, files: null, worker: null, run: null });
+    Object.assign(this, { module, known, show, know, say, files: null, from: null, worker: null, run: null });
     $('preset').addEventListener('change', () => this.preset());
     $('data').addEventListener('change', () => { $('files-label').hidden = $('data').value !== 'files'; });
     $('files').addEventListener('change', () => this.take($('files').files));
@@ -27,7 +29,9 @@ export class Training {
     $('pause').addEventListener('click', () => this.pause());
     $('stop').addEventListener('click', () => this.worker?.postMessage({ kind: 'stop' }));
     $('save-model').addEventListener('click', () => save('weights.postcard', this.run.model));
+    $('save-checkpoint').addEventListener('click', () => save(`epoch-${String(this.run.reports.length).padStart(6, '0')}.checkpoint`, this.run.checkpoint));
     $('save-record').addEventListener('click', () => save('run.json', `${JSON.stringify(this.record(), null, 2)}\n`));
+    $('checkpoint').addEventListener('change', () => this.goOnFrom($('checkpoint').files[0]));
     $('record').addEventListener('change', () => this.compare($('record').files[0]));
   }
 
@@ -59,9 +63,32 @@ export class Training {
     }
   }
 
+  // A checkpoint of the program, or of this page: its settings are those of the next run, which goes on after its last epoch.
+  async goOnFrom(file) {
+    this.from = null;
+    try {
+      if (file.size > MAX_CHECKPOINT) throw new Refusal('it is too long');
+      const bytes = new Uint8Array(await file.arrayBuffer()), network = await Network.open(this.module);
+      network.give(bytes);
+      const [epochs, batch, rate, momentum, decay, seed, shuffle, schedule, layers, dataset, sha256, initialFile, ...done] = network.ask('take_checkpoint').split('\n');
+      if (!Number.isSafeInteger(Number(seed))) throw new Refusal(`its seed, ${seed}, is too large for this page`);
+      const fields = { epochs: Math.max(epochs, done.length + 1), batch, rate, momentum, decay, seed, schedule };
+      for (const [name, value] of Object.entries(fields)) $(name).value = value;
+      $('shuffle').checked = shuffle === '1';
+      for (const layer of LAYERS) $(`train-${layer}`).checked = layers.split(',').includes(layer);
+      this.from = { bytes, initialFile, ...reportsOf(done) };
+      this.say(`${file.name}: ${done.length} epochs of a run on ${dataset} (${sha256.slice(0, 16)}); Train goes on after them`);
+    } catch (error) {
+      this.say(`${file.name}: ${error instanceof Refusal ? error.message : 'it cannot be read'}`);
+    } finally {
+      $('checkpoint').value = '';
+    }
+  }
+
   async start() {
     this.worker?.terminate();
-    const settings = Object.fromEntries(NUMBERS.map((name) => [name, $(name).valueAsNumber]));
+    // A zero has no sign in a record.
+    const settings = Object.fromEntries(NUMBERS.map((name) => [name, $(name).valueAsNumber + 0]));
     settings.shuffle = $('shuffle').checked;
     settings.schedule = $('schedule').value.trim();
     settings.layers = LAYERS.filter((layer) => $(`train-${layer}`).checked).join(',');
@@ -73,12 +100,14 @@ export class Training {
       this.say(error.message);
       return;
     }
-    this.run = { settings, epochs, dataset: null, initial: null, points: [], reports: [], seconds: { training: 0, evaluation: 0 }, began: performance.now(), total: 0 };
+    const from = this.from ?? { bytes: null, ...reportsOf([]) };
+    this.from = null;
+    this.run = { settings, epochs, from, dataset: null, initial: null, points: [], reports: [], seconds: { ...from.seconds }, began: performance.now(), total: 0 };
     $('epochs-done').replaceChildren();
     this.worker = new Worker('worker.js', { type: 'module' });
     this.worker.onmessage = ({ data }) => this.hear(data);
     this.worker.onerror = (event) => this.hear({ kind: 'failed', message: event.message || 'the worker failed' });
-    this.worker.postMessage({ kind: 'run', module: this.module, settings, epochs, files, name: files ? 'files' : 'synthetic digits (seed 0)' });
+    this.worker.postMessage({ kind: 'run', module: this.module, settings, epochs, files, checkpoint: from.bytes, first: from.reports.length + 1, name: files ? 'files' : 'synthetic digits (seed 0)' });
     this.buttons(true);
     this.curves();
   }
@@ -105,7 +134,12 @@ export class Training {
       case 'paused': $('progress-text').textContent += ', paused'; break;
       case 'began':
         Object.assign(run.settings, { schedule: data.schedule, layers: data.layers });
-        Object.assign(run, { dataset: data.dataset, initial: data.initial, fingerprints: this.knownOnes(data.dataset) });
+        Object.assign(run, { dataset: data.dataset, initial: data.initial, backend: data.backend, fingerprints: this.knownOnes(data.dataset) });
+        for (const report of run.from.reports) {
+          run.reports.push(report);
+          run.points.push([report.epoch, report.test_loss, report.test_accuracy]);
+          this.addRow({ metrics: report, fingerprint: report.fingerprint, seconds: null });
+        }
         break;
       case 'point':
         run.points.push([data.at, data.loss, data.accuracy]);
@@ -116,10 +150,12 @@ export class Training {
         run.reports.push({ ...data.metrics, fingerprint: data.fingerprint });
         run.seconds.training += data.seconds.training;
         run.seconds.evaluation += data.seconds.evaluation;
-        run.model = data.model;
+        Object.assign(run, { model: data.model, checkpoint: data.checkpoint });
         this.know(data.model);
-        run.total = (performance.now() - run.began) / 1000;
+        run.total = run.from.total + (performance.now() - run.began) / 1000;
         this.addRow(data);
+        for (const id of ['save-model', 'save-checkpoint', 'save-record']) $(id).disabled = false;
+        document.body.dataset.epoch = `${data.metrics.epoch} ${data.fingerprint} ${this.verdict(data)} ${data.seconds.training} ${data.seconds.evaluation}`;
         break;
       case 'failed': this.say(data.message); this.buttons(false); break;
       case 'done': $('progress-text').textContent = `${run.reports.length} of ${run.epochs} epochs are complete`; this.buttons(false); break;
@@ -135,15 +171,20 @@ export class Training {
     return known?.fingerprints.slice(0, epochs) ?? [];
   }
 
-  addRow({ metrics, fingerprint, seconds }) {
+  // What an epoch's fingerprint is beside the known one.
+  verdict({ metrics, fingerprint }) {
     const known = this.run.fingerprints[metrics.epoch - 1];
-    const verdict = known === undefined ? ['', 'none'] : known === fingerprint ? ['equal', 'equal'] : ['differs', `differs: ${known.slice(0, 16)}`];
+    return known === undefined ? 'none' : known === fingerprint ? 'equal' : `differs: ${known.slice(0, 16)}`;
+  }
+
+  // `seconds` is nothing for an epoch of a checkpoint.
+  addRow({ metrics, fingerprint, seconds }) {
+    const verdict = this.verdict({ metrics, fingerprint });
     const cells = [metrics.epoch, metrics.train_loss.toFixed(4), `${(100 * metrics.train_accuracy).toFixed(2)} %`, metrics.test_loss.toFixed(4), `${(100 * metrics.test_accuracy).toFixed(2)} %`];
-    $('epochs-done').append(element('tr', { title: `${seconds.training.toFixed(2)} s of training, ${seconds.evaluation.toFixed(2)} s of evaluation` },
+    const title = seconds ? `${seconds.training.toFixed(2)} s of training, ${seconds.evaluation.toFixed(2)} s of evaluation` : 'from the checkpoint';
+    $('epochs-done').append(element('tr', { title },
       ...cells.map((cell) => element('td', { textContent: String(cell) })),
-      element('td', { textContent: fingerprint.slice(0, 16), title: fingerprint }), element('td', { className: verdict[0], textContent: verdict[1] })));
-    for (const id of ['save-model', 'save-record']) $(id).disabled = false;
-    document.body.dataset.epoch = `${metrics.epoch} ${fingerprint} ${verdict[1]} ${seconds.training} ${seconds.evaluation}`;
+      element('td', { textContent: fingerprint.slice(0, 16), title: fingerprint }), element('td', { className: verdict === 'none' ? '' : verdict.split(':')[0], textContent: verdict })));
   }
 
   curves() {
@@ -164,14 +205,26 @@ export class Training {
 
   // As the program writes it (docs/output.md): its `verify` takes it.
   record() {
-    const { epochs, dataset, initial, reports, seconds, total } = this.run, settings = this.recipe();
-    const isExtended = Object.keys(DEFAULTS).some((name) => name in settings);
+    const { epochs, dataset, initial, backend, reports, seconds, total, from } = this.run, settings = this.recipe();
+    const isGiven = Boolean(from.initialFile), isExtended = isGiven || Object.keys(DEFAULTS).some((name) => name in settings);
     return {
       versions: { record: isExtended ? 2 : 1, program: 'page' }, status: reports.length === epochs ? 'complete' : 'interrupted',
-      settings, dataset, backend: 'cpu (simd128, 1 thread)', host: { arch: 'wasm32', os: 'browser' },
-      seconds: { ...seconds, total }, initial_fingerprint: initial, epochs: reports,
+      settings, dataset, backend, host: { arch: 'wasm32', os: 'browser' },
+      seconds: { ...seconds, total }, ...(isGiven && { initial_file: from.initialFile }), initial_fingerprint: initial, epochs: reports,
     };
   }
+}
+
+// The complete epochs of a checkpoint, as records have them, and what they took.
+function reportsOf(lines) {
+  const seconds = { training: 0, evaluation: 0 };
+  const reports = lines.map((line, index) => {
+    const [trainLoss, trainRight, trainCount, testLoss, testRight, testCount, fingerprint, training, evaluation] = line.split(' ');
+    seconds.training += Number(training);
+    seconds.evaluation += Number(evaluation);
+    return { epoch: index + 1, train_loss: Number(trainLoss), train_accuracy: trainRight / trainCount, test_loss: Number(testLoss), test_accuracy: testRight / testCount, fingerprint };
+  });
+  return { reports, seconds, total: seconds.training + seconds.evaluation };
 }
 
 function save(name, contents) {

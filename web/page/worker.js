@@ -50,14 +50,16 @@ async function gather({ files }) {
 
 const numbers = (length) => Array.from(new Float64Array(network.exports.memory.buffer, network.exports.numbers(), length));
 
-async function run({ module, settings, name, files, epochs }) {
+async function run({ module, settings, name, files, epochs, checkpoint, first }) {
   network = await Network.open(module);
+  network.give(checkpoint ?? new Uint8Array());
+  network.ask('take_checkpoint');
   if (!await gather({ files })) return postMessage({ kind: 'done' });
   const { batch, rate, momentum, decay, seed, shuffle } = settings;
   network.give(new TextEncoder().encode([name, settings.schedule, settings.layers].join('\n')));
-  const [dataset, sha256, train, test, initial, schedule, layers] = network.ask('begin', epochs, batch, rate, momentum, decay, BigInt(seed), Number(shuffle)).split('\n');
-  postMessage({ kind: 'began', dataset: { name: dataset, sha256, train_count: Number(train), test_count: Number(test) }, initial, schedule, layers });
-  for (let epoch = 1; epoch <= epochs; epoch++) {
+  const [dataset, sha256, train, test, initial, schedule, layers, backend] = network.ask('begin', epochs, batch, rate, momentum, decay, BigInt(seed), Number(shuffle)).split('\n');
+  postMessage({ kind: 'began', dataset: { name: dataset, sha256, train_count: Number(train), test_count: Number(test) }, initial, schedule, layers, backend });
+  for (let epoch = first; epoch <= epochs; epoch++) {
     if (!await trainEpoch(epoch, Number(train))) break;
   }
   postMessage({ kind: 'done' });
@@ -84,10 +86,10 @@ async function trainEpoch(epoch, images) {
   const fingerprint = network.ask('finish_epoch');
   const [trainLoss, trainRight, trainCount, testLoss, testRight, testCount] = numbers(6);
   const seconds = { training: training / 1000, evaluation: (performance.now() - start) / 1000 };
-  network.ask('model');
-  const model = network.output().slice();
+  network.exports.timed(seconds.training, seconds.evaluation);
+  const [model, checkpoint] = ['model', 'checkpoint'].map((name) => { network.ask(name); return network.output().slice(); });
   report('point', { at: epoch });
-  postMessage({ kind: 'epoch', fingerprint, seconds, model, metrics: {
+  postMessage({ kind: 'epoch', fingerprint, seconds, model, checkpoint, metrics: {
     epoch, train_loss: trainLoss, train_accuracy: trainRight / trainCount, test_loss: testLoss, test_accuracy: testRight / testCount } });
   return listen();
 }

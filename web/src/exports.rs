@@ -10,10 +10,12 @@ use cnn_core::image::Pixels;
 use cnn_core::network::IMAGE_PIXELS;
 use cnn_core::protocol::{BAUD_RATE, Classified};
 use cnn_core::shapes::Layers;
+use cnn_train::checkpoint::{Checkpoint, CheckpointError};
 use cnn_train::dataset::{Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
+use cnn_train::trainer::EpochReport;
 
 use crate::board::{Answer, Board, BoardError, Next, Task, Update};
 use crate::look::{self, Look};
@@ -28,6 +30,8 @@ struct Page {
     input: Vec<u8>,
     output: Vec<u8>,
     gathered: Gathered,
+    /// What the next run goes on from.
+    checkpoint: Option<Checkpoint>,
     run: Option<Run>,
     board: Option<Board>,
     numbers: [f64; 6],
@@ -280,9 +284,26 @@ exports! {
         answer(|page, input| page.gathered.take(split(test), input).map(|()| Vec::new()))
     }
 
-    /// Begins a run on what was gathered. The input is three lines: the data set's name, the schedule of the learning rate,
-    /// the layers that are trained. Answers seven lines: the name, the SHA-256, the numbers of training and of test images,
-    /// the fingerprint of the initial parameters, schedule and layers in the form that records have.
+    /// Takes the checkpoint of the input for [`begin`]; an empty input: none. Answers twelve lines: epochs, batch size,
+    /// learning rate, momentum, weight decay, seed, shuffling (0 or 1), schedule and layers of its run, name and SHA-256 of
+    /// the data set, the name of the file that the initial parameters came from or nothing; then the lines of its epochs.
+    fn take_checkpoint() -> u32 {
+        answer(|page, input| {
+            page.checkpoint = None;
+            if input.is_empty() {
+                return Ok(Vec::new());
+            }
+            let checkpoint = Checkpoint::parse(input)?;
+            let described = checkpoint_lines(&checkpoint).into_bytes();
+            page.checkpoint = Some(checkpoint);
+            Ok::<_, CheckpointError>(described)
+        })
+    }
+
+    /// Begins a run on what was gathered, or goes on from the checkpoint that was taken. The input is three lines: the data
+    /// set's name, the schedule of the learning rate, the layers that are trained. Answers eight lines: the name, the
+    /// SHA-256, the numbers of training and of test images, the fingerprint of the initial parameters, schedule and layers in
+    /// the form that records have, who trains.
     fn begin(
         epochs: u32, batch_size: u32, learning_rate: f32, momentum: f32, weight_decay: f32, seed: u64, shuffle: u32
     ) -> u32 {
@@ -297,13 +318,15 @@ exports! {
             let recipe =
                 Recipe { epochs, batch_size, learning_rate, momentum, weight_decay, seed, shuffle, schedule, layers };
             let dataset = std::mem::take(&mut page.gathered).dataset(name)?;
-            let mut run = Run::new(dataset, recipe)?;
-            let (_, state) = run.probe()?;
+            let run = match page.checkpoint.take() {
+                Some(checkpoint) => Run::go_on(dataset, recipe, checkpoint)?,
+                None => Run::new(dataset, recipe)?,
+            };
             let dataset = run.dataset();
             let (train, test) = (dataset.train.len(), dataset.test.len());
             let (name, hash) = (&dataset.name, hex::encode(dataset.hash));
-            let initial = Fingerprint::of(&state.parameters);
-            let lines = format!("{name}\n{hash}\n{train}\n{test}\n{initial}\n{schedule}\n{layers}");
+            let (initial, backend) = (run.complete().initial_fingerprint, run.backend());
+            let lines = format!("{name}\n{hash}\n{train}\n{test}\n{initial}\n{schedule}\n{layers}\n{backend}");
             page.run = Some(run);
             Ok::<_, Refusal>(lines.into_bytes())
         })
@@ -346,10 +369,39 @@ exports! {
         with(|page| page.numbers.as_ptr())
     }
 
+    /// Notes how long the last complete epoch took, in seconds.
+    fn timed(training: f64, evaluation: f64) {
+        with(|page| page.run.as_mut().map(|run| run.timed(training, evaluation)));
+    }
+
+    /// Answers the checkpoint after the last complete epoch.
+    fn checkpoint() -> u32 {
+        answer(|page, _| run(page)?.checkpoint())
+    }
+
     /// Answers the model file after the last complete epoch.
     fn model() -> u32 {
         answer(|page, _| run(page)?.model())
     }
+}
+
+fn checkpoint_lines(checkpoint: &Checkpoint) -> String {
+    let Checkpoint { settings, dataset, initial_file, epochs: done, .. } = checkpoint;
+    let &Recipe { epochs, batch_size, learning_rate, momentum, weight_decay, seed, shuffle, schedule, layers } =
+        settings;
+    let (shuffle, name, hash) = (u32::from(shuffle), &dataset.name, hex::encode(dataset.sha256));
+    let initial = initial_file.as_deref().unwrap_or_default();
+    let settings = format!("{epochs}\n{batch_size}\n{learning_rate}\n{momentum}\n{weight_decay}\n{seed}\n{shuffle}");
+    let head = format!("{settings}\n{schedule}\n{layers}\n{name}\n{hash}\n{initial}");
+    done.iter().fold(head, |lines, epoch| lines + "\n" + &epoch_line(epoch))
+}
+
+/// An epoch on a line: loss, right ones and images of either split, as [`finish_epoch`] gives them, the fingerprint, and the
+/// seconds of training and evaluation.
+fn epoch_line(epoch: &EpochReport) -> String {
+    let EpochReport { metrics, fingerprint, training_seconds, evaluation_seconds } = epoch;
+    let [train, test] = [metrics.train, metrics.test].map(|it| format!("{} {} {}", it.loss, it.correct, it.count));
+    format!("{train} {test} {fingerprint} {training_seconds} {evaluation_seconds}")
 }
 
 /// Why a board is not asked.

@@ -9,13 +9,14 @@ use cnn_core::image::Pixels;
 use cnn_core::model::{Golden, MAX_DATASET_NAME, MAX_LEN, Metadata, SHAPES, Training, encode};
 use cnn_core::network::{Activations, Parameters, logits};
 use cnn_train::backend::{Backend, BackendError, Cpu, CpuOptions, Outcome, TrainingState};
-use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
+use cnn_train::checkpoint::{Checkpoint, Identity, add_backend};
+use cnn_train::consistency::Inconsistent;
+use cnn_train::dataset::{Dataset, DatasetRecord, Samples, Split, synthetic};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
-use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
-use cnn_train::schedule::{RateSchedule, ScheduleError};
-use cnn_train::trainer::Stop;
+use cnn_train::schedule::ScheduleError;
+use cnn_train::trainer::{self, EpochReport, Stop};
 
 use crate::idx::{self, Contents};
 
@@ -48,13 +49,14 @@ pub enum Refusal {
         labels: usize,
     },
     /// A setting that no run has.
-    #[error("{what} has to be {expected}")]
-    Setting {
-        /// Which setting.
-        what: &'static str,
-        /// What it may be.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] Inconsistent),
+    /// The checkpoint to go on from is of another run.
+    #[error("the checkpoint is of another run: {0}")]
+    OtherRun(String),
+    /// It is further than this run is to go.
+    #[error("the checkpoint was taken after epoch {0}: the run has to have more epochs")]
+    NoEpochLeft(u32),
     /// The run diverged.
     #[error(transparent)]
     Stopped(#[from] Stop),
@@ -127,8 +129,12 @@ pub struct Run {
     order: Vec<u32>,
     /// Images of the epoch that are done.
     done: usize,
-    /// The last complete epoch, and the state after it.
-    last: Option<(EpochMetrics, TrainingState)>,
+    /// The complete epochs, and the state after the last of them.
+    complete: trainer::Run,
+    /// The file that the initial parameters came from; the page has none, a checkpoint's run may have one.
+    initial_file: Option<String>,
+    /// Who trained so far.
+    backends: Vec<String>,
 }
 
 impl Run {
@@ -137,26 +143,42 @@ impl Run {
     /// # Errors
     /// If no run has such a recipe.
     pub fn new(dataset: Dataset, recipe: Recipe) -> Result<Self, Refusal> {
-        let setting = |what, expected| Err(Refusal::Setting { what, expected });
-        if recipe.batch_size == 0 {
-            return setting("the batch size", "at least 1");
+        recipe.check()?;
+        Self::starting(dataset, recipe, trainer::Run::new(&recipe), None, Vec::new())
+    }
+
+    /// A run after the epoch of a checkpoint, which the program or this page wrote.
+    ///
+    /// # Errors
+    /// If the checkpoint is of another run, or has all epochs of this one.
+    pub fn go_on(dataset: Dataset, recipe: Recipe, checkpoint: Checkpoint) -> Result<Self, Refusal> {
+        recipe.check()?;
+        let own = Identity {
+            settings: &recipe,
+            dataset: &DatasetRecord::from(&dataset),
+            initial_file: checkpoint.initial_file.as_deref(),
+            initial_fingerprint: match checkpoint.initial_file {
+                Some(_) => checkpoint.initial_fingerprint,
+                None => trainer::Run::new(&recipe).initial_fingerprint,
+            },
+        };
+        if let Some(difference) = Identity::from(&checkpoint).difference(&own, "here") {
+            return Err(Refusal::OtherRun(difference));
         }
-        if recipe.epochs == 0 {
-            return setting("the number of epochs", "at least 1");
+        if checkpoint.epoch() >= recipe.epochs {
+            return Err(Refusal::NoEpochLeft(checkpoint.epoch()));
         }
-        let rates = [
-            ("the learning rate", recipe.learning_rate),
-            ("the momentum", recipe.momentum),
-            ("the weight decay", recipe.weight_decay),
-        ];
-        for (what, rate) in rates {
-            if !rate.is_finite() || rate.is_sign_negative() {
-                return setting(what, "a number that is not negative");
-            }
-        }
-        if matches!(recipe.schedule, RateSchedule::Cosine { minimum } if minimum > recipe.learning_rate) {
-            return setting("the minimum of the learning rate", "at most the learning rate");
-        }
+        let (initial_file, backends) = (checkpoint.initial_file.clone(), checkpoint.backends.clone());
+        Self::starting(dataset, recipe, checkpoint.into(), initial_file, backends)
+    }
+
+    fn starting(
+        dataset: Dataset,
+        recipe: Recipe,
+        complete: trainer::Run,
+        initial_file: Option<String>,
+        mut backends: Vec<String>,
+    ) -> Result<Self, Refusal> {
         let dataset = Arc::new(dataset);
         let first = |samples: &Samples| {
             let count = samples.len().min(PROBED);
@@ -165,8 +187,9 @@ impl Run {
         let probed = first(&dataset.test);
         let probed = Dataset { name: dataset.name.clone(), hash: dataset.hash, train: probed.clone(), test: probed };
         let mut backend = on_one_thread(Arc::clone(&dataset));
-        let state = TrainingState::new(initial_parameters(recipe.seed));
-        backend.load(&state).map_err(|error| Stop::from_backend(1, error))?;
+        let epoch = complete.epochs.len() as u32;
+        backend.load(&complete.state).map_err(|error| Stop::from_backend(epoch + 1, error))?;
+        add_backend(&mut backends, &backend.description());
         let longest = dataset.train.len().max(dataset.test.len());
         let mut run = Self {
             backend,
@@ -174,10 +197,12 @@ impl Run {
             outcomes: vec![Outcome::default(); longest],
             dataset,
             recipe,
-            epoch: 0,
+            epoch,
             order: Vec::new(),
             done: 0,
-            last: None,
+            complete,
+            initial_file,
+            backends,
         };
         run.begin_epoch();
         Ok(run)
@@ -254,9 +279,48 @@ impl Run {
         };
         let metrics = EpochMetrics { epoch, train: measure(Split::Train)?, test: measure(Split::Test)? };
         let fingerprint = Fingerprint::of(&state.parameters);
-        self.last = Some((metrics, state));
+        let (training_seconds, evaluation_seconds) = (0.0, 0.0);
+        self.complete.epochs.push(EpochReport { metrics, fingerprint, training_seconds, evaluation_seconds });
+        self.complete.state = state;
         self.begin_epoch();
         Ok((metrics, fingerprint))
+    }
+
+    /// Notes how long the last complete epoch took, which the caller's clock knows.
+    pub fn timed(&mut self, training_seconds: f64, evaluation_seconds: f64) {
+        if let Some(last) = self.complete.epochs.last_mut() {
+            (last.training_seconds, last.evaluation_seconds) = (training_seconds, evaluation_seconds);
+        }
+    }
+
+    /// The run so far: its complete epochs, and the state after the last of them.
+    pub fn complete(&self) -> &trainer::Run {
+        &self.complete
+    }
+
+    /// Who trains.
+    pub fn backend(&self) -> String {
+        self.backend.description()
+    }
+
+    /// The checkpoint after the last complete epoch, byte for byte that of the program but for the times.
+    ///
+    /// # Errors
+    /// If no epoch is complete.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, Refusal> {
+        if self.complete.epochs.is_empty() {
+            return Err(Refusal::NoModel);
+        }
+        let checkpoint = Checkpoint {
+            settings: self.recipe,
+            dataset: DatasetRecord::from(&*self.dataset),
+            initial_file: self.initial_file.clone(),
+            initial_fingerprint: self.complete.initial_fingerprint,
+            backends: self.backends.clone(),
+            epochs: self.complete.epochs.clone(),
+            state: self.complete.state.clone(),
+        };
+        Ok(checkpoint.to_bytes())
     }
 
     /// The model file after the last complete epoch, byte for byte that of the program.
@@ -264,16 +328,17 @@ impl Run {
     /// # Errors
     /// If no epoch is complete.
     pub fn model(&self) -> Result<Vec<u8>, Refusal> {
-        let (metrics, state) = self.last.as_ref().ok_or(Refusal::NoModel)?;
+        let last = self.complete.epochs.last().ok_or(Refusal::NoModel)?;
+        let state = &self.complete.state;
         let name = &self.dataset.name[..self.dataset.name.floor_char_boundary(MAX_DATASET_NAME)];
-        let training: Training<'_> = self.recipe.training(name, self.dataset.hash, metrics);
+        let training: Training<'_> = self.recipe.training(name, self.dataset.hash, &last.metrics);
         let golden = &self.dataset.test.images()[0];
         let mut activations = Box::new(Activations::new());
         let logits = logits(golden, &Parameters::of(&state.parameters), &mut activations);
         let metadata = Metadata {
             shapes: SHAPES,
             training: Some(training),
-            fingerprint: *Fingerprint::of(&state.parameters).as_bytes(),
+            fingerprint: *last.fingerprint.as_bytes(),
             golden: Golden { pixels: golden, logits },
         };
         let mut file = vec![0; MAX_LEN];
@@ -291,7 +356,8 @@ fn on_one_thread(dataset: Arc<Dataset>) -> Cpu {
 #[cfg(test)]
 mod tests {
     use cnn_core::shapes::Layers;
-    use cnn_train::trainer::{EpochReport, Observer, train};
+    use cnn_train::schedule::RateSchedule;
+    use cnn_train::trainer::{Observer, train};
 
     use super::*;
 
@@ -339,7 +405,7 @@ mod tests {
             assert_eq!(run.finish_epoch().unwrap(), (report.metrics, report.fingerprint));
         }
         assert!(matches!(run.train(1), Err(Refusal::Over)));
-        assert_eq!(run.last.unwrap().1, expected.state);
+        assert_eq!(run.complete.state, expected.state);
     }
 
     #[test]
@@ -349,7 +415,7 @@ mod tests {
         assert!(refused(Recipe { batch_size: 0, ..RECIPE }));
         assert!(refused(Recipe { epochs: 0, ..RECIPE }));
         assert!(refused(Recipe { schedule: RateSchedule::Cosine { minimum: 0.04 }, ..RECIPE }));
-        for rate in [f32::NAN, f32::INFINITY, -1.0, -0.0] {
+        for rate in [f32::NAN, f32::INFINITY, -1.0] {
             assert!(refused(Recipe { learning_rate: rate, ..RECIPE }));
             assert!(refused(Recipe { momentum: rate, ..RECIPE }));
             assert!(refused(Recipe { weight_decay: rate, ..RECIPE }));
@@ -358,6 +424,61 @@ mod tests {
         assert!(gathered(2, 0).dataset("none".into()).is_err());
         let run = Run::new(gathered(3, 2).dataset("few".into()).unwrap(), RECIPE).unwrap();
         assert!(matches!(run.model(), Err(Refusal::NoModel)));
+        assert!(matches!(run.checkpoint(), Err(Refusal::NoModel)));
+    }
+
+    fn few() -> Dataset {
+        gathered(20, 5).dataset("few".into()).unwrap()
+    }
+
+    /// Trains the run's next epoch.
+    fn train_an_epoch(run: &mut Run) -> (EpochMetrics, Fingerprint) {
+        assert!(run.train(usize::MAX).unwrap());
+        let epoch = run.finish_epoch().unwrap();
+        run.timed(1.5, 0.25);
+        epoch
+    }
+
+    #[test]
+    fn a_run_that_goes_on_from_a_checkpoint_is_one_that_never_paused() {
+        let mut whole = Run::new(few(), RECIPE).unwrap();
+        train_an_epoch(&mut whole);
+        let file = whole.checkpoint().unwrap();
+        let checkpoint = Checkpoint::parse(&file).unwrap();
+        assert_eq!((checkpoint.epoch(), checkpoint.settings), (1, RECIPE));
+        assert_eq!(checkpoint.backends, [whole.backend()]);
+        assert_eq!((checkpoint.epochs[0].training_seconds, checkpoint.epochs[0].evaluation_seconds), (1.5, 0.25));
+
+        let mut resumed = Run::go_on(few(), RECIPE, checkpoint).unwrap();
+        assert_eq!(train_an_epoch(&mut resumed), train_an_epoch(&mut whole));
+        assert_eq!(resumed.checkpoint().unwrap(), whole.checkpoint().unwrap());
+        assert_eq!(resumed.model().unwrap(), whole.model().unwrap());
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_run_or_of_no_fewer_epochs_is_refused() {
+        let mut run = Run::new(few(), RECIPE).unwrap();
+        train_an_epoch(&mut run);
+        let checkpoint = Checkpoint::parse(&run.checkpoint().unwrap()).unwrap();
+        let refusal = |dataset, recipe, change: fn(&mut Checkpoint)| {
+            let mut checkpoint = checkpoint.clone();
+            change(&mut checkpoint);
+            Run::go_on(dataset, recipe, checkpoint).map(|_| ()).unwrap_err().to_string()
+        };
+        let other = gathered(21, 5).dataset("few".into()).unwrap();
+        assert!(refusal(other, RECIPE, |_| {}).contains("the data set is few"));
+        let recipe = Recipe { learning_rate: RECIPE.learning_rate.next_up(), ..RECIPE };
+        assert!(refusal(few(), recipe, |_| {}).contains("the learning rate is 0.03 there"));
+        assert!(refusal(few(), Recipe { epochs: 1, ..RECIPE }, |_| {}).contains("taken after epoch 1"));
+        let other_start = |it: &mut Checkpoint| it.initial_fingerprint = Fingerprint::from([9; 32]);
+        assert!(refusal(few(), RECIPE, other_start).contains("its initial parameters"));
+        // A run of more epochs is the same run, and so is one from parameters that only its first host had.
+        let mut given = checkpoint.clone();
+        (given.initial_file, given.initial_fingerprint) = (Some("given".into()), Fingerprint::from([9; 32]));
+        let mut longer = Run::go_on(few(), Recipe { epochs: 9, ..RECIPE }, given).unwrap();
+        train_an_epoch(&mut longer);
+        let taken = Checkpoint::parse(&longer.checkpoint().unwrap()).unwrap();
+        assert_eq!((taken.epoch(), taken.settings.epochs, taken.initial_file.as_deref()), (2, 9, Some("given")));
     }
 
     #[test]

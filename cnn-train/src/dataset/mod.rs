@@ -1,12 +1,15 @@
 //! Labelled images in memory, and the built-in synthetic digits.
 
 pub mod digest;
+mod record;
 mod skeletons;
 pub mod synthetic;
 
 use std::fmt;
 
 use cnn_core::image::Pixels;
+
+pub use self::record::DatasetRecord;
 
 use self::digest::Digests;
 use crate::threads;

@@ -4,13 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use cnn_train::fingerprint::Fingerprint;
-use cnn_train::recipe::Recipe;
+use cnn_train::checkpoint::{Checkpoint, CheckpointError, Identity, MAX_BYTES};
 
-use super::{Checkpoint, CheckpointError, MAX_BYTES};
 use crate::files::{FileError, exists, read_limited, remove};
 use crate::report::RunRecord;
-use crate::report::record::{DatasetRecord, EpochRecord};
+use crate::report::record::EpochRecord;
 
 /// The folder's name in the output folder of a run.
 pub const FOLDER: &str = "checkpoints";
@@ -167,7 +165,7 @@ pub enum ResumeError {
 /// If there are checkpoints, but none fits; if one that is newer than that which fits cannot be read; or if that one has
 /// more epochs than are asked for.
 pub fn find_to_resume(folder: &Path, here: &Identity<'_>) -> Result<Search, ResumeError> {
-    let mut search = newest(folder, u32::MAX, |checkpoint| checkpoint.identity().difference(here, "here"))?;
+    let mut search = newest(folder, u32::MAX, |checkpoint| Identity::from(checkpoint).difference(here, "here"))?;
     if let Some(index) = search.skipped.iter().position(Rejected::is_unreadable) {
         return Err(ResumeError::Unreadable(search.skipped.swap_remove(index)));
     }
@@ -188,7 +186,9 @@ pub fn find_to_resume(folder: &Path, here: &Identity<'_>) -> Result<Search, Resu
 pub(super) fn may_replace(path: &Path, here: Option<&Checkpoint>) -> bool {
     let epoch = path.file_name().and_then(|name| epoch_of(&name.to_string_lossy()));
     let found = epoch.and_then(|epoch| read(path, epoch).ok());
-    found.is_some_and(|found| here.is_none_or(|here| found.identity().difference(&here.identity(), "here").is_none()))
+    found.is_some_and(|found| {
+        here.is_none_or(|here| Identity::from(&found).difference(&Identity::from(here), "here").is_none())
+    })
 }
 
 /// Removes the checkpoints of a run that was replaced by one without any; a file that is none gets another name. What
@@ -224,26 +224,13 @@ pub(super) fn set_aside(path: &Path) -> Result<(), FileError> {
 /// If the folder cannot be listed.
 pub fn find_recorded(folder: &Path, limit: u32, record: &RunRecord) -> Result<Search, FileError> {
     newest(folder, limit, |checkpoint| {
-        let run = checkpoint.identity().difference(&Identity::from(record), "in the record");
+        let run = Identity::from(checkpoint).difference(&Identity::from(record), "in the record");
         run.or_else(|| {
             let same = |(report, recorded): &(_, &EpochRecord)| EpochRecord::from(*report) == **recorded;
             let same = checkpoint.epochs.iter().zip(&record.epochs).take_while(same).count();
             (same < checkpoint.epochs.len()).then(|| format!("epoch {} is another one in the record", same + 1))
         })
     })
-}
-
-/// What makes a run the run that it is.
-#[derive(Debug, Clone, Copy)]
-pub struct Identity<'a> {
-    /// The recipe; the number of epochs matters only if its rates depend on it.
-    pub settings: &'a Recipe,
-    /// The data; its name does not matter.
-    pub dataset: &'a DatasetRecord,
-    /// The file that the initial parameters came from, if they are not the seed's own; its name does not matter.
-    pub initial_file: Option<&'a str>,
-    /// The initial parameters.
-    pub initial_fingerprint: Fingerprint,
 }
 
 impl<'a> From<&'a RunRecord> for Identity<'a> {
@@ -254,92 +241,13 @@ impl<'a> From<&'a RunRecord> for Identity<'a> {
     }
 }
 
-impl Checkpoint {
-    fn identity(&self) -> Identity<'_> {
-        let Self { settings, dataset, initial_file, initial_fingerprint, .. } = self;
-        let initial_file = initial_file.as_deref();
-        Identity { settings, dataset, initial_file, initial_fingerprint: *initial_fingerprint }
-    }
-}
-
-impl Identity<'_> {
-    /// What is not that of another run: every difference with the value there, which is this one, and the one `here`,
-    /// floats compared by bits.
-    pub fn difference(&self, other: &Identity<'_>, here: &str) -> Option<String> {
-        let (there, own) = (self.settings, other.settings);
-        let rate = |flag, there: f32, here: f32| {
-            (flag, there.to_bits() != here.to_bits(), there.to_string(), here.to_string())
-        };
-        let differences = [
-            (
-                "the batch size",
-                there.batch_size != own.batch_size,
-                there.batch_size.to_string(),
-                own.batch_size.to_string(),
-            ),
-            rate("the learning rate", there.learning_rate, own.learning_rate),
-            (
-                "the learning-rate schedule",
-                there.schedule != own.schedule,
-                there.schedule.to_string(),
-                own.schedule.to_string(),
-            ),
-            (
-                "the number of epochs, on which the schedule depends,",
-                there.schedule == own.schedule && there.depends_on_its_epochs() && there.epochs != own.epochs,
-                there.epochs.to_string(),
-                own.epochs.to_string(),
-            ),
-            rate("the momentum", there.momentum, own.momentum),
-            rate("the weight decay", there.weight_decay, own.weight_decay),
-            ("the seed", there.seed != own.seed, there.seed.to_string(), own.seed.to_string()),
-            ("shuffling", there.shuffle != own.shuffle, on_off(there.shuffle), on_off(own.shuffle)),
-            ("what is trained", there.layers != own.layers, there.layers.to_string(), own.layers.to_string()),
-            (
-                "the data set",
-                self.dataset.sha256 != other.dataset.sha256,
-                described(self.dataset),
-                described(other.dataset),
-            ),
-        ];
-        let mut differences: Vec<String> = differences
-            .into_iter()
-            .filter(|&(_, differs, ..)| differs)
-            .map(|(name, _, there, own)| format!("{name} is {there} there and {own} {here}"))
-            .collect();
-        if self.initial_fingerprint != other.initial_fingerprint {
-            let (there, own) = (self.initial_fingerprint, other.initial_fingerprint);
-            if self.initial_file.is_some() || other.initial_file.is_some() {
-                let given = |it: &Identity<'_>| match it.initial_file {
-                    Some(name) => format!("{name} ({})", it.initial_fingerprint),
-                    None => "not given".into(),
-                };
-                differences.push(format!(
-                    "the file of initial parameters is {} there and {} {here}",
-                    given(self),
-                    given(other)
-                ));
-            } else if differences.is_empty() {
-                differences.push(format!("its initial parameters are {there} there and {own} {here}"));
-            }
-        }
-        (!differences.is_empty()).then(|| differences.join(", "))
-    }
-}
-
-fn on_off(value: bool) -> String {
-    if value { "on" } else { "off" }.into()
-}
-
-fn described(dataset: &DatasetRecord) -> String {
-    format!("{} ({})", dataset.name, Fingerprint::from(dataset.sha256))
-}
-
 #[cfg(test)]
 mod tests {
     use std::iter::zip;
 
     use cnn_core::shapes::Layers;
+    use cnn_train::fingerprint::Fingerprint;
+    use cnn_train::recipe::Recipe;
 
     use super::super::tests::checkpoint;
     use super::*;
@@ -366,7 +274,7 @@ mod tests {
     fn resumed(folder: &Path, change: impl FnOnce(&mut Checkpoint)) -> Result<Search, ResumeError> {
         let mut here = checkpoint();
         change(&mut here);
-        find_to_resume(folder, &here.identity())
+        find_to_resume(folder, &Identity::from(&here))
     }
 
     fn found(search: &Search) -> Option<u32> {
@@ -435,7 +343,7 @@ mod tests {
         cosine.settings.schedule = "cosine".parse().unwrap();
         let longer = Recipe { epochs: 4, ..cosine.settings };
         let folder_of_cosine = folder_of(&[&cosine]);
-        let here = Identity { settings: &longer, ..cosine.identity() };
+        let here = Identity { settings: &longer, ..Identity::from(&cosine) };
         let message = find_to_resume(folder_of_cosine.path(), &here).unwrap_err().to_string();
         assert!(
             message.contains("the number of epochs, on which the schedule depends, is 3 there and 4 here"),

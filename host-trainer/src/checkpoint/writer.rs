@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use cnn_train::backend::TrainingState;
+use cnn_train::checkpoint::Checkpoint;
 use cnn_train::dataset::Dataset;
 use cnn_train::recipe::Recipe;
-use cnn_train::trainer::Run;
+use cnn_train::trainer::{EpochReport, Run};
 
 use super::folder::{FOLDER, file_name, may_replace, set_aside};
-use super::{Checkpoint, EpochReport, TrainingState};
 use crate::files::{FileError, create_folder, exists, write_whole};
 use crate::init::Init;
 use crate::lock::FolderLock;

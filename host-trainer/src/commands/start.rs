@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use cnn_train::checkpoint::{Checkpoint, Identity, MAX_EPOCHS};
 use cnn_train::dataset::Dataset;
 use cnn_train::recipe::Recipe;
 use cnn_train::trainer::Run;
-use host_trainer::checkpoint::{self, Checkpoint, Follow, Identity, MAX_EPOCHS, Plan, Search, Writer};
+use host_trainer::checkpoint::{self, Follow, Plan, Search, Writer};
 use host_trainer::files::{is_same_file, read_limited};
 use host_trainer::init::Init;
 use host_trainer::lock::FolderLock;

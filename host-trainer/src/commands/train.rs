@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cnn_train::backend::{Outcome, TrainingState};
+use cnn_train::checkpoint::add_backend;
 use cnn_train::dataset::Dataset;
 use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
@@ -55,7 +56,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let earlier: f64 = start.run.epochs.iter().map(|epoch| epoch.training_seconds + epoch.evaluation_seconds).sum();
     let mut backends = start.backends.clone();
     if resumed < settings.epochs as usize {
-        checkpoint::add_backend(&mut backends, &backend.description());
+        add_backend(&mut backends, &backend.description());
     }
     let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
     let events = args.tensorboard.as_deref().map(EventFile::create).transpose()?;

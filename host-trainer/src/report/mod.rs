@@ -9,6 +9,7 @@ pub mod tensorboard;
 use std::path::{Path, PathBuf};
 
 use cnn_core::network::FlatParameters;
+use cnn_train::consistency::as_line;
 use cnn_train::dataset::Dataset;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::EpochMetrics;
@@ -21,7 +22,7 @@ pub use record::RunRecord;
 use crate::files::{FileError, create_folder, exists, remove, write_whole};
 use crate::init::Init;
 use crate::model_file::{self, ModelFileError};
-use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions, as_line};
+use record::{EpochRecord, Host, RecordError, Seconds, Status, Versions};
 
 /// The model file's name.
 pub const MODEL: &str = "weights.postcard";

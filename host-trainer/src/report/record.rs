@@ -4,11 +4,10 @@
 //! fingerprint of the parameters after every epoch, so that anyone can repeat the run and compare every epoch.
 //! Every floating-point number in it reads back as the bits that were written.
 
-use cnn_core::text::{breaks_line, is_one_line};
-use cnn_train::dataset::Dataset;
+use cnn_train::consistency::{Inconsistent, check_initial_file, is_extended, not_negative, one_line, require};
+use cnn_train::dataset::DatasetRecord;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
-use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
 use serde::{Deserialize, Serialize};
 
@@ -71,11 +70,6 @@ fn record_version(recipe: &Recipe, initial_file: Option<&str>) -> u32 {
     if is_extended(recipe, initial_file) { EXTENDED_RECORD_VERSION } else { RECORD_VERSION }
 }
 
-/// Whether a run needs fields that the first version of a record or a checkpoint does not have.
-pub(crate) fn is_extended(recipe: &Recipe, initial_file: Option<&str>) -> bool {
-    *recipe != recipe.in_model_file() || initial_file.is_some()
-}
-
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,63 +80,6 @@ pub enum Status {
     Unfinished,
     /// The run was stopped before its last epoch ended.
     Interrupted,
-}
-
-/// Whether a run can have that recipe.
-pub(crate) fn check_recipe(recipe: &Recipe) -> Result<(), Inconsistent> {
-    at_least_one("settings.epochs", recipe.epochs)?;
-    at_least_one("settings.batch_size", recipe.batch_size)?;
-    not_negative("settings.learning_rate", recipe.learning_rate)?;
-    not_negative("settings.momentum", recipe.momentum)?;
-    not_negative("settings.weight_decay", recipe.weight_decay)?;
-    let RateSchedule::Cosine { minimum } = recipe.schedule else { return Ok(()) };
-    let expected = format_args!("at most the learning rate {}", recipe.learning_rate);
-    require(minimum <= recipe.learning_rate, "the minimum of settings.learning_rate_schedule", minimum, expected)
-}
-
-/// The longest name of a file that gave initial parameters, in bytes.
-pub const MAX_INITIAL_FILE: usize = 255;
-
-/// Whether a file that gave initial parameters can have that name.
-pub(crate) fn check_initial_file(name: Option<&str>) -> Result<(), Inconsistent> {
-    let Some(name) = name else { return Ok(()) };
-    one_line("initial_file", name)?;
-    let expected = format_args!("1 to {MAX_INITIAL_FILE}");
-    require((1..=MAX_INITIAL_FILE).contains(&name.len()), "the length of initial_file in bytes", name.len(), expected)
-}
-
-/// The data set of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatasetRecord {
-    /// What people call it, [one line](cnn_core::text).
-    pub name: String,
-    /// SHA-256 of its contents (see [`cnn_train::dataset::Dataset`]), 64 hexadecimal digits.
-    #[serde(with = "cnn_train::fingerprint::sha256")]
-    pub sha256: [u8; 32],
-    /// Images of the training split, at least 1.
-    pub train_count: u64,
-    /// Images of the test split, at least 1.
-    pub test_count: u64,
-}
-
-impl DatasetRecord {
-    pub(crate) fn check(&self) -> Result<(), Inconsistent> {
-        one_line("dataset.name", &self.name)?;
-        at_least_one("dataset.train_count", self.train_count)?;
-        at_least_one("dataset.test_count", self.test_count)
-    }
-}
-
-impl From<&Dataset> for DatasetRecord {
-    fn from(dataset: &Dataset) -> Self {
-        Self {
-            name: as_line(&dataset.name),
-            sha256: dataset.hash,
-            train_count: dataset.train.len() as u64,
-            test_count: dataset.test.len() as u64,
-        }
-    }
 }
 
 /// The machine of a run.
@@ -222,18 +159,6 @@ pub enum RecordError {
     Inconsistent(#[from] Inconsistent),
 }
 
-/// A value that no run has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value}, but must be {expected}")]
-pub struct Inconsistent {
-    /// Where.
-    pub field: String,
-    /// What stands there.
-    pub value: String,
-    /// What must stand there.
-    pub expected: String,
-}
-
 impl RunRecord {
     /// The contents of `run.json`, readable by people too.
     ///
@@ -270,7 +195,7 @@ impl RunRecord {
 
     fn check(&self) -> Result<(), Inconsistent> {
         one_line("versions.program", &self.versions.program)?;
-        check_recipe(&self.settings)?;
+        self.settings.check()?;
         check_initial_file(self.initial_file.as_deref())?;
         let version = record_version(&self.settings, self.initial_file.as_deref());
         require(self.versions.record == version, "versions.record", self.versions.record, version)?;
@@ -316,42 +241,10 @@ fn is_share(accuracy: f64, count: u64) -> bool {
     (0.0..=1.0).contains(&accuracy) && (correct / count as f64).to_bits() == accuracy.to_bits()
 }
 
-/// A name or a description as the formats take it: � in place of characters that break the line or reorder it.
-pub(crate) fn as_line(name: &str) -> String {
-    name.replace(breaks_line, "\u{fffd}")
-}
-
-/// An error unless what is demanded of a value holds.
-pub(crate) fn require(
-    holds: bool,
-    field: &str,
-    value: impl std::fmt::Display,
-    expected: impl std::fmt::Display,
-) -> Result<(), Inconsistent> {
-    if holds {
-        return Ok(());
-    }
-    Err(Inconsistent { field: field.into(), value: value.to_string(), expected: expected.to_string() })
-}
-
-/// Names and descriptions, which people are shown: one line each.
-pub(crate) fn one_line(field: &str, text: &str) -> Result<(), Inconsistent> {
-    require(is_one_line(text), field, format_args!("{text:?}"), "one line of plain text")
-}
-
-fn at_least_one(field: &str, value: impl Into<u64>) -> Result<(), Inconsistent> {
-    let value = value.into();
-    require(value >= 1, field, value, "at least 1")
-}
-
-pub(crate) fn not_negative(field: &str, value: impl Into<f64>) -> Result<(), Inconsistent> {
-    let value = value.into();
-    require(value.is_finite() && value >= 0.0, field, value, "finite and not negative")
-}
-
 #[cfg(test)]
 mod tests {
     use cnn_core::shapes::Layers;
+    use cnn_train::schedule::RateSchedule;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Stdio};
 
-use host_trainer::checkpoint::Checkpoint;
+use cnn_train::checkpoint::Checkpoint;
 use host_trainer::model_file::LoadedModel;
 use host_trainer::report::RunRecord;
 

@@ -39,7 +39,7 @@ struct Run {
     compares: &'static str,
 }
 
-const RUNS: [Run; 8] = [
+const RUNS: [Run; 9] = [
     Run {
         processor: "x86-64",
         profile: "dev",
@@ -88,6 +88,13 @@ const RUNS: [Run; 8] = [
         script: ".ci/wasm.sh",
         command: "--release --package equality --test golden_run --test equality_matrix --test backend_equality --test divergence",
         compares: "the golden run; every operation, epochs of every batch length, and runs that diverge, on one thread, at the levels simd128 and portable, and at portable again in a module without vectors (Node)",
+    },
+    Run {
+        processor: "WebAssembly",
+        profile: "release",
+        script: ".ci/wasm.sh",
+        command: "run +simd128 --release --package equality --test equality_matrix -- --skip",
+        compares: "every operation at the levels simd128 and portable (Firefox, Chromium)",
     },
     Run {
         processor: "Cortex-M4F",

@@ -6,15 +6,15 @@ use cnn_core::model::HEADER_LEN;
 use cnn_core::network::{FlatParameters, Layers, PARAMETER_COUNT};
 use cnn_core::text::is_one_line;
 use cnn_train::backend::TrainingState;
+use cnn_train::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES};
+use cnn_train::consistency::MAX_INITIAL_FILE;
+use cnn_train::dataset::DatasetRecord;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::metrics::{EpochMetrics, Metrics};
 use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
-use host_trainer::checkpoint::{Checkpoint, MAGIC, MAX_BACKENDS, MAX_BYTES};
-use host_trainer::report::record::DatasetRecord;
-use host_trainer::report::record::MAX_INITIAL_FILE;
 
 use super::script::Script;
 use super::{limited, put_header_right};

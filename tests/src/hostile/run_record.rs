@@ -2,10 +2,11 @@
 
 use cnn_core::shapes::Layers;
 use cnn_core::text::is_one_line;
+use cnn_train::dataset::DatasetRecord;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
-use host_trainer::report::record::{DatasetRecord, EpochRecord, Host, RunRecord, Seconds, Status, Versions};
+use host_trainer::report::record::{EpochRecord, Host, RunRecord, Seconds, Status, Versions};
 
 use super::limited;
 use super::script::Script;

@@ -8,21 +8,19 @@
 //!        16   one postcard message: the run so far, parameters, momentum
 //! ```
 
+use crate::backend::{TrainingState, boxed_zeros};
+use crate::consistency::{Inconsistent, check_initial_file, is_extended, not_negative, one_line, require};
+use crate::fingerprint::Fingerprint;
+use crate::recipe::Recipe;
+use crate::schedule::RateSchedule;
+use crate::trainer::EpochReport;
 use cnn_core::network::FlatParameters;
 use cnn_core::range::{PARAMETER_LIMIT, first_out_of_range};
 use cnn_core::shapes::Layers;
-use cnn_train::backend::{TrainingState, boxed_zeros};
-use cnn_train::fingerprint::Fingerprint;
-use cnn_train::recipe::Recipe;
-use cnn_train::schedule::RateSchedule;
-use cnn_train::trainer::EpochReport;
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, MAX_BACKENDS};
-use crate::report::record::{
-    Inconsistent, check_initial_file, check_recipe, is_extended, not_negative, one_line, require,
-};
 
 /// The first four bytes of a checkpoint.
 pub const MAGIC: [u8; 4] = *b"CNNC";
@@ -228,7 +226,7 @@ impl Checkpoint {
     }
 
     fn check_contents(&self) -> Result<(), Inconsistent> {
-        check_recipe(&self.settings)?;
+        self.settings.check()?;
         check_initial_file(self.initial_file.as_deref())?;
         self.dataset.check()?;
         let (trained, planned) = (self.epochs.len(), self.settings.epochs);
@@ -527,10 +525,10 @@ mod tests {
     #[test]
     fn the_longest_checkpoint_is_within_the_limit() {
         let epoch = EpochReport {
-            metrics: cnn_train::metrics::EpochMetrics {
+            metrics: crate::metrics::EpochMetrics {
                 epoch: u32::MAX,
-                train: cnn_train::metrics::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
-                test: cnn_train::metrics::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
+                train: crate::metrics::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
+                test: crate::metrics::Metrics { loss: 1.0, correct: u64::MAX, count: u64::MAX },
             },
             fingerprint: Fingerprint::from([0xff; 32]),
             training_seconds: 1.0,
