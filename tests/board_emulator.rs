@@ -12,7 +12,7 @@ use cnn_core::model::ModelError;
 use cnn_core::protocol::Refusal;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
-use host_trainer::board::{BoardError, BoardInfo, Client, Contents, FlashImage, Link, verify};
+use host_trainer::board::{BoardError, BoardInfo, Client, Contents, FlashImage, Link, verify, verify_int8};
 use host_trainer::dataset::idx;
 use tests::board::emulator::{Firmware, Pico};
 use tests::board::line::hostile_bytes;
@@ -127,6 +127,18 @@ fn a_pico_over_usb_gives_the_hosts_bits_survives_hostile_bytes_and_takes_another
     let info = pico.client().info().expect("the board answers after the reset");
     assert_eq!((info.model, info.line.good), (Ok(Fingerprint::of(&initial_parameters(2))), 1));
     equal(&mut pico, 2, 1);
+}
+
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
+#[test]
+fn every_integer_of_an_int8_model_is_the_hosts() {
+    let Some(firmware) = Firmware::of_environment() else { return };
+    let model = model::loaded_int8(1);
+    let mut emulator = firmware.boot_with(model.file());
+    let (images, labels) = images();
+    let samples = images.iter().zip(labels);
+    let verification = verify_int8(emulator.client(), &model, samples, |_| {}).expect("the board answers");
+    assert_eq!((verification.images, verification.differences), (IMAGES, vec![]));
 }
 
 #[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]

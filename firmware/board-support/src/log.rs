@@ -65,16 +65,16 @@ impl Format for Reason {
             }
             ModelError::NoRoom => write!(f, "too long"),
             ModelError::Impossible(Impossible::GoldenLogit) => write!(f, "a golden logit is not finite"),
-            ModelError::UnknownKind(kind) => write!(f, "a network of the unknown kind {=u32}", kind),
-            ModelError::OtherKind { found } => write!(f, "a network of the kind {=u8}, which is not run", found as u8),
+            ModelError::Arithmetic(violation) => write!(f, "wrong arithmetic, case {=u8}", violation as u8),
+            ModelError::Impossible(fault) => write!(f, "impossible metadata, case {=u8}", fault as u8),
+            ModelError::UnknownKind(kind) => write!(f, "a network of kind {=u32}", kind),
+            ModelError::OtherKind { .. } => write!(f, "a network of the other kind"),
             ModelError::OutOfRangeInt8(OutOfRange { part, index }) => {
-                write!(f, "int8 number {=u32} of part {=u8} is out of range", index, part as u8);
+                write!(f, "int8 part {=u8}, number {=u32} is out of range", part as u8, index);
             }
             ModelError::SelfTestInt8 { class, expected, found } => {
                 write!(f, "self-test: logit {=usize} is {=i32}, not {=i32}", class, found, expected);
             }
-            ModelError::Arithmetic(violation) => write!(f, "wrong arithmetic, case {=u8}", violation as u8),
-            ModelError::Impossible(fault) => write!(f, "impossible metadata, case {=u8}", fault as u8),
         }
     }
 }
