@@ -154,9 +154,9 @@ build check.elf arm-none-eabi-gcc -std=gnu17 -O3 -mcpu=cortex-m4 -mthumb -mfpu=f
 expect 0 qemu-system-arm -machine mps2-an386 -nographic -semihosting -kernel check.elf </dev/null
 # Another weight; then another known logit.
 mkdir -p spoiled
-awk '/cnn_weights\[CNN_WEIGHT_COUNT\] = / { at = NR } at && NR == at + 1000 { sub(/[1-9]/, "0") } { print }' cnn.h >spoiled/cnn.h
+awk '/cnn_weights\[CNN_WEIGHT_COUNT\] = / { at = NR } at && NR == at + 1000 { sub(/ -?[1-9][0-9]*,/, " 0,") } { print }' cnn.h >spoiled/cnn.h
 gcc -std=c99 -DEXPECT=CNN_PARAMETERS -I spoiled -I . "$sources/check.c" -o check
 expect 0 ./check
-awk '/cnn_golden_logits\[CNN_CLASSES\] = / { at = NR } at && NR == at + 1 { sub(/[1-9]/, "0") } { print }' cnn.h >spoiled/cnn.h
+awk '/cnn_golden_logits\[CNN_CLASSES\] = / { at = NR } at && NR == at + 1 { sub(/ -?[1-9][0-9]*,/, " 0,") } { print }' cnn.h >spoiled/cnn.h
 gcc -std=c99 -DEXPECT=CNN_LOGITS -I spoiled -I . "$sources/check.c" -o check
 expect 0 ./check
