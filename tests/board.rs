@@ -3,16 +3,19 @@
 
 use std::time::{Duration, Instant};
 
+use cnn_core::int8::parameters::MULTIPLIERS_AT;
+use cnn_core::int8::{BLOCK_LEN, OutOfRange, Part};
 use cnn_core::loss::softmax;
-use cnn_core::model::{Bits, HEADER_LEN, Impossible, Metadata, ModelError, Training};
+use cnn_core::model::{Bits, HEADER_LEN, Impossible, Kind, Metadata, ModelError, Training};
 use cnn_core::network::{self, Activations, Parameters, predict};
 use cnn_core::protocol::{
-    self, Classified, DELIMITER, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply, Request,
+    self, Classified, ClassifiedInt8, DELIMITER, Info, LineCounters, MAX_CHUNK, MAX_FRAME, Memory, Refusal, Reply,
+    Request,
 };
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use equality::values::Values;
-use host_trainer::board::{BoardError, Client, Timeouts, Wrong, verify};
+use host_trainer::board::{BoardError, Client, Timeouts, Wrong, verify, verify_int8};
 use tests::board::flash::{AREA_LEN, Flash, Power};
 use tests::board::line::Faults;
 use tests::board::model;
@@ -60,6 +63,53 @@ fn a_board_gives_the_bits_of_the_host() {
     let result = verify(&mut board.client(), &initial_parameters(1), images.iter().map(|image| (image, 0)), |_| {});
     let verification = result.expect("the board answers");
     assert_eq!((verification.images, verification.differences), (50, vec![]));
+}
+
+#[test]
+fn a_board_takes_an_int8_model_and_gives_the_integers_of_the_host() {
+    let (model, images) = (model::loaded_int8(1), model::images(2, 50));
+    let samples = || images.iter().map(|image| (image, 0));
+    for mut board in [Board::holding(model.file(), CLEAN, 0), Board::holding(&model::file(1), CLEAN, 0)] {
+        board.client().update_with(model.file(), model.fingerprint, |_| {}).expect("the board takes it");
+        let verification = verify_int8(&mut board.client(), &model, samples(), |_| {}).expect("the board answers");
+        assert_eq!((verification.images, verification.differences), (50, vec![]));
+        let result = board.client().classify(&images[0]);
+        assert!(matches!(result, Err(BoardError::OtherKind { found: Kind::Int8 })), "{result:?}");
+        // And back: a longer file over a shorter one.
+        board.client().update(&model::loaded(2), |_| {}).expect("the board takes it");
+        assert_answers(&mut board, 2);
+        let result = board.client().classify_int8(&images[0]);
+        assert!(matches!(result, Err(BoardError::OtherKind { found: Kind::Float })), "{result:?}");
+    }
+    let result = verify_int8(&mut Board::holding(&model::file(1), CLEAN, 0).client(), &model, samples(), |_| {});
+    assert!(matches!(result, Err(BoardError::OtherModel { .. })), "{result:?}");
+}
+
+#[test]
+fn int8_models_that_must_not_run_do_not_run() {
+    let model = model::loaded_int8(1);
+    let changed = |at: usize, byte: u8| {
+        let mut file = model.file().to_vec();
+        file[at] = byte;
+        model::seal(&mut file);
+        file
+    };
+    let len = model.file().len();
+    let cases: [(Vec<u8>, ModelError); 4] = [
+        (changed(len - 1, 63), ModelError::OutOfRangeInt8(OutOfRange { part: Part::Shift, index: 167 })),
+        (changed(len - BLOCK_LEN, 0x80), ModelError::OutOfRangeInt8(OutOfRange { part: Part::Weight, index: 0 })),
+        (changed(HEADER_LEN, 2), ModelError::UnknownKind(2)),
+        (model.file()[..len - 1].to_vec(), ModelError::Checksum),
+    ];
+    for (file, expected) in cases {
+        let mut board = Board::holding(&file, CLEAN, 0);
+        assert_eq!(board.client().info().expect("it answers").model, Err(expected));
+    }
+    // The last bias is another, and in range: only the golden image tells.
+    let at = len - BLOCK_LEN + MULTIPLIERS_AT - 4;
+    let mut board = Board::holding(&changed(at, model.file()[at] ^ 1), CLEAN, 0);
+    let found = board.client().info().expect("it answers").model;
+    assert!(matches!(found, Err(ModelError::SelfTestInt8 { class: 9, .. })), "{found:?}");
 }
 
 #[test]
@@ -161,9 +211,11 @@ fn models_that_must_not_run_do_not_run() {
     model::seal(&mut more_than_all);
     let last = file.len() - 4;
     let is_self_test: Expectation = |error| matches!(error, ModelError::SelfTest { class: 9, .. });
-    let cases: [(Vec<u8>, Expectation, bool); 10] = [
+    let cases: [(Vec<u8>, Expectation, bool); 11] = [
         // What header and start tell, before the old model is given up; then what only the whole file tells.
-        (changed(4, &[2, 0, 0, 0], true), |error| error == ModelError::Version { found: 2 }, true),
+        (changed(4, &[3, 0, 0, 0], true), |error| error == ModelError::Version { found: 3 }, true),
+        // Its first number, conv1's 16 output channels, as a kind.
+        (changed(4, &[2, 0, 0, 0], true), |error| error == ModelError::UnknownKind(16), true),
         (changed(8, &u32::MAX.to_le_bytes(), true), |error| error == ModelError::Length(u32::MAX), true),
         (model::write(&other_shapes, &parameters), |error| error == ModelError::Shapes, true),
         (changed(16, &[0xff; 64], true), |error| error == ModelError::Malformed, true),
@@ -412,6 +464,22 @@ fn a_class_or_a_logit_that_cannot_be_is_not_believed() {
         let result = parrot::saying(classified(|it| it.logits[class] = logit)).classify(&[0; 784]);
         let expected = Wrong::Logit { class, logit: Bits(logit.to_bits()) };
         assert!(matches!(result, Err(BoardError::Wrong(wrong)) if wrong == expected), "{logit}: {result:?}");
+    }
+}
+
+#[test]
+fn integers_that_cannot_be_are_not_believed() {
+    let logits = [5, 30, -10, 30, 0, 1, i32::MIN, -2, 25, 2];
+    let good = ClassifiedInt8 { logits, scale: 0.5, class: 1, cycles: 1000 };
+    let ask = |said: ClassifiedInt8| parrot::saying(Reply::ClassifiedInt8(said)).classify_int8(&[0; 784]);
+    assert_eq!(ask(good).expect("the first largest logit is that of 1"), good);
+    for class in [0, 3, 10, u8::MAX] {
+        let (result, expected) = (ask(ClassifiedInt8 { class, ..good }), Wrong::Class { found: class, expected: 1 });
+        assert!(matches!(result, Err(BoardError::Wrong(wrong)) if wrong == expected), "{class}: {result:?}");
+    }
+    for scale in [f32::NAN, f32::INFINITY, 0.0, -0.0, -1.0] {
+        let (result, expected) = (ask(ClassifiedInt8 { scale, ..good }), Wrong::Scale(Bits(scale.to_bits())));
+        assert!(matches!(result, Err(BoardError::Wrong(wrong)) if wrong == expected), "{scale}: {result:?}");
     }
 }
 

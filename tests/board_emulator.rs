@@ -10,7 +10,7 @@ use cnn_core::model::ModelError;
 use cnn_core::protocol::Refusal;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
-use host_trainer::board::{BoardError, verify};
+use host_trainer::board::{BoardError, verify, verify_int8};
 use host_trainer::dataset::idx;
 use tests::board::emulator::Firmware;
 use tests::board::model;
@@ -61,6 +61,18 @@ fn every_logit_is_the_hosts_bit_for_bit_within_the_budget_of_ram() {
     assert!(sizes.flash <= FLASH_BUDGET, "{} bytes of flash", sizes.flash);
     let ram = sizes.variables + info.memory.stack;
     assert!(ram <= RAM_BUDGET, "{ram} bytes of RAM");
+}
+
+#[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]
+#[test]
+fn every_integer_of_an_int8_model_is_the_hosts() {
+    let Some(firmware) = Firmware::of_environment() else { return };
+    let model = model::loaded_int8(1);
+    let mut emulator = firmware.boot_with(model.file());
+    let (images, labels) = images();
+    let samples = images.iter().zip(labels);
+    let verification = verify_int8(emulator.client(), &model, samples, |_| {}).expect("the board answers");
+    assert_eq!((verification.images, verification.differences), (IMAGES, vec![]));
 }
 
 #[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]

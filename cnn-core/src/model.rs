@@ -15,13 +15,13 @@
 mod error;
 mod float;
 mod int8;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod training;
 
 use core::fmt;
 
-use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 pub use error::{Bits, Impossible, ModelError};
@@ -79,11 +79,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(number: u32) -> Result<Self, ModelError> {
+    fn of(number: u8) -> Result<Self, ModelError> {
         match number {
             0 => Ok(Self::Float),
             1 => Ok(Self::Int8),
-            number => Err(ModelError::UnknownKind(number)),
+            number => Err(ModelError::UnknownKind(number.into())),
         }
     }
 
@@ -217,23 +217,25 @@ fn read_start<'a>(header: &FileHeader, contents: &'a [u8]) -> Result<Option<Star
     let [_, version, ..] = header_words(header);
     let is_strict = version != VERSION;
     let (kind, message) = if is_strict {
-        let Some((kind, message)) = take::<u32>(contents)? else { return Ok(None) };
-        if !is_as_written(&kind, contents, message) {
-            return Err(ModelError::Malformed);
-        }
+        // A number below 128 is one byte.
+        let Some((&kind, message)) = contents.split_first() else { return Ok(None) };
         (Kind::of(kind)?, message)
     } else {
         (Kind::Float, contents)
     };
+    let start = message;
     let taken = match kind {
-        Kind::Float => {
-            take_checked(message, is_strict, Metadata::check)?.map(|(it, rest)| (AnyMetadata::Float(it), rest))
-        }
-        Kind::Int8 => {
-            take_checked(message, is_strict, Int8Metadata::check)?.map(|(it, rest)| (AnyMetadata::Int8(it), rest))
-        }
+        Kind::Float => take(message)?.map(|(metadata, rest)| (AnyMetadata::Float(metadata), rest)),
+        Kind::Int8 => take(message)?.map(|(metadata, rest)| (AnyMetadata::Int8(metadata), rest)),
     };
     let Some((metadata, message)) = taken else { return Ok(None) };
+    match &metadata {
+        AnyMetadata::Float(metadata) => metadata.check(),
+        AnyMetadata::Int8(metadata) => metadata.check(),
+    }?;
+    if is_strict && !spelling::is_shortest(kind, &start[..start.len() - message.len()]) {
+        return Err(ModelError::Malformed);
+    }
     let padding_at = HEADER_LEN + contents.len() - message.len();
     let Some((padding, message)) = take::<&[u8]>(message)? else { return Ok(None) };
     // A byte slice is its length and the bytes.
@@ -244,46 +246,6 @@ fn read_start<'a>(header: &FileHeader, contents: &'a [u8]) -> Result<Option<Star
         && parameters_at.checked_add(parameter_bytes) == Some(len)
         && (!is_strict || padding == padding_from(padding_at) && parameters_at == padding_at + padding.len() + 1 + 3);
     if well_formed { Ok(Some(Start { metadata, parameters_at })) } else { Err(ModelError::Malformed) }
-}
-
-/// Metadata that pass `check`, and what follows; with `is_strict` written as this program writes them.
-fn take_checked<'a, T: Deserialize<'a> + Serialize>(
-    message: &'a [u8],
-    is_strict: bool,
-    check: impl FnOnce(&T) -> Result<(), ModelError>,
-) -> Result<Option<(T, &'a [u8])>, ModelError> {
-    let Some((metadata, rest)) = take::<T>(message)? else { return Ok(None) };
-    check(&metadata)?;
-    if is_strict && !is_as_written(&metadata, message, rest) {
-        return Err(ModelError::Malformed);
-    }
-    Ok(Some((metadata, rest)))
-}
-
-/// Whether `value`, read from `message` up to `rest`, would be written with the same bytes: numbers, for one, can be given
-/// with more bytes than they need.
-fn is_as_written(value: &impl Serialize, message: &[u8], rest: &[u8]) -> bool {
-    let read = &message[..message.len() - rest.len()];
-    postcard::serialize_with_flavor(value, Expected(read)).is_ok_and(<[u8]>::is_empty)
-}
-
-/// Takes exactly the bytes that it has, and gives back those that did not come.
-struct Expected<'a>(&'a [u8]);
-
-impl<'a> Flavor for Expected<'a> {
-    type Output = &'a [u8];
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        let Some((&expected, rest)) = self.0.split_first() else {
-            return Err(postcard::Error::SerializeBufferFull);
-        };
-        self.0 = rest;
-        if byte == expected { Ok(()) } else { Err(postcard::Error::SerializeBufferFull) }
-    }
-
-    fn finalize(self) -> postcard::Result<Self::Output> {
-        Ok(self.0)
-    }
 }
 
 /// The padding that follows metadata up to `start` in the file. Its own length takes a byte, the parameters' three.

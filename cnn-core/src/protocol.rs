@@ -11,7 +11,7 @@
 //!
 //! Nothing here does I/O or allocates, and nothing panics, whatever the bytes: [`Deframer`] takes bytes as they come
 //! from a line, [`open`] and [`CheckedMessage::request`] read what they hold, [`encode`] writes. What a host makes of a
-//! reply is held to [`Info::check`], [`Classified::check`] and [`wanted`] first.
+//! reply is held to [`Info::check`], [`Classified::check`], [`ClassifiedInt8::check`] and [`wanted`] first.
 
 mod check;
 
@@ -21,6 +21,7 @@ use postcard::ser_flavors::crc::CrcModifier;
 use postcard::ser_flavors::{Cobs, Slice};
 use serde::{Deserialize, Serialize};
 
+use crate::int8;
 use crate::model::{FileHeader, ModelError};
 use crate::shapes::Logits;
 
@@ -54,7 +55,8 @@ const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 pub enum Request<'a> {
     /// Who are you? Replied with [`Reply::Info`].
     Info,
-    /// Classify an image of 784 pixels in raster order. Replied with [`Reply::Classified`].
+    /// Classify an image of 784 pixels in raster order. Replied with [`Reply::Classified`], or with
+    /// [`Reply::ClassifiedInt8`] if the model is in integers.
     Classify {
         /// The image.
         pixels: &'a [u8],
@@ -91,7 +93,7 @@ pub enum Reply<'a> {
     /// To [`Request::Info`].
     #[serde(borrow)]
     Info(Info<'a>),
-    /// To [`Request::Classify`].
+    /// To [`Request::Classify`], of a board whose model is in f32.
     Classified(Classified),
     /// To [`Request::UpdateBegin`] and [`Request::UpdateChunk`]: the board wants the file from here on.
     UpdateAt {
@@ -107,6 +109,8 @@ pub enum Reply<'a> {
     Resetting,
     /// The request was understood as far as its sequence number, but not carried out.
     Refused(Refusal),
+    /// To [`Request::Classify`], of a board whose model is in integers.
+    ClassifiedInt8(ClassifiedInt8),
 }
 
 /// What a board says of itself.
@@ -157,6 +161,19 @@ pub struct LineCounters {
 pub struct Classified {
     /// The ten logits, all finite.
     pub logits: Logits,
+    /// The first class with the largest logit.
+    pub class: u8,
+    /// Cycles of the core's clock from pixels to logits.
+    pub cycles: u32,
+}
+
+/// What a board computed of an image with a model in integers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassifiedInt8 {
+    /// The ten logits.
+    pub logits: int8::Logits,
+    /// What a step of them is worth, as the model file says: finite, above 0.
+    pub scale: f32,
     /// The first class with the largest logit.
     pub class: u8,
     /// Cycles of the core's clock from pixels to logits.
@@ -403,6 +420,12 @@ mod tests {
         for reply in [
             Reply::Info(info),
             Reply::Classified(classified),
+            Reply::ClassifiedInt8(ClassifiedInt8 {
+                logits: [i32::MIN; 10],
+                scale: f32::MAX,
+                class: 9,
+                cycles: u32::MAX,
+            }),
             Reply::UpdateAt { next: u32::MAX },
             Reply::Activated { fingerprint: [0; 32] },
             Reply::Resetting,

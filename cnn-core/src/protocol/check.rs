@@ -1,6 +1,7 @@
 //! What a host holds a reply to whose checksum is right: it must agree with itself and with what was asked.
 
-use super::{CHUNK_ALIGNMENT, Classified, Info, MAX_CHUNK, MAX_NAME};
+use super::{CHUNK_ALIGNMENT, Classified, ClassifiedInt8, Info, MAX_CHUNK, MAX_NAME};
+use crate::int8;
 use crate::model::{Bits, HEADER_LEN};
 use crate::network::predict;
 use crate::text::is_one_line;
@@ -41,6 +42,9 @@ pub enum Wrong {
     /// A contradiction.
     #[error("it refuses version {0} of the protocol and says that it speaks it")]
     Version(u8),
+    /// NaN, infinity, negative or 0.
+    #[error("a step of its logits is worth {0}")]
+    Scale(Bits),
 }
 
 impl Info<'_> {
@@ -67,6 +71,21 @@ impl Classified {
             return Err(Wrong::Logit { class, logit: Bits(logits[class].to_bits()) });
         }
         let expected = predict(&logits) as u8;
+        if found == expected { Ok(()) } else { Err(Wrong::Class { found, expected }) }
+    }
+}
+
+impl ClassifiedInt8 {
+    /// Whether the scale is one and the class is that of the logits; the cycles are the board's own word.
+    ///
+    /// # Errors
+    /// [`Wrong::Scale`] or [`Wrong::Class`].
+    pub fn check(&self) -> Result<(), Wrong> {
+        let &Self { logits, scale, class: found, .. } = self;
+        if !scale.is_finite() || scale <= 0.0 {
+            return Err(Wrong::Scale(Bits(scale.to_bits())));
+        }
+        let expected = int8::predict(&logits) as u8;
         if found == expected { Ok(()) } else { Err(Wrong::Class { found, expected }) }
     }
 }

@@ -3,14 +3,15 @@
 //! There is room for one model, so an update gives up the old one, but not before all that stands in front of the new
 //! one's parameters is here and was checked; until then it waits in RAM. What is erased first and written last is the
 //! file's header: whenever power fails, the next boot finds the old file whole, the new file whole, or a file that does
-//! not pass [`Model::parse_prefix`]; it then waits for a model.
+//! not pass [`AnyModel::parse_prefix`]; it then waits for a model.
 
-use cnn_core::model::{self, FileHeader, HEADER_LEN, MAX_START, Model, ModelError};
+use cnn_core::int8::{self, BLOCK_LEN, Block};
+use cnn_core::model::{self, AnyModel, FileHeader, HEADER_LEN, MAX_START, ModelError};
 use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{CHUNK_ALIGNMENT, MAX_CHUNK, Refusal};
 use embedded_storage::nor_flash::NorFlash;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Running};
 
 /// The flash of the model area, which the processor also reads as memory.
 ///
@@ -51,9 +52,21 @@ enum State {
     /// The file in flash is not a model that this board runs.
     Refused(ModelError),
     /// The file passed every check.
-    Running { header: FileHeader, fingerprint: [u8; 32], parameters_at: usize },
+    Running { header: FileHeader, fingerprint: [u8; 32], parameters_at: usize, kind: Kind },
     /// A file of `len` bytes is arriving; flash holds it from behind the header up to `next`.
     Updating { header: FileHeader, len: usize, next: usize },
+}
+
+/// What the running model's parameters are.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// f32.
+    Float,
+    /// Integers, whose logits have this scale.
+    Int8 {
+        /// What a step of a logit is worth.
+        scale: f32,
+    },
 }
 
 impl<'a, F: ModelFlash> ModelArea<'a, F> {
@@ -87,13 +100,16 @@ impl<'a, F: ModelFlash> ModelArea<'a, F> {
     }
 
     /// The running model's parameters where they lie.
-    pub fn parameters(&self) -> Result<&FlatParameters, ModelError> {
-        let State::Running { parameters_at, .. } = self.state else {
+    pub fn running(&self) -> Result<Running<'_>, ModelError> {
+        let State::Running { parameters_at, kind, .. } = self.state else {
             return Err(self.model().err().unwrap_or(ModelError::NotInPlace));
         };
-        let bytes = self.flash.contents().get(parameters_at..parameters_at + size_of::<FlatParameters>());
-        let values: Option<&[f32]> = bytes.and_then(|bytes| bytemuck::try_cast_slice(bytes).ok());
-        values.and_then(|values| values.try_into().ok()).ok_or(ModelError::NotInPlace)
+        let contents = self.flash.contents();
+        let running = match kind {
+            Kind::Float => float_at(contents, parameters_at).map(Running::Float),
+            Kind::Int8 { scale } => int8_at(contents, parameters_at).map(|parameters| Running::Int8(parameters, scale)),
+        };
+        running.ok_or(ModelError::NotInPlace)
     }
 
     /// Prepares for the file that starts with `header`; returns the offset from which its bytes are wanted.
@@ -257,13 +273,29 @@ fn write<F: ModelFlash>(flash: &mut F, offset: usize, words: &[u8]) -> Result<()
 #[derive(Debug)]
 struct NotTaken;
 
+/// f32 parameters, if they lie on their border.
+fn float_at(contents: &[u8], at: usize) -> Option<&FlatParameters> {
+    let bytes = contents.get(at..at + size_of::<FlatParameters>())?;
+    let values: &[f32] = bytemuck::try_cast_slice(bytes).ok()?;
+    values.try_into().ok()
+}
+
+/// Integer parameters, if they lie on their border.
+fn int8_at(contents: &[u8], at: usize) -> Option<int8::Parameters<'_>> {
+    let block: &Block = contents.get(at..at + BLOCK_LEN)?.try_into().ok()?;
+    int8::Parameters::borrow(block)
+}
+
 /// Every check of a model file that lies at the start of `contents`.
 fn examine(contents: &[u8], engine: &mut Engine<'_>) -> Result<State, ModelError> {
-    let (model, rest) = Model::parse_prefix(contents)?;
-    let parameters = model.parameters()?;
-    model.check_golden(&engine.logits(model.golden_pixels(), parameters))?;
+    let (model, rest) = AnyModel::parse_prefix(contents)?;
+    engine.self_test(&model)?;
     let header = *contents.first_chunk().ok_or(ModelError::Magic)?;
+    let (kind, parameter_bytes) = match &model {
+        AnyModel::Float(_) => (Kind::Float, size_of::<FlatParameters>()),
+        AnyModel::Int8(model) => (Kind::Int8 { scale: model.metadata().scales.logits }, BLOCK_LEN),
+    };
     // The parameters end the file.
-    let parameters_at = contents.len() - rest.len() - size_of::<FlatParameters>();
-    Ok(State::Running { header, fingerprint: model.metadata().fingerprint, parameters_at })
+    let parameters_at = contents.len() - rest.len() - parameter_bytes;
+    Ok(State::Running { header, fingerprint: model.fingerprint(), parameters_at, kind })
 }

@@ -1,12 +1,13 @@
 //! What requests do: everything behind the line.
 
-use cnn_core::network::{Activations, predict};
-use cnn_core::protocol::{Classified, Info, LineCounters, Refusal, Reply, Request};
+use cnn_core::int8;
+use cnn_core::network::predict;
+use cnn_core::protocol::{Classified, ClassifiedInt8, Info, LineCounters, Refusal, Reply, Request};
 use embedded_hal::digital::OutputPin;
 
 use crate::area::{ModelArea, ModelFlash, StartBuffer};
 use crate::confidence::permille;
-use crate::engine::Engine;
+use crate::engine::{Engine, Running};
 use crate::light::Pattern;
 use crate::{Event, Next, System, VERSION};
 
@@ -23,14 +24,7 @@ pub struct Device<'a, F, P, S> {
 
 impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
     /// Checks the model in flash.
-    pub fn boot(
-        flash: F,
-        light: P,
-        mut system: S,
-        start: &'a mut StartBuffer,
-        activations: &'a mut Activations,
-    ) -> Self {
-        let mut engine = Engine { forward: S::FORWARD, activations };
+    pub fn boot(flash: F, light: P, mut system: S, start: &'a mut StartBuffer, mut engine: Engine<'a>) -> Self {
         let area = ModelArea::boot(flash, start, &mut engine);
         let (event, pattern) = match area.model() {
             Ok(fingerprint) => (Event::ModelRuns { fingerprint }, Pattern::Dark),
@@ -58,7 +52,7 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
         let reply = match request {
             Ok(Request::Reset) => return (Reply::Resetting, Next::Reset),
             Ok(Request::Info) => Ok(Reply::Info(self.info(line))),
-            Ok(Request::Classify { pixels }) => self.classify(pixels).map(Reply::Classified),
+            Ok(Request::Classify { pixels }) => self.classify(pixels),
             Ok(Request::UpdateBegin { header }) => self.area.begin(&header).map(|next| Reply::UpdateAt { next }),
             Ok(Request::UpdateChunk { offset, data }) => {
                 let taken = self.area.take_chunk(offset, data, &mut self.engine);
@@ -77,9 +71,10 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
     pub fn report(&mut self, reply: &Reply<'_>) {
         match *reply {
             Reply::Classified(Classified { logits, class, cycles }) => {
-                let permille = permille(&logits, class.into());
-                self.system.log(Event::Classified { class, permille, cycles });
-                self.start(Pattern::Digit(class));
+                self.classified(permille(&logits, class.into()), class, cycles);
+            }
+            Reply::ClassifiedInt8(ClassifiedInt8 { logits, scale, class, cycles }) => {
+                self.classified(permille(&int8::scaled(&logits, scale), class.into()), class, cycles);
             }
             Reply::Activated { fingerprint } => {
                 self.system.log(Event::ModelRuns { fingerprint });
@@ -100,6 +95,11 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
         }
     }
 
+    fn classified(&mut self, permille: u16, class: u8, cycles: u32) {
+        self.system.log(Event::Classified { class, permille, cycles });
+        self.start(Pattern::Digit(class));
+    }
+
     fn start(&mut self, pattern: Pattern) {
         self.pattern = pattern;
         self.pattern_start = self.system.cycles();
@@ -116,12 +116,20 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
         }
     }
 
-    fn classify(&mut self, pixels: &[u8]) -> Result<Classified, Refusal> {
+    fn classify(&mut self, pixels: &[u8]) -> Result<Reply<'static>, Refusal> {
         let pixels = pixels.try_into().map_err(|_| Refusal::Malformed)?;
-        let parameters = self.area.parameters().map_err(Refusal::NoModel)?;
         let start = self.system.cycles();
-        let logits = self.engine.logits(pixels, parameters);
-        let cycles = self.system.cycles().wrapping_sub(start) as u32;
-        Ok(Classified { logits, class: predict(&logits) as u8, cycles })
+        Ok(match self.area.running().map_err(Refusal::NoModel)? {
+            Running::Int8(parameters, scale) => {
+                let logits = self.engine.int8_logits(pixels, &parameters);
+                let cycles = self.system.cycles().wrapping_sub(start) as u32;
+                Reply::ClassifiedInt8(ClassifiedInt8 { logits, scale, class: int8::predict(&logits) as u8, cycles })
+            }
+            Running::Float(parameters) => {
+                let logits = self.engine.logits(pixels, parameters);
+                let cycles = self.system.cycles().wrapping_sub(start) as u32;
+                Reply::Classified(Classified { logits, class: predict(&logits) as u8, cycles })
+            }
+        })
     }
 }

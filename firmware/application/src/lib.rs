@@ -16,6 +16,8 @@ mod engine;
 mod glyphs;
 mod light;
 
+use cnn_core::image::Pixels;
+use cnn_core::int8;
 use cnn_core::model::{MAX_START, ModelError};
 use cnn_core::network::{Activations, Logits, Parameters};
 use cnn_core::protocol::{self, Deframer, FrameError, LineCounters, MAX_FRAME, Memory, Refusal, SILENCE_MS};
@@ -25,6 +27,7 @@ use embedded_io::{Read, ReadReady, Write};
 pub use area::ModelFlash;
 pub use confidence::{PERMILLE_ERROR, permille};
 use device::Device;
+use engine::Engine;
 pub use glyphs::GLYPHS;
 
 /// The firmware's version, as [`protocol::Info`] gives it.
@@ -33,6 +36,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// [`cnn_core::network::forward`] or its equal.
 pub type Forward = fn(&Parameters<'_>, &mut Activations) -> Logits;
 
+/// [`cnn_core::int8::forward`] or its equal.
+pub type Int8Forward = fn(&Pixels, &int8::Parameters<'_>, &mut int8::Activations) -> int8::Logits;
+
 /// What the application needs of a board beside line, flash and light.
 pub trait System {
     /// The board's name, at most [`protocol::MAX_NAME`] bytes.
@@ -40,6 +46,9 @@ pub trait System {
 
     /// The forward pass: cnn-core's, or one that gives the same bits faster.
     const FORWARD: Forward = cnn_core::network::forward;
+
+    /// The forward pass of an int8 model: cnn-core's, or one that gives the same integers faster.
+    const INT8_FORWARD: Int8Forward = int8::forward;
 
     /// Cycles of the core's clock in a second.
     fn clock_hz(&self) -> u32;
@@ -104,6 +113,7 @@ pub struct Buffers {
     reply: [u8; MAX_FRAME],
     start: area::StartBuffer,
     activations: Activations,
+    int8_activations: int8::Activations,
 }
 
 impl Buffers {
@@ -114,6 +124,7 @@ impl Buffers {
             reply: [0; MAX_FRAME],
             start: [0; MAX_START],
             activations: Activations::new(),
+            int8_activations: int8::Activations::new(),
         }
     }
 }
@@ -144,9 +155,10 @@ where
 {
     /// Checks the model in flash and says in the log whether it runs.
     pub fn boot(line: L, flash: F, light: P, system: S, buffers: &'a mut Buffers) -> Self {
-        let Buffers { received, reply, start, activations } = buffers;
+        let Buffers { received, reply, start, activations, int8_activations } = buffers;
         received.discard();
-        let device = Device::boot(flash, light, system, start, activations);
+        let engine = Engine { forward: S::FORWARD, activations, int8_forward: S::INT8_FORWARD, int8_activations };
+        let device = Device::boot(flash, light, system, start, engine);
         Self { line, received, reply, counters: LineCounters::default(), last_byte: 0, device }
     }
 

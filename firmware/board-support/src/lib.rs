@@ -51,7 +51,7 @@ macro_rules! firmware {
             use application::{Application, Buffers};
 
             let board = board::start();
-            let buffers = cortex_m::singleton!(: Buffers = Buffers::new()).expect("main runs once");
+            let buffers = cortex_m::singleton!(: Buffers = const { Buffers::new() }).expect("main runs once");
             $crate::run(Application::boot(board.port, board.flash, board.led, board.system, buffers))
         }
     };

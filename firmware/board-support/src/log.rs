@@ -3,6 +3,7 @@
 //! The words stay on the host, as `defmt` has it; `Display` would bring the formatting of floats into flash.
 
 use application::Event;
+use cnn_core::int8::OutOfRange;
 use cnn_core::model::{Impossible, ModelError};
 use cnn_core::protocol::{FrameError, Refusal};
 use defmt::{Format, Formatter, info, warn, write};
@@ -65,6 +66,14 @@ impl Format for Reason {
             ModelError::NoRoom => write!(f, "too long"),
             ModelError::Impossible(Impossible::GoldenLogit) => write!(f, "a golden logit is not finite"),
             ModelError::Impossible(fault) => write!(f, "impossible metadata, case {=u8}", fault as u8),
+            ModelError::UnknownKind(kind) => write!(f, "a network of kind {=u32}", kind),
+            ModelError::OtherKind { .. } => write!(f, "a network of the other kind"),
+            ModelError::OutOfRangeInt8(OutOfRange { part, index }) => {
+                write!(f, "int8 part {=u8}, number {=u32} is out of range", part as u8, index);
+            }
+            ModelError::SelfTestInt8 { class, expected, found } => {
+                write!(f, "self-test: logit {=usize} is {=i32}, not {=i32}", class, found, expected);
+            }
         }
     }
 }

@@ -9,10 +9,12 @@ use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cnn_core::image::Pixels;
-use cnn_core::model::{FileHeader, HEADER_LEN, MAX_START, ModelError};
+use cnn_core::int8;
+use cnn_core::model::{FileHeader, HEADER_LEN, Kind, MAX_START, ModelError};
+use cnn_core::network::Logits;
 use cnn_core::protocol::{
-    self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_FRAME, Memory, Refusal, Reply, Request, Wrong,
-    chunk_at, wanted,
+    self, Classified, ClassifiedInt8, DELIMITER, Deframer, Info, LineCounters, MAX_FRAME, Memory, Refusal, Reply,
+    Request, Wrong, chunk_at, wanted,
 };
 use cnn_train::fingerprint::Fingerprint;
 
@@ -79,9 +81,50 @@ pub enum BoardError {
         /// The one expected.
         expected: Fingerprint,
     },
+    /// A model of the other kind.
+    #[error("the board's logits are those of a model in {found}, where the other kind was expected")]
+    OtherKind {
+        /// The kind of the board's logits.
+        found: Kind,
+    },
     /// A comparison of nothing.
     #[error("no image was compared, so nothing is known of the board")]
     NoImages,
+}
+
+/// What a board computed of an image with a model of either kind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum AnyClassified {
+    /// In f32.
+    Float(Classified),
+    /// In integers.
+    Int8(ClassifiedInt8),
+}
+
+impl AnyClassified {
+    /// The logits; of integers, times their scale.
+    pub fn logits(&self) -> Logits {
+        match self {
+            Self::Float(classified) => classified.logits,
+            Self::Int8(classified) => int8::scaled(&classified.logits, classified.scale),
+        }
+    }
+
+    /// The first class with the largest logit.
+    pub fn class(&self) -> u8 {
+        match self {
+            Self::Float(classified) => classified.class,
+            Self::Int8(classified) => classified.class,
+        }
+    }
+
+    /// Cycles from pixels to logits, by the board's own count.
+    pub fn cycles(&self) -> u32 {
+        match self {
+            Self::Float(classified) => classified.cycles,
+            Self::Int8(classified) => classified.cycles,
+        }
+    }
 }
 
 /// [`Info`] as a host keeps it.
@@ -168,13 +211,39 @@ impl<L: Link> Client<L> {
     ///
     /// # Errors
     /// If the board has no model, does not answer or contradicts itself, or the line breaks.
-    pub fn classify(&mut self, pixels: &Pixels) -> Result<Classified, BoardError> {
+    pub fn classify_any(&mut self, pixels: &Pixels) -> Result<AnyClassified, BoardError> {
         let classified = self.ask(&Request::Classify { pixels }, self.timeouts.quick, |reply| match reply {
-            Reply::Classified(classified) => Some(classified),
+            Reply::Classified(classified) => Some(AnyClassified::Float(classified)),
+            Reply::ClassifiedInt8(classified) => Some(AnyClassified::Int8(classified)),
             _ => None,
         })?;
-        classified.check()?;
+        match &classified {
+            AnyClassified::Float(classified) => classified.check(),
+            AnyClassified::Int8(classified) => classified.check(),
+        }?;
         Ok(classified)
+    }
+
+    /// [`Client::classify_any`] of a board that runs a model in f32.
+    ///
+    /// # Errors
+    /// As [`Client::classify_any`]; also if the board's model is in integers.
+    pub fn classify(&mut self, pixels: &Pixels) -> Result<Classified, BoardError> {
+        match self.classify_any(pixels)? {
+            AnyClassified::Float(classified) => Ok(classified),
+            AnyClassified::Int8(_) => Err(BoardError::OtherKind { found: Kind::Int8 }),
+        }
+    }
+
+    /// [`Client::classify_any`] of a board that runs an int8 model.
+    ///
+    /// # Errors
+    /// As [`Client::classify_any`]; also if the board's model is in f32.
+    pub fn classify_int8(&mut self, pixels: &Pixels) -> Result<ClassifiedInt8, BoardError> {
+        match self.classify_any(pixels)? {
+            AnyClassified::Int8(classified) => Ok(classified),
+            AnyClassified::Float(_) => Err(BoardError::OtherKind { found: Kind::Float }),
+        }
     }
 
     /// Resets the board; the line may break by that.

@@ -4,7 +4,7 @@ mod client;
 mod link;
 mod verify;
 
-pub use client::{BoardError, BoardInfo, Client, Timeouts};
+pub use client::{AnyClassified, BoardError, BoardInfo, Client, Timeouts};
 pub use cnn_core::protocol::Wrong;
 pub use link::{Link, LinkError, open};
-pub use verify::{DifferingImage, Verification, verify};
+pub use verify::{DifferingImage, Verification, verify, verify_int8};

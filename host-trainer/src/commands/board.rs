@@ -1,5 +1,6 @@
 //! `board`: talks to a microcontroller that runs the firmware.
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use clap::error::ErrorKind;
 use cnn_core::loss::softmax;
 use cnn_train::dataset::Split;
 use host_trainer::board::{self, Client, Link, Verification};
-use host_trainer::model_file::LoadedModel;
+use host_trainer::model_file::AnyLoaded;
 use host_trainer::picture::probability_bars;
 
 use super::data;
@@ -66,26 +67,34 @@ fn info(board: &mut Board) -> anyhow::Result<()> {
 }
 
 fn classify(board: &mut Board, picture: &Path, as_is: bool) -> anyhow::Result<()> {
-    let classified = board.classify(&from_picture(picture, as_is)?)?;
-    output::block(&probability_bars(&softmax(&classified.logits), in_colour()));
-    result!("prediction {} ({} cycles by the board's own count)", classified.class, classified.cycles);
+    let classified = board.classify_any(&from_picture(picture, as_is)?)?;
+    output::block(&probability_bars(&softmax(&classified.logits()), in_colour()));
+    result!("prediction {} ({} cycles by the board's own count)", classified.class(), classified.cycles());
     Ok(())
 }
 
 fn verify(board: &mut Board, model: &Path, count: usize, data: &DataArgs) -> anyhow::Result<ExitCode> {
-    let model = LoadedModel::read(model)?;
+    let model = AnyLoaded::read(model)?;
     let (name, samples) = data::open_split(data, Split::Test)?;
     let images = samples.images().iter().zip(samples.labels().iter().copied()).take(count);
     let bar = progress(images.len() as u64, "{wide_bar} {pos}/{len} images, {per_sec}");
-    let verification = board::verify(board, &model.parameters, images, |done| bar.set_position(done as u64));
-    bar.finish_and_clear();
-    let verification = verification?;
-    say!("data      {name}, test split");
-    report(&verification);
-    Ok(if verification.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let progress = |done| bar.set_position(done as u64);
+    match &model {
+        AnyLoaded::Float(model) => {
+            let verification = board::verify(board, &model.parameters, images, progress);
+            bar.finish_and_clear();
+            report(&name, &verification?)
+        }
+        AnyLoaded::Int8(model) => {
+            let verification = board::verify_int8(board, model, images, progress);
+            bar.finish_and_clear();
+            report(&name, &verification?)
+        }
+    }
 }
 
-fn report(verification: &Verification) {
+fn report<L: Debug>(data: &str, verification: &Verification<L>) -> anyhow::Result<ExitCode> {
+    say!("data      {data}, test split");
     let Verification { images, differences, correct, cycles, elapsed } = verification;
     let share = |part: f64| part / *images as f64;
     result!("equal     {} of {images} images, every logit bit for bit", images - differences.len());
@@ -98,15 +107,16 @@ fn report(verification: &Verification) {
         share(*cycles as f64),
         *images as f64 / elapsed.as_secs_f64()
     );
+    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn update(board: &mut Board, path: &Path) -> anyhow::Result<()> {
     // What the board would refuse after a minute, and without its old model, is refused here at once.
-    let model = LoadedModel::read(path)?;
+    let model = AnyLoaded::read(path)?;
     let bar = progress(model.file().len() as u64, "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}");
-    let updated = board.update(&model, |bytes| bar.set_position(bytes as u64));
+    let updated = board.update_with(model.file(), model.fingerprint(), |bytes| bar.set_position(bytes as u64));
     bar.finish_and_clear();
     updated?;
-    result!("the board runs {}, the model that was sent, as it reports", model.fingerprint);
+    result!("the board runs {}, the model that was sent, as it reports", model.fingerprint());
     Ok(())
 }

@@ -84,7 +84,8 @@ impl EventFile {
         let file = File::create(&path).map_err(|cause| FileError::Write { path: path.clone(), cause })?;
         let mut events = Self { path, file };
         events.write(&Event { wall_time: now, file_version: Some("brain.Event:2".into()), ..Event::default() })?;
-        let start = Event { wall_time: now, step: first.into(), session_log: Some(SessionLog::START), ..Event::default() };
+        let start =
+            Event { wall_time: now, step: first.into(), session_log: Some(SessionLog::START), ..Event::default() };
         events.write(&start)?;
         Ok(events)
     }

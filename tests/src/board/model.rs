@@ -8,7 +8,7 @@ use cnn_core::network::{self, Activations, FlatParameters, Parameters};
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use flate2::Crc;
-use host_trainer::model_file::{self, LoadedModel};
+use host_trainer::model_file::{self, LoadedInt8, LoadedModel};
 
 use equality::values::Values;
 
@@ -28,12 +28,17 @@ pub fn loaded(seed: u64) -> LoadedModel {
 }
 
 /// A whole int8 model file, made of the untrained parameters of a seed.
+pub fn int8_file(seed: u64) -> Vec<u8> {
+    loaded_int8(seed).file().to_vec()
+}
+
+/// The same, read and checked.
 ///
 /// # Panics
 /// If quantisation does not give a model.
-pub fn int8_file(seed: u64) -> Vec<u8> {
+pub fn loaded_int8(seed: u64) -> LoadedInt8 {
     let model = loaded(seed);
-    model_file::quantize(&model, &images(seed, 20), Path::new("model")).expect("a whole model").file().to_vec()
+    model_file::quantize(&model, &images(seed, 20), Path::new("model")).expect("a whole model")
 }
 
 /// The metadata that belong to `parameters`, with `pixels` as golden image.

@@ -18,8 +18,12 @@ use crate::board::modelled;
 type Board = modelled::Board<4096>;
 
 /// Two model files and their fingerprints: what a board may run.
-static FILES: LazyLock<[(Vec<u8>, Fingerprint); 2]> =
-    LazyLock::new(|| [1, 2].map(|seed| (crate::board::model::file(seed), Fingerprint::of(&initial_parameters(seed)))));
+static FILES: LazyLock<[(Vec<u8>, Fingerprint); 3]> = LazyLock::new(|| {
+    let [first, second] =
+        [1, 2].map(|seed| (crate::board::model::file(seed), Fingerprint::of(&initial_parameters(seed))));
+    let int8 = crate::board::model::loaded_int8(1);
+    [first, second, (int8.file().to_vec(), int8.fingerprint)]
+});
 
 /// An input has at most this many steps, which send at most this many chunks; where the first byte's highest bit is set,
 /// as many as a whole file has and some more. Those inputs take a quarter of a second each, so most should not.
@@ -27,15 +31,15 @@ const MOST_STEPS: usize = 64;
 const MOST_CHUNKS: [usize; 2] = [24, 420];
 
 /// The lowest two bits of the first byte say what flash holds: nothing, a model, one with its last byte damaged, or the
-/// beginning of one. The rest is steps: bytes for the line, requests, power failures.
+/// beginning of one; bit 2 makes it an int8 model. The rest is steps: bytes for the line, requests, power failures.
 pub fn run(input: &[u8]) {
     limited(|| follow(input));
 }
 
 fn follow(input: &[u8]) {
     let mut script = Script::new(input);
-    let [(first, _), _] = &*FILES;
     let options = script.byte();
+    let (first, _) = &FILES[if options & 4 == 0 { 0 } else { 2 }];
     let held = match options & 3 {
         0 => vec![],
         1 => first.clone(),
@@ -115,13 +119,13 @@ fn step(board: &mut Board, script: &mut Script<'_>, chunks: &mut usize) {
 }
 
 fn file(script: &mut Script<'_>) -> &'static [u8] {
-    &FILES[usize::from(script.byte() & 1)].0
+    &FILES[usize::from(script.byte() % 3)].0
 }
 
 /// The header of one of the files, sometimes with a byte of it changed.
 fn header(script: &mut Script<'_>) -> FileHeader {
     let options = script.byte();
-    let mut header = *FILES[usize::from(options & 1)].0.first_chunk().expect("a header");
+    let mut header = *FILES[usize::from(options % 3)].0.first_chunk().expect("a header");
     if options >= 240 {
         header[usize::from(options % 16)] ^= script.byte();
     }
@@ -164,6 +168,9 @@ fn check_replies(board: &mut Board) {
             if let Reply::Classified(classified) = reply {
                 assert!(classified.class < 10 && classified.logits.iter().all(|logit| logit.is_finite()));
             }
+            if let Reply::ClassifiedInt8(classified) = reply {
+                assert_eq!(classified.check(), Ok(()));
+            }
         }
     }
     assert!(!deframer.is_inside_frame(), "every reply ends");
@@ -180,7 +187,7 @@ fn check_board(mut board: Board) {
     }
     if let Ok(fingerprint) = booted {
         assert!(FILES.iter().any(|(_, known)| *known == fingerprint), "a model runs that nobody sent");
-        board.client().classify(&[0; 784]).expect("a model that runs classifies");
+        board.client().classify_any(&[0; 784]).expect("a model that runs classifies");
     }
 }
 
@@ -192,6 +199,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
     };
     vec![
         vec![0, 2],
+        // An int8 model that runs, and one that replaces a model in f32.
+        vec![5, 2, 3],
+        [&[0x81], &update(2)[..], &[3, 9]].concat(),
         [&[0x80], &update(0)[..], &[3, 9]].concat(),
         [&[0x81], &update(1)[..], &[8, 2]].concat(),
         // The first half of an update, a power failure, the second half.

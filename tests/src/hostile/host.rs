@@ -9,7 +9,8 @@ use std::time::Duration;
 use cnn_core::model::ModelError;
 use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{
-    self, Classified, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, MAX_NAME, Memory, Refusal, Reply,
+    self, Classified, ClassifiedInt8, DELIMITER, Deframer, Info, LineCounters, MAX_CHUNK, MAX_FRAME, MAX_NAME, Memory,
+    Refusal, Reply,
 };
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
@@ -47,7 +48,17 @@ fn ask(call: u8, steps: &[u8]) {
     // With timeouts of zero every attempt listens once: the same steps always end the same.
     let timeouts = Timeouts { quick: Duration::ZERO, erase: Duration::ZERO, update: Duration::from_secs(600) };
     let mut client = Client::with_timeouts(board, timeouts);
-    match call % 5 {
+    match call % 6 {
+        5 => {
+            let result = client.classify_int8(&[7; 784]);
+            let found = result.as_ref().ok().copied();
+            check(&heard, result, |reply| match reply {
+                Reply::ClassifiedInt8(said) => {
+                    Some(*said) == found && is_consistent_int8(said) && said.scale > 0.0 && said.scale <= f32::MAX
+                }
+                _ => false,
+            });
+        }
         0 => check(&heard, client.info(), |reply| match reply {
             Reply::Info(info) => info.board.len() <= MAX_NAME && info.firmware.len() <= MAX_NAME && info.clock_hz > 0,
             _ => false,
@@ -82,6 +93,13 @@ fn is_consistent(Classified { logits, class, .. }: &Classified) -> bool {
     logits.iter().all(|logit| logit.is_finite() && logit <= largest) && logits[..place].iter().all(|l| l < largest)
 }
 
+/// Whether the class is the first with the largest logit.
+fn is_consistent_int8(ClassifiedInt8 { logits, class, .. }: &ClassifiedInt8) -> bool {
+    let place = usize::from(*class);
+    let Some(largest) = logits.get(place) else { return false };
+    logits.iter().all(|logit| logit <= largest) && logits[..place].iter().all(|logit| logit < largest)
+}
+
 /// The result is that of the last whole reply to the last request; `fits` says whether a good result comes of a reply.
 fn check<T>(heard: &RefCell<Heard>, result: Result<T, BoardError>, fits: impl Fn(&Reply<'_>) -> bool) {
     let heard = heard.borrow();
@@ -100,6 +118,7 @@ fn check<T>(heard: &RefCell<Heard>, result: Result<T, BoardError>, fits: impl Fn
             | BoardError::Unexpected
             | BoardError::Wrong(_)
             | BoardError::OtherModel { .. }
+            | BoardError::OtherKind { .. }
             | BoardError::OtherActivated { .. },
         ) => {
             assert!(message.is_some(), "what a board refuses, it says in a whole reply to this request");
@@ -285,7 +304,7 @@ fn say(script: &mut Script<'_>, sequence: u32) -> io::Result<Vec<u8>> {
 
 /// A reply that a board may give, with numbers of any size.
 fn reply<'a>(script: &mut Script<'_>, name: &'a str) -> Reply<'a> {
-    match script.byte() % 16 {
+    match script.byte() % 17 {
         0 => Reply::Info(Info {
             firmware: name,
             board: name,
@@ -313,7 +332,12 @@ fn reply<'a>(script: &mut Script<'_>, name: &'a str) -> Reply<'a> {
         12 => Reply::Refused(Refusal::Offset { next: script.u32() }),
         13 => Reply::Refused(Refusal::Offset { next: u32::from(script.u16()) }),
         14 => Reply::Refused(Refusal::Incomplete { next: script.u32() }),
-        _ => Reply::Refused(Refusal::Flash),
+        15 => Reply::Refused(Refusal::Flash),
+        _ => {
+            let logits = std::array::from_fn(|_| script.u32() as i32);
+            let scale = f32::from_bits(script.u32());
+            Reply::ClassifiedInt8(ClassifiedInt8 { logits, scale, class: script.byte(), cycles: script.u32() })
+        }
     }
 }
 
@@ -351,5 +375,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&[1][..], &[2, 0, 1], &[0; 36], &[0, 0, 0xc0, 0x7f], &[0; 5]].concat(),
         [&[1][..], &[2, 0, 1], &[0; 40], &[77, 1, 0, 0, 0]].concat(),
         [&[0][..], &[2, 39, 0, 1], &[0; 16]].concat(),
+        // Integers: well, of a scale that is NaN, and where logits in f32 were asked for.
+        [&[5][..], &[2, 0, 16], &[0; 40], &[0, 0, 0x80, 0x3f], &[0, 1, 0, 0, 0]].concat(),
+        [&[5][..], &[2, 0, 16], &[0; 40], &[0, 0, 0xc0, 0x7f], &[0, 1, 0, 0, 0]].concat(),
+        [&[1][..], &[2, 0, 16], &[0; 40], &[0, 0, 0x80, 0x3f], &[0, 1, 0, 0, 0]].concat(),
     ]
 }

@@ -205,9 +205,25 @@ fn version_2_has_one_spelling() {
     malformed(&[&[1], &metadata, &padding(shorter), &[0xd0, 0xa8, 0x86, 0x00]]);
     let long_padding = [&[0x80 | shorter as u8, 0][..], &std::vec![0; shorter]].concat();
     malformed(&[&[1], &metadata, &long_padding, &len]);
-    malformed(&[&[0x81, 0x00], &metadata, &padding((needed + 15) % 16), &len]);
+    let two_bytes = with_start(&[&[0x81, 0x00], &metadata, &padding((needed + 15) % 16), &len], &block);
+    assert_eq!(AnyModel::parse(&two_bytes).map(|_| 0), Err(ModelError::UnknownKind(0x81)));
     // The first number of the metadata, conv1's 16 output channels.
     assert_eq!(metadata[0], 16);
     let wide = [&[0x90, 0x00][..], &metadata[1..]].concat();
     malformed(&[&[1], &wide, &padding((needed + 15) % 16), &len]);
+    // Every number in turn, wherever postcard still reads the file: of 32 shapes, 6 of the training, the calibration's,
+    // two lengths and ten logits.
+    let mut refused = 0;
+    for at in 0..metadata.len() {
+        if metadata[at] & 0x80 != 0 {
+            continue;
+        }
+        let wide = [&metadata[..at], &[metadata[at] | 0x80, 0], &metadata[at + 1..]].concat();
+        let read = postcard::take_from_bytes::<Int8Metadata<'_>>(&wide);
+        if read.is_ok_and(|(read, rest)| rest.is_empty() && read == int8_metadata()) {
+            malformed(&[&[1], &wide, &padding((needed + 15) % 16), &len]);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 32 + 1 + 3 + 2 + 1 + 1 + 10);
 }
