@@ -29,8 +29,12 @@ echo "── ONNX and TensorBoard"
 fingerprint=$("$program" summary --json "$model" | "$python" -c 'import json, sys; print(json.load(sys.stdin)["model"]["fingerprint"])')
 "$python" tests/exports/check_onnx.py "$out/net.onnx" "$out/c" "$fingerprint"
 rm -rf "$out/logs"
-"$program" train --quiet --dataset synthetic --epochs 3 --lr 0.01 --lr-schedule cosine --out "$out/run" --overwrite \
-    --tensorboard "$out/logs"
+# A run that is replaced by a shorter one, which is gone on with: the curves are those of the last alone.
+for run in "--epochs 2 --lr 0.02 --overwrite" "--epochs 1 --lr 0.01 --overwrite" "--epochs 2 --lr 0.01 --resume"; do
+    "$program" train --quiet --dataset synthetic $run --lr-schedule step:1:0.5 --out "$out/run" --tensorboard "$out/logs"
+    # TensorBoard reads files in the order of their names, which hold the second.
+    sleep 1
+done
 "$python" tests/exports/read_tensorboard.py "$out/logs" "$out/run/metrics.csv"
 
 # torch is too big to be installed for this step alone.
@@ -132,3 +136,31 @@ for flags in "gcc -ffast-math" "gcc -Ofast" "clang -ffast-math" "gcc -m32 -ffree
     fi
     grep -q '#error "cnn.h:\|error: "cnn.h:' errors
 done
+
+echo "── the C header in integers: 1,000 logits"
+mkdir -p "$out/c-int8"
+cd "$out/c-int8"
+"$program" quantize "$root/$model" int8.cnnm --dataset synthetic --overwrite --quiet
+"$root/target/debug/examples/logit_vectors" int8.cnnm .
+"$program" export int8.cnnm cnn.h
+# Integers need no care: -ffast-math is as good as none, and nothing overflows.
+for compiler in "gcc -std=c99" "gcc -x c++ -std=c++98" "gcc -std=gnu17 -fsanitize=undefined -fno-sanitize-recover" \
+    "clang -std=c99" "clang -x c++ -std=c++17"; do
+    for flags in -O0 "-O3 -ffast-math"; do
+        build check "$compiler" $flags
+        expect 0 ./check
+    done
+done
+build check aarch64-linux-gnu-gcc -std=gnu17 -O3 -static
+expect 0 qemu-aarch64 ./check
+build check.elf arm-none-eabi-gcc -std=gnu17 -O3 -mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard \
+    -ffreestanding -nostdlib "$sources/cortex_m4f.c" -T "$sources/cortex_m4f.ld" -lgcc
+expect 0 qemu-system-arm -machine mps2-an386 -nographic -semihosting -kernel check.elf </dev/null
+# Another weight; then another known logit.
+mkdir -p spoiled
+awk '/cnn_weights\[CNN_WEIGHT_COUNT\] = / { at = NR } at && NR == at + 1000 { sub(/ -?[1-9][0-9]*,/, " 0,") } { print }' cnn.h >spoiled/cnn.h
+gcc -std=c99 -DEXPECT=CNN_PARAMETERS -I spoiled -I . "$sources/check.c" -o check
+expect 0 ./check
+awk '/cnn_golden_logits\[CNN_CLASSES\] = / { at = NR } at && NR == at + 1 { sub(/ -?[1-9][0-9]*,/, " 0,") } { print }' cnn.h >spoiled/cnn.h
+gcc -std=c99 -DEXPECT=CNN_LOGITS -I spoiled -I . "$sources/check.c" -o check
+expect 0 ./check

@@ -16,6 +16,7 @@ use cnn_train::random::{initial_parameters, shuffled};
 use equality::mnist_dir;
 use host_trainer::dataset::download::{DownloadOptions, Proxies};
 use host_trainer::dataset::{Notice, Options, Source, mnist, open, open_split};
+use host_trainer::model_file::{LoadedModel, quantize};
 
 /// SHA-256 of the SHA-256 digests of MNIST's four files, one after the other.
 const MNIST_HASH: &str = "e9914cff2ade526da2ab1ac60c072f9173cc53e35b9411692de8207cb1b9009d";
@@ -140,4 +141,17 @@ fn the_network_learns_synthetic_digits_it_has_never_seen() {
         outcomes.iter().zip(dataset.test.labels()).filter(|&(outcome, &label)| outcome.prediction == label).count();
     assert!(right >= 900, "{right} of {} digits are told right", dataset.test.len());
     assert!(right < dataset.test.len(), "too easy to stand in for MNIST");
+}
+
+/// The committed int8 model is what quantising gives of the committed model, byte for byte, on this machine too.
+#[cfg_attr(no_mnist, ignore = "MNIST_DIR is not set")]
+#[test]
+fn quantising_the_committed_model_gives_the_committed_integers() {
+    let Some(folder) = mnist_dir() else { return };
+    let committed = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/model").join(name);
+    let model = LoadedModel::read(&committed("mnist.cnnm")).expect("the committed model can be read");
+    let train = open_split(&Options { data: Some(folder), ..Options::default() }, Split::Train).unwrap().samples;
+    let quantized = quantize(&model, train.images(), Path::new("int8")).expect("it can be quantised");
+    let path = committed("mnist-int8.cnnm");
+    assert!(quantized.file() == fs::read(&path).expect("the committed int8 model can be read"), "{}", path.display());
 }

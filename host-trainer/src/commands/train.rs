@@ -59,7 +59,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         add_backend(&mut backends, &backend.description());
     }
     let writer = start.writer(args, &settings, &dataset, backends.clone(), &lock, (begin, earlier));
-    let events = args.tensorboard.as_deref().map(EventFile::create).transpose()?;
+    let first = resumed as u32 + 1;
+    let events = args.tensorboard.as_deref().map(|folder| EventFile::create(folder, first)).transpose()?;
     let live = args.live.and_then(|port| {
         let run = &start.run;
         let (epochs, initial) = (run.epochs.clone(), run.initial_fingerprint);

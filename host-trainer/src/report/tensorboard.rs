@@ -30,6 +30,20 @@ struct Event {
     file_version: Option<String>,
     #[prost(message, optional, tag = "5")]
     summary: Option<Summary>,
+    #[prost(message, optional, tag = "7")]
+    session_log: Option<SessionLog>,
+}
+
+/// `SessionLog`.
+#[derive(Clone, PartialEq, Message)]
+struct SessionLog {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+impl SessionLog {
+    /// Of what an earlier file of the folder says, the event's step and all after it is void.
+    const START: Self = Self { status: 1 };
 }
 
 /// `Summary`.
@@ -56,11 +70,12 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// Makes a new file in a folder, and the folder.
+    /// Makes a new file in a folder, and the folder. It begins with epoch `first`: curves of a run that this one goes on
+    /// from stay up to there, those of a run that it replaces do not.
     ///
     /// # Errors
     /// If one of them cannot be made.
-    pub fn create(folder: &Path) -> Result<Self, FileError> {
+    pub fn create(folder: &Path, first: u32) -> Result<Self, FileError> {
         create_folder(folder)?;
         let now = now();
         // TensorBoard takes the files of a folder in the order of their names. Two runs may begin in one second.
@@ -69,6 +84,9 @@ impl EventFile {
         let file = File::create(&path).map_err(|cause| FileError::Write { path: path.clone(), cause })?;
         let mut events = Self { path, file };
         events.write(&Event { wall_time: now, file_version: Some("brain.Event:2".into()), ..Event::default() })?;
+        let start =
+            Event { wall_time: now, step: first.into(), session_log: Some(SessionLog::START), ..Event::default() };
+        events.write(&start)?;
         Ok(events)
     }
 
@@ -87,7 +105,7 @@ impl EventFile {
         ];
         let value = scalars.map(|(tag, value)| Scalar { tag: tag.into(), simple_value: Some(value) });
         let summary = Some(Summary { value: value.into() });
-        self.write(&Event { wall_time: now(), step: i64::from(*epoch), file_version: None, summary })
+        self.write(&Event { wall_time: now(), step: i64::from(*epoch), summary, ..Event::default() })
     }
 
     fn write(&mut self, event: &Event) -> Result<(), FileError> {
@@ -132,7 +150,7 @@ mod tests {
     #[test]
     fn every_epoch_is_a_record_with_five_scalars() {
         let folder = tempfile::tempdir().unwrap();
-        let mut events = EventFile::create(&folder.path().join("deep/logs")).unwrap();
+        let mut events = EventFile::create(&folder.path().join("deep/logs"), 1).unwrap();
         let test = Metrics { loss: 0.25, correct: 3, count: 4 };
         let train = Metrics { loss: 0.5, correct: 1, count: 4 };
         for epoch in [1, 2] {
@@ -148,10 +166,11 @@ mod tests {
             read.push(Event::decode(&rest[12..12 + length]).unwrap());
             rest = &rest[16 + length..];
         }
-        assert_eq!(read.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 1, 2]);
-        let scalars: Vec<_> = read[2].summary.as_ref().unwrap().value.iter().collect();
+        assert_eq!(read.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 1, 1, 2]);
+        assert_eq!(read[1].session_log, Some(SessionLog::START));
+        let scalars: Vec<_> = read[3].summary.as_ref().unwrap().value.iter().collect();
         assert_eq!(scalars.len(), 5);
         assert_eq!((&*scalars[3].tag, scalars[3].simple_value), ("accuracy/test", Some(0.75)));
-        assert!(read[1].wall_time > 1.7e9);
+        assert!(read[2].wall_time > 1.7e9);
     }
 }
