@@ -14,7 +14,7 @@ fi
 
 "$(dirname "$0")/install.sh" rustc-web cargo-web rust-web-src >&2
 lld=$(find "$(rustc --print sysroot)/lib/rustlib" -name rust-lld -path '*/bin/*' | head -n 1)
-linker=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_LINKER
+linker=CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$target")_LINKER
 case $target in *-none-*) export "$linker=${!linker:-$lld}" ;; esac
 export PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=$crates
 exec /usr/bin/cargo "$command" --target "$target" "$@"

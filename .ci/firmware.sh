@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Builds the firmware of every board, runs it in QEMU against this host, and holds it to its budgets: flash, RAM,
-# instructions and cycles of an inference. Works on a bare machine with rustup's stable toolchain; installs the rest.
+# Builds the firmware of every board, runs the NUCLEO-F446RE's in QEMU and the Pico's in rp2040js against this host, and
+# holds them to their budgets: flash, RAM, instructions and cycles of an inference. Works on a bare machine with rustup's
+# stable toolchain; installs the rest.
 #
 #   firmware.sh          all of it
 #   firmware.sh build    the programs of the boards alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-target=thumbv7em-none-eabihf
 
 command -v qemu-system-arm >/dev/null || .ci/install.sh qemu-system-arm
 command -v llvm-objdump >/dev/null || .ci/install.sh llvm
 command -v readelf >/dev/null || .ci/install.sh binutils
+command -v npm >/dev/null || .ci/install.sh nodejs npm
 export PATH=$root/target/tools/bin:$PATH
 command -v defmt-print >/dev/null || CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked --root target/tools defmt-print
 
@@ -25,15 +26,51 @@ else
     cargo run --quiet --locked -p tests --example random_model -- 1 "$model"
 fi
 
+# A board's own .cargo/config.toml names its target, or that of the folder above does.
+target_of() {
+    sed -n 's/^target = "\(.*\)"/\1/p' "$1/.cargo/config.toml" firmware/.cargo/config.toml 2>/dev/null | head -n 1
+}
 for board in firmware/boards/*/; do
+    board=${board%/}
+    target=$(target_of "$board")
     (cd "$board" && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked)
+    elf=firmware/target/$target/release/${board##*/}
+    echo "${board##*/}:"
+    llvm-size -A "$elf" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'
 done
 [ "${1:-}" != build ] || exit 0
 cargo test --locked -p application
 
-export FIRMWARE_ELF=$root/firmware/target/$target/release/nucleo-f446re
-llvm-size -A "$FIRMWARE_ELF" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'
+export FIRMWARE_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/nucleo-f446re
+# The Pico's emulator.
+export PICO_ELF=$root/firmware/target/thumbv6m-none-eabi/release/pico RP2040JS=$root/target/tools/emulators
+mkdir -p "$RP2040JS"
+if ! cmp -s tests/emulators/package-lock.json "$RP2040JS/package-lock.json" || [ ! -d "$RP2040JS/node_modules" ]; then
+    cp tests/emulators/package*.json "$RP2040JS"
+    npm ci --silent --no-audit --no-fund --prefix "$RP2040JS"
+fi
 cargo test --locked -p tests --test board_emulator -- --nocapture
+# A client that knows the protocol's page alone.
+if [ -n "${FIRMWARE_HAS_MODEL:-}" ]; then
+    line=$(mktemp -d)/line
+    qemu-system-arm -M netduinoplus2 -display none -icount shift=0 -serial null -serial "unix:$line,server=on,wait=on" \
+        -kernel "$FIRMWARE_ELF" </dev/null &
+    emulator=$!
+    trap 'kill $emulator' EXIT
+    while [ ! -S "$line" ]; do sleep 0.1; done
+    python3 tests/protocol/client.py "$line" "$model"
+    kill $emulator
+    trap - EXIT
+fi
+# Files to drag onto the boards' drives, from two runs alike.
+[ -x target/debug/host-trainer ] || cargo build --locked -p host-trainer
+mkdir -p target/drag
+for file in pico.uf2 pico-2.uf2 microbit-v2.hex nrf52840-dk.hex nucleo-f446re.bin; do
+    elf=firmware/target/$(target_of "firmware/boards/${file%.*}")/release/${file%.*}
+    target/debug/host-trainer board image "$elf" "target/drag/$file"
+    target/debug/host-trainer board image "$elf" "target/drag/again.$file" >/dev/null
+    cmp "target/drag/$file" "target/drag/again.$file"
+done
 # The page with the firmware, where .ci/web.sh has installed what it takes.
 if command -v chromedriver >/dev/null && [ -x target/debug/host-trainer ] && [ -f firmware/model/mnist.cnnm ]; then
     node web/check/board.mjs target/debug/host-trainer "$FIRMWARE_ELF"

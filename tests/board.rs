@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use cnn_core::environment::Violation;
 use cnn_core::int8::parameters::MULTIPLIERS_AT;
 use cnn_core::int8::{BLOCK_LEN, OutOfRange, Part};
 use cnn_core::loss::softmax;
@@ -17,7 +18,7 @@ use cnn_train::random::initial_parameters;
 use equality::values::Values;
 use host_trainer::board::{BoardError, Client, Timeouts, Wrong, verify, verify_int8};
 use tests::board::flash::{AREA_LEN, Flash, Power};
-use tests::board::line::Faults;
+use tests::board::line::{Faults, Raw};
 use tests::board::model;
 use tests::board::modelled;
 use tests::board::parrot::{self, NoBoard, Parrot};
@@ -134,6 +135,30 @@ fn a_board_says_who_it_is_and_what_it_runs() {
     assert_eq!((info.board.as_str(), info.firmware.as_str()), ("modelled", application::VERSION));
     assert_eq!(info.model, Ok(Fingerprint::of(&initial_parameters(1))));
     assert_eq!(info.line.good, 1);
+}
+
+#[test]
+fn an_arithmetic_that_is_not_the_contracts_runs_no_model_and_takes_none() {
+    for violation in [Violation::SubnormalOperand, Violation::SubnormalResult, Violation::Rounding, Violation::Fused] {
+        let mut board = Board::holding(&model::file(1), CLEAN, 0);
+        board.arithmetic = Err(violation);
+        board.reboot();
+        // The golden image gives its logits here, and is not believed.
+        let expected = ModelError::Arithmetic(violation);
+        assert_eq!(board.client().info().expect("it answers").model, Err(expected));
+        let result = board.client().classify(&[0; 784]);
+        assert!(matches!(result, Err(BoardError::Refused(Refusal::NoModel(error))) if error == expected), "{result:?}");
+        let result = board.client().update(&model::loaded(2), |_| {});
+        assert!(matches!(result, Err(BoardError::Refused(Refusal::Model(error))) if error == expected), "{result:?}");
+        assert_eq!(board.power.operations(), 0, "the model stays for firmware that computes right");
+        board.arithmetic = Ok(());
+        board.reboot();
+        assert_answers(&mut board, 1);
+    }
+    let mut empty = Board::holding(&[], CLEAN, 0);
+    empty.arithmetic = Err(Violation::Rounding);
+    empty.reboot();
+    assert_eq!(empty.client().info().expect("it answers").model, Err(ModelError::Magic), "the file comes first");
 }
 
 #[test]
@@ -377,20 +402,6 @@ fn any_message_that_makes_no_sense_is_refused_and_the_next_is_answered() {
         board.reboot();
     }
     assert_answers(&mut board, 1);
-}
-
-/// Bytes that are written as they are: postcard puts nothing around a tuple.
-struct Raw<'a>(&'a [u8]);
-
-impl serde::Serialize for Raw<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeTuple;
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        for byte in self.0 {
-            tuple.serialize_element(byte)?;
-        }
-        tuple.end()
-    }
 }
 
 #[test]

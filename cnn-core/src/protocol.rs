@@ -232,7 +232,7 @@ pub enum FrameError {
     /// COBS or CRC is wrong, or the message is too short for version and sequence number.
     #[error("a frame arrived damaged")]
     Damaged,
-    /// More than [`MAX_FRAME`] bytes without a delimiter.
+    /// Longer than [`MAX_FRAME`], the delimiter included.
     #[error("a frame was longer than any may be")]
     TooLong,
 }
@@ -240,15 +240,16 @@ pub enum FrameError {
 /// Cuts a stream of bytes into frames.
 #[derive(Debug, Clone)]
 pub struct Deframer {
-    frame: [u8; MAX_FRAME],
-    /// Bytes since the last delimiter, those past the room included: at most `MAX_FRAME` are kept.
+    /// A frame without its delimiter.
+    frame: [u8; MAX_FRAME - 1],
+    /// Bytes since the last delimiter, those past the room included.
     len: usize,
 }
 
 impl Deframer {
     /// At the start of a frame.
     pub const fn new() -> Self {
-        Self { frame: [0; MAX_FRAME], len: 0 }
+        Self { frame: [0; MAX_FRAME - 1], len: 0 }
     }
 
     /// Takes one byte. If it ends a frame: the frame's contents, still in COBS, for [`open`].
@@ -467,8 +468,16 @@ mod tests {
             let received = received(&[&good[..cut], &good, &good].concat());
             assert_eq!(
                 received,
-                [Err(if cut + good.len() - 1 > MAX_FRAME { FrameError::TooLong } else { FrameError::Damaged }), Ok(1)]
+                [Err(if cut + good.len() > MAX_FRAME { FrameError::TooLong } else { FrameError::Damaged }), Ok(1)]
             );
+        }
+    }
+
+    #[test]
+    fn the_longest_frame_is_read_and_one_more_byte_is_too_long() {
+        for (len, expected) in [(MAX_FRAME - 1, FrameError::Damaged), (MAX_FRAME, FrameError::TooLong)] {
+            let bytes = [&std::vec![1; len][..], &[DELIMITER]].concat();
+            assert_eq!(received(&bytes), [Err(expected)], "{len} bytes and the delimiter");
         }
     }
 

@@ -1,6 +1,7 @@
-//! Places the linker script and finds the model file that is linked in.
+//! Places the linker script, finds the model file that is linked in, and refuses floats that are not the contract's.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 fn main() {
@@ -8,11 +9,36 @@ fn main() {
     fs::copy("memory.x", out.join("memory.x")).expect("memory.x can be copied to the build directory");
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rerun-if-changed=memory.x");
+    // Features come from these.
+    for file in ["Cargo.toml", "../../Cargo.toml", "../../Cargo.lock"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
     // --nmagic: sections are not put on pages, which flash does not have.
     for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     link_model();
+    forbid_rom_floats();
+}
+
+/// `embassy-rp` can put the floats of the RP2040's boot ROM in the place of the compiler's. They take subnormals for zero
+/// (RP2040 data sheet, 2.8.3.2), which numerics.md's rule 1 does not allow.
+fn forbid_rom_floats() {
+    const FEATURE: &str = "embassy-rp feature \"intrinsics\"";
+    let package = env::var("CARGO_PKG_NAME").expect("cargo sets it");
+    let tree = Command::new(env::var_os("CARGO").expect("cargo sets it"))
+        .args(["tree", "--offline", "--edges", "features", "--prefix", "none", "--package", &package])
+        .output()
+        .expect("cargo runs");
+    let features = String::from_utf8_lossy(&tree.stdout);
+    if !tree.status.success() {
+        println!(
+            "cargo::error=cargo tree failed: {}",
+            String::from_utf8_lossy(&tree.stderr).trim().replace('\n', "; ")
+        );
+    } else if features.contains(FEATURE) {
+        println!("cargo::error={FEATURE}: the boot ROM's floats do not give the contract's bits");
+    }
 }
 
 /// `CNN_MODEL` names the model file to link in, the committed one unless set; empty links none.

@@ -207,8 +207,9 @@ Examples:
     /// Talk to a microcontroller that runs the firmware, or to the same firmware in an emulator
     #[command(after_help = "\
 Examples:
-  host-trainer board --port /dev/ttyACM0 info
-  host-trainer board --port /dev/ttyACM0 verify out/weights.postcard --count 1000
+  host-trainer board list
+  host-trainer board info
+  host-trainer board verify out/weights.postcard --count 1000
   host-trainer board --port /dev/ttyACM0 update out/weights.postcard")]
     Board(BoardArgs),
     /// Show the network in a browser: draw a digit, see every layer, train
@@ -902,7 +903,8 @@ mod tests {
 /// The flags of `board`.
 #[derive(Debug, Clone, Args)]
 pub struct BoardArgs {
-    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH; before or after the subcommand
+    /// A serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH; before or after the subcommand [default:
+    /// the serial port on USB where a board answers, if it is one]
     #[arg(long, global = true)]
     pub port: Option<String>,
     /// What to do.
@@ -910,9 +912,35 @@ pub struct BoardArgs {
     pub command: BoardCommand,
 }
 
+/// A part of what a board has in flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImagePart {
+    /// The program.
+    Program,
+    /// The model.
+    Model,
+}
+
 /// What a board is asked for.
 #[derive(Debug, Clone, Subcommand)]
 pub enum BoardCommand {
+    /// The serial ports on USB, and which boards answer there
+    List,
+    /// Make a file to drag onto a board's drive, of the firmware's ELF file and a model
+    #[command(after_help = "Example:
+  host-trainer board image firmware/target/thumbv6m-none-eabi/release/pico pico.uf2 --model out")]
+    Image {
+        /// The firmware's ELF file, as 'cargo build --release' makes it in a folder of firmware/boards
+        elf: PathBuf,
+        /// The file to write: .uf2 for the Picos, .hex or .bin for boards with a debug probe
+        out: PathBuf,
+        /// The model file, or the folder of its run, in the place of the one that is linked in
+        #[arg(long, value_parser = in_folder(MODEL))]
+        model: Option<PathBuf>,
+        /// Only the program, or only the model: what the board has of the other stays
+        #[arg(long, value_name = "PART")]
+        only: Option<ImagePart>,
+    },
     /// Firmware, board, model, memory in use, faults on the line
     Info,
     /// Have a picture of a digit classified

@@ -19,6 +19,8 @@ const ATTEMPTS: u32 = 5;
 const UPDATE_ATTEMPTS: u32 = 3;
 /// Milliseconds to wait for a reply that the board gives at once.
 const QUICK: f64 = 2e3;
+/// The same for one before which it runs the network, which takes 1.5 s without a floating-point unit.
+const COMPUTE: f64 = 10e3;
 /// The same for one before which it erases flash: a sector of the STM32F4 takes up to 4 s (ST DS10693, table 47).
 const ERASE: f64 = 20e3;
 /// The same for a whole update.
@@ -178,6 +180,7 @@ impl Task {
     fn timeout(&self) -> f64 {
         match self {
             Self::Update(Update { step: Step::Chunk(at), .. }) if *at < HEADER_LEN + MAX_START => ERASE,
+            Self::Classify(_) | Self::Update(Update { step: Step::Commit, .. }) => COMPUTE,
             _ => QUICK,
         }
     }

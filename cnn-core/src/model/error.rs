@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, LATEST_VERSION};
+use crate::environment::Violation;
 use crate::int8::OutOfRange;
 
 /// Why bytes are not a model that this network runs.
@@ -86,6 +87,9 @@ pub enum ModelError {
         /// This machine's logit.
         found: i32,
     },
+    /// This machine cannot give any model's bits, whatever the golden image says.
+    #[error("this machine does not compute as the contract says: {0}")]
+    Arithmetic(#[from] Violation),
 }
 
 /// Metadata that no model has; the order of the variants is part of [`crate::protocol`] too.

@@ -115,8 +115,9 @@ impl<'a, F: ModelFlash> ModelArea<'a, F> {
     /// Prepares for the file that starts with `header`; returns the offset from which its bytes are wanted.
     ///
     /// That is the end of the file if it is running already, and the place where it stopped if this very update broke
-    /// off before. Flash stays as it is.
-    pub fn begin(&mut self, header: &FileHeader) -> Result<u32, Refusal> {
+    /// off before. Flash stays as it is. A machine that could run no model wants none.
+    pub fn begin(&mut self, header: &FileHeader, engine: &Engine<'_>) -> Result<u32, Refusal> {
+        engine.arithmetic.map_err(|violation| Refusal::Model(violation.into()))?;
         let len = model::file_len(header).map_err(Refusal::Model)?;
         if len > self.flash.contents().len() {
             return Err(Refusal::Model(ModelError::Length(len as u32)));
@@ -289,6 +290,8 @@ fn int8_at(contents: &[u8], at: usize) -> Option<int8::Parameters<'_>> {
 /// Every check of a model file that lies at the start of `contents`.
 fn examine(contents: &[u8], engine: &mut Engine<'_>) -> Result<State, ModelError> {
     let (model, rest) = AnyModel::parse_prefix(contents)?;
+    // The golden image may give its logits by chance.
+    engine.arithmetic?;
     engine.self_test(&model)?;
     let header = *contents.first_chunk().ok_or(ModelError::Magic)?;
     let (kind, parameter_bytes) = match &model {

@@ -53,7 +53,9 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
             Ok(Request::Reset) => return (Reply::Resetting, Next::Reset),
             Ok(Request::Info) => Ok(Reply::Info(self.info(line))),
             Ok(Request::Classify { pixels }) => self.classify(pixels),
-            Ok(Request::UpdateBegin { header }) => self.area.begin(&header).map(|next| Reply::UpdateAt { next }),
+            Ok(Request::UpdateBegin { header }) => {
+                self.area.begin(&header, &self.engine).map(|next| Reply::UpdateAt { next })
+            }
             Ok(Request::UpdateChunk { offset, data }) => {
                 let taken = self.area.take_chunk(offset, data, &mut self.engine);
                 taken.map(|next| Reply::UpdateAt { next })

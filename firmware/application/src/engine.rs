@@ -1,5 +1,6 @@
 //! Pixels to logits, of a model of either kind.
 
+use cnn_core::environment::Violation;
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::int8;
 use cnn_core::model::{AnyModel, ModelError};
@@ -9,6 +10,8 @@ use crate::{Forward, Int8Forward};
 
 /// Both forward passes with the memory that they need.
 pub struct Engine<'a> {
+    /// Whether this machine computes as the contract says.
+    pub arithmetic: Result<(), Violation>,
     /// The board's forward pass in f32.
     pub forward: Forward,
     /// Its memory.

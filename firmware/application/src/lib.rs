@@ -16,6 +16,7 @@ mod engine;
 mod glyphs;
 mod light;
 
+use cnn_core::environment::{self, Violation};
 use cnn_core::image::Pixels;
 use cnn_core::int8;
 use cnn_core::model::{MAX_START, ModelError};
@@ -46,6 +47,14 @@ pub trait System {
 
     /// The forward pass: cnn-core's, or one that gives the same bits faster.
     const FORWARD: Forward = cnn_core::network::forward;
+
+    /// Whether the core computes as the contract says; asked once, at boot. No model runs where it does not.
+    ///
+    /// # Errors
+    /// What it does otherwise.
+    fn arithmetic(&self) -> Result<(), Violation> {
+        environment::check()
+    }
 
     /// The forward pass of an int8 model: cnn-core's, or one that gives the same integers faster.
     const INT8_FORWARD: Int8Forward = int8::forward;
@@ -157,7 +166,9 @@ where
     pub fn boot(line: L, flash: F, light: P, system: S, buffers: &'a mut Buffers) -> Self {
         let Buffers { received, reply, start, activations, int8_activations } = buffers;
         received.discard();
-        let engine = Engine { forward: S::FORWARD, activations, int8_forward: S::INT8_FORWARD, int8_activations };
+        let arithmetic = system.arithmetic();
+        let (forward, int8_forward) = (S::FORWARD, S::INT8_FORWARD);
+        let engine = Engine { arithmetic, forward, activations, int8_forward, int8_activations };
         let device = Device::boot(flash, light, system, start, engine);
         Self { line, received, reply, counters: LineCounters::default(), last_byte: 0, device }
     }

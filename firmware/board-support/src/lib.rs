@@ -1,8 +1,9 @@
-//! What all Cortex-M boards share: the cycle counter, inner loops, memory in use, the log
-//! over RTT, and the main loop.
+//! What all Cortex-M boards share: the cycle counter, the inner loops of those with a floating-point unit, memory in use,
+//! the log over RTT, and the main loop.
 #![no_std]
 
 mod cycles;
+#[cfg(target_abi = "eabihf")]
 mod forward;
 mod log;
 pub mod memory;
@@ -16,6 +17,7 @@ use embedded_io::{Read, ReadReady, Write};
 use panic_probe as _;
 
 pub use cycles::CycleCounter;
+#[cfg(target_abi = "eabihf")]
 pub use forward::forward;
 pub use log::log;
 

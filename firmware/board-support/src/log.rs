@@ -65,6 +65,7 @@ impl Format for Reason {
             }
             ModelError::NoRoom => write!(f, "too long"),
             ModelError::Impossible(Impossible::GoldenLogit) => write!(f, "a golden logit is not finite"),
+            ModelError::Arithmetic(violation) => write!(f, "wrong arithmetic, case {=u8}", violation as u8),
             ModelError::Impossible(fault) => write!(f, "impossible metadata, case {=u8}", fault as u8),
             ModelError::UnknownKind(kind) => write!(f, "a network of kind {=u32}", kind),
             ModelError::OtherKind { .. } => write!(f, "a network of the other kind"),

@@ -162,6 +162,9 @@ impl From<Info<'_>> for BoardInfo {
 pub struct Timeouts {
     /// For replies that the board gives at once, before asking again; and for a board to take what is sent.
     pub quick: Duration,
+    /// For replies before which it runs the network: 1.5 s an image where a processor has no floating-point unit, and as
+    /// long again for the checks of a whole file.
+    pub compute: Duration,
     /// For replies before which it erases flash: a sector of the STM32F4 takes up to 4 s (ST DS10693, table 47).
     pub erase: Duration,
     /// For a whole update, which takes some 30 s, half of it erasing.
@@ -170,7 +173,12 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { quick: Duration::from_secs(2), erase: Duration::from_secs(20), update: Duration::from_secs(600) }
+        Self {
+            quick: Duration::from_secs(2),
+            compute: Duration::from_secs(10),
+            erase: Duration::from_secs(20),
+            update: Duration::from_secs(600),
+        }
     }
 }
 
@@ -195,6 +203,11 @@ impl<L: Link> Client<L> {
         Self { link, timeouts, received: Deframer::new(), sequence }
     }
 
+    /// The line itself, for whoever sends what is no request.
+    pub fn link(&mut self) -> &mut L {
+        &mut self.link
+    }
+
     /// Asks the board who it is. All of it is the board's own word; names are one line each.
     ///
     /// # Errors
@@ -212,7 +225,7 @@ impl<L: Link> Client<L> {
     /// # Errors
     /// If the board has no model, does not answer or contradicts itself, or the line breaks.
     pub fn classify_any(&mut self, pixels: &Pixels) -> Result<AnyClassified, BoardError> {
-        let classified = self.ask(&Request::Classify { pixels }, self.timeouts.quick, |reply| match reply {
+        let classified = self.ask(&Request::Classify { pixels }, self.timeouts.compute, |reply| match reply {
             Reply::Classified(classified) => Some(AnyClassified::Float(classified)),
             Reply::ClassifiedInt8(classified) => Some(AnyClassified::Int8(classified)),
             _ => None,
@@ -322,7 +335,7 @@ impl<L: Link> Client<L> {
             };
         }
         progress(file.len());
-        self.ask(&Request::UpdateCommit { header: *header }, self.timeouts.quick, |reply| match reply {
+        self.ask(&Request::UpdateCommit { header: *header }, self.timeouts.compute, |reply| match reply {
             Reply::Activated { fingerprint } => Some(fingerprint.into()),
             _ => None,
         })

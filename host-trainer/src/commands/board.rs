@@ -4,28 +4,34 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
+use anyhow::{Context, bail};
 use cnn_core::loss::softmax;
 use cnn_train::dataset::Split;
-use host_trainer::board::{self, Client, Link, Verification};
+use host_trainer::board::{self, Asked, Client, Contents, FlashImage, Link, Verification};
+use host_trainer::files::{read_limited, write_whole};
 use host_trainer::model_file::AnyLoaded;
 use host_trainer::picture::probability_bars;
 
 use super::data;
 use super::output::{self, in_colour, progress, result, say};
 use super::predict::from_picture;
-use crate::cli::{BoardArgs, BoardCommand, Cli, DataArgs};
+use crate::cli::{BoardArgs, BoardCommand, DataArgs, ImagePart};
 
 type Board = Client<Box<dyn Link>>;
 
 /// Does what the board is asked for. A verification with a difference ends with exit code 1.
 pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
-    let Some(port) = &args.port else {
-        return Err(no_port().into());
-    };
-    let mut board = Client::new(board::open(port)?);
     match &args.command {
+        BoardCommand::List => return Ok(list()),
+        BoardCommand::Image { elf, out, model, only } => {
+            image(elf, out, model.as_deref(), *only)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let mut board = Client::new(board::open(&port(args)?)?);
+    match &args.command {
+        BoardCommand::List | BoardCommand::Image { .. } => {}
         BoardCommand::Info => info(&mut board)?,
         BoardCommand::Classify { picture, as_is } => classify(&mut board, picture, *as_is)?,
         BoardCommand::Verify { model, count, data } => return verify(&mut board, model, *count, data),
@@ -35,12 +41,67 @@ pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// clap cannot ask for a flag that may stand before and after the subcommand.
-fn no_port() -> clap::Error {
-    Cli::command().error(
-        ErrorKind::MissingRequiredArgument,
-        "which board? Name its port with --port: a serial port such as /dev/ttyACM0 or COM3, tcp:HOST:PORT, or unix:PATH",
-    )
+/// The port that was named, or the one where a board answers.
+fn port(args: &BoardArgs) -> anyhow::Result<String> {
+    if let Some(port) = &args.port {
+        return Ok(port.clone());
+    }
+    let port = board::only(board::ask(board::usb_ports()))?;
+    say!("port      {port}");
+    Ok(port)
+}
+
+/// Every serial port on USB, and who answers there. Without a board it ends with exit code 1.
+fn list() -> ExitCode {
+    let asked = board::ask(board::usb_ports());
+    if asked.is_empty() {
+        result!("there is no serial port on USB: is the board plugged in?");
+    }
+    for Asked { port, answer } in &asked {
+        let device = port.device.as_ref();
+        let device =
+            device.map_or(String::new(), |(vendor, product, name)| format!(" ({vendor:04x}:{product:04x} {name})"));
+        result!("{}{device}", port.name);
+        match answer {
+            Ok(info) => {
+                let model = info.model.map_or_else(|error| format!("none: {error}"), |model| model.to_string());
+                result!("  board     {}, {} MHz", info.board, info.clock_hz / 1_000_000);
+                result!("  firmware  {}", info.firmware);
+                result!("  model     {model}");
+            }
+            Err(error) => result!("  no board: {error}"),
+        }
+    }
+    if asked.iter().any(|asked| asked.answer.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// No ELF file of a microcontroller's program is longer, its debug information included.
+const MAX_ELF: u64 = 64 * 1024 * 1024;
+
+/// Writes a file to drag onto a board's drive. Its name says which kind.
+fn image(elf: &Path, out: &Path, model: Option<&Path>, only: Option<ImagePart>) -> anyhow::Result<()> {
+    let kind = out.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    let contents = match only {
+        None => Contents::All,
+        Some(ImagePart::Program) => Contents::Program,
+        Some(ImagePart::Model) => Contents::Model,
+    };
+    if contents == Contents::Program && model.is_some() {
+        bail!("--only program writes no model, but --model names one: leave one of them out");
+    }
+    let model = model.map(AnyLoaded::read).transpose()?;
+    let file = read_limited(elf, MAX_ELF)?;
+    let in_elf = || format!("{}", elf.display());
+    let image = FlashImage::of_elf(&file, model.as_ref().map(AnyLoaded::file), contents).with_context(in_elf)?;
+    let bytes = match kind.as_deref() {
+        Some("uf2") => image.uf2().with_context(in_elf)?,
+        Some("hex") => image.hex(),
+        Some("bin") => image.bin().with_context(in_elf)?,
+        _ => bail!("{}: a board's drive takes .uf2, .hex or .bin: end the name so", out.display()),
+    };
+    write_whole(out, &bytes)?;
+    result!("{}: {} bytes", out.display(), bytes.len());
+    Ok(())
 }
 
 fn info(board: &mut Board) -> anyhow::Result<()> {

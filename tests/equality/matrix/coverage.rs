@@ -56,8 +56,9 @@ fn assert_same_names(what: &str, table: BTreeSet<String>, code: BTreeSet<String>
 const WITHOUT_ARITHMETIC: [&str; 4] = ["lib", "model", "protocol", "text"];
 /// Public functions without arithmetic of the network: what makes, lends and describes values. The preparation of pictures
 /// is integer arithmetic, lies in a folder of its own and has `tests/image.rs`.
-const NO_OPERATIONS: [&str; 11] = [
+const NO_OPERATIONS: [&str; 12] = [
     "environment::check",
+    "environment::check_of",
     "shapes::range",
     "network::new",
     "shapes::of",

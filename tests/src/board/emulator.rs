@@ -1,4 +1,5 @@
-//! The firmware in QEMU: the very ELF file that a board is flashed with.
+//! The firmware in emulators, from the very ELF file that a board is flashed with: the NUCLEO-F446RE's in QEMU, the
+//! Raspberry Pi Pico's in rp2040js.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -22,10 +23,16 @@ const RAM_START: u32 = 0x2000_0000;
 const RAM_LEN: u32 = 128 * 1024;
 
 /// Enough for a busy machine.
-const TIMEOUTS: Timeouts =
-    Timeouts { quick: Duration::from_secs(20), erase: Duration::from_secs(20), update: Duration::from_secs(600) };
+const TIMEOUTS: Timeouts = Timeouts {
+    quick: Duration::from_secs(20),
+    compute: Duration::from_secs(20),
+    erase: Duration::from_secs(20),
+    update: Duration::from_secs(600),
+};
+/// The Pico's emulator takes some hundred times as long as a Pico.
+const PATIENCE: Duration = Duration::from_secs(400);
 
-/// The firmware of the NUCLEO-F446RE as it was built.
+/// The firmware of a board as it was built.
 pub struct Firmware {
     path: PathBuf,
     elf: Vec<u8>,
@@ -46,17 +53,36 @@ impl Firmware {
     /// # Panics
     /// If the file cannot be read.
     pub fn of_environment() -> Option<Self> {
-        let Some(path) = env::var_os("FIRMWARE_ELF").map(PathBuf::from) else {
-            skipped::skip("FIRMWARE_ELF is not set; .ci/firmware.sh builds the firmware and runs this test");
+        Self::of("FIRMWARE_ELF")
+    }
+
+    /// The Raspberry Pi Pico's, that `PICO_ELF` names.
+    ///
+    /// # Panics
+    /// As [`Firmware::of_environment`].
+    pub fn of_pico() -> Option<Self> {
+        Self::of("PICO_ELF")
+    }
+
+    fn of(variable: &str) -> Option<Self> {
+        let Some(path) = env::var_os(variable).map(PathBuf::from) else {
+            skipped::skip(format_args!(
+                "{variable} is not set; .ci/firmware.sh builds the firmware and runs this test"
+            ));
             return None;
         };
-        let elf = fs::read(&path).unwrap_or_else(|error| panic!("FIRMWARE_ELF={}: {error}", path.display()));
+        let elf = fs::read(&path).unwrap_or_else(|error| panic!("{variable}={}: {error}", path.display()));
         Some(Self { path, elf })
     }
 
     /// The ELF file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is in it.
+    pub fn elf(&self) -> &[u8] {
+        &self.elf
     }
 
     fn parsed(&self) -> ElfFile32<'_, Endianness> {
@@ -110,6 +136,28 @@ impl Firmware {
     /// Boots the ELF file itself, with the model that is linked in.
     pub fn boot(&self) -> Emulator {
         Emulator::start(TempDir::new().expect("a temporary folder"), &self.path)
+    }
+
+    /// Boots the Raspberry Pi Pico's with `model` in the model area, in the emulator that is installed in the folder that
+    /// the environment variable `RP2040JS` names.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn boot_pico(&self, model: &[u8]) -> Pico {
+        let folder = TempDir::new().expect("a temporary folder");
+        let [file, line] = ["model", "line"].map(|name| folder.path().join(name));
+        fs::write(&file, model).expect("room for 512 KB");
+        let node = Command::new("node")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("emulators/pico.mjs"))
+            .args([&self.path, &line])
+            .arg(env::var_os("RP2040JS").expect("RP2040JS names a folder"))
+            .arg(&file)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("node is installed");
+        let link = retry(|| open(&format!("unix:{}", line.display())).ok());
+        let timeouts = Timeouts { quick: PATIENCE, compute: PATIENCE, erase: PATIENCE, update: PATIENCE };
+        Pico { node, client: Client::with_timeouts(link, timeouts), _folder: folder }
     }
 
     /// Words of the log that lies in an emulator's RAM, as `defmt-print` decodes them.
@@ -210,6 +258,27 @@ impl Drop for Emulator {
     }
 }
 
+/// A running rp2040js; ends with this value.
+pub struct Pico {
+    node: Child,
+    client: Client<Box<dyn Link>>,
+    _folder: TempDir,
+}
+
+impl Pico {
+    /// The board at the other end of the line.
+    pub fn client(&mut self) -> &mut Client<Box<dyn Link>> {
+        &mut self.client
+    }
+}
+
+impl Drop for Pico {
+    fn drop(&mut self) {
+        let _ = self.node.kill();
+        let _ = self.node.wait();
+    }
+}
+
 /// What `attempt` gives once it gives something.
 fn retry<T>(attempt: impl Fn() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -217,7 +286,7 @@ fn retry<T>(attempt: impl Fn() -> Option<T>) -> T {
         if let Some(value) = attempt() {
             return value;
         }
-        assert!(Instant::now() < deadline, "QEMU does not open its sockets");
+        assert!(Instant::now() < deadline, "the emulator does not open its sockets");
         sleep(Duration::from_millis(20));
     }
 }

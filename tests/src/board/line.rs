@@ -1,12 +1,14 @@
-//! A line that loses, doubles and flips bytes, and adds noise.
+//! A line that loses, doubles and flips bytes, and adds noise; and bytes that nobody should send.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use cnn_core::model::HEADER_LEN;
+use cnn_core::protocol::{self, DELIMITER, MAX_CHUNK, MAX_FRAME, Request};
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
-
 use equality::values::Values;
+use serde::ser::{Serialize, SerializeTuple, Serializer};
 
 /// What goes wrong, each in this many bytes of 10,000.
 #[derive(Debug, Clone, Copy, Default)]
@@ -130,5 +132,62 @@ impl Write for SharedPort {
 
     fn flush(&mut self) -> Result<(), ErrorKind> {
         Ok(())
+    }
+}
+
+/// Bytes that no host of ours sends: noise, floods, frames that are damaged, cut, glued or too long, and good frames whose
+/// messages make no sense. `file` is a model file that they do not get through with.
+pub fn hostile_bytes(file: &[u8]) -> Vec<u8> {
+    let mut values = Values::new(77);
+    let mut noise = |len: usize| -> Vec<u8> { (0..len).map(|_| values.below(256) as u8).collect() };
+    let mut bytes = [noise(3000), vec![DELIMITER; 500], vec![0xff; 3 * MAX_FRAME], vec![DELIMITER]].concat();
+    let good = frame_of(&Request::Classify { pixels: &[0xa5; 784] });
+    for cut in [1, 253, 254, 255, 400, good.len() - 2] {
+        bytes.extend(&good[..cut]);
+        bytes.extend(&good);
+    }
+    for at in [0, 1, 5, 500] {
+        let mut damaged = good.clone();
+        damaged[at] ^= 0x10;
+        bytes.extend(damaged);
+    }
+    // An update whose start is that of a model file but for its metadata.
+    let header = *file.first_chunk().expect("a header");
+    bytes.extend(frame_of(&Request::UpdateBegin { header }));
+    let mut start = file[HEADER_LEN..HEADER_LEN + MAX_CHUNK].to_vec();
+    for at in [0, 3, 70, 900] {
+        start[at] ^= 0x55;
+        bytes.extend(frame_of(&Request::UpdateChunk { offset: HEADER_LEN as u32, data: &start }));
+    }
+    bytes.extend(frame_of(&Request::UpdateCommit { header }));
+    // No message is a whole one: those of a length that could be are left out.
+    for kind in 0..8 {
+        for len in [1, 2, 7, 15, 18, 300] {
+            let body: Vec<u8> = [vec![kind], noise(len)].concat();
+            bytes.extend(frame_of(&Raw(&body)));
+        }
+    }
+    bytes
+}
+
+fn frame_of(message: &impl Serialize) -> Vec<u8> {
+    let mut frame = [0; MAX_FRAME];
+    let len = protocol::encode(4, message, &mut frame).expect("it fits");
+    frame[..len].to_vec()
+}
+
+/// Bytes that are written as they are: postcard puts nothing around a tuple.
+pub struct Raw<'a>(
+    /// The bytes.
+    pub &'a [u8],
+);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        for byte in self.0 {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
     }
 }

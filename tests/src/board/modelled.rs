@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use application::{Application, Buffers, Event, Next, System};
+use cnn_core::environment::{self, Violation};
 use cnn_core::protocol::Memory;
 use embedded_hal::digital::{ErrorType, OutputPin};
 use host_trainer::board::{Client, Timeouts};
@@ -18,9 +19,10 @@ use super::line::{BoardPort, Faults, SharedPort};
 /// What the application said so far.
 pub type Events = Rc<RefCell<Vec<Event>>>;
 
-/// Clock and log of the modelled board. The clock goes on by a millisecond with every look at it.
+/// Clock, arithmetic and log of the modelled board. The clock goes on by a millisecond with every look at it.
 pub struct Clock {
     cycles: u64,
+    arithmetic: Result<(), Violation>,
     events: Events,
 }
 
@@ -28,6 +30,10 @@ const CLOCK_HZ: u32 = 1_000_000;
 
 impl System for Clock {
     const BOARD: &'static str = "modelled";
+
+    fn arithmetic(&self) -> Result<(), Violation> {
+        self.arithmetic
+    }
 
     fn clock_hz(&self) -> u32 {
         CLOCK_HZ
@@ -78,6 +84,8 @@ pub struct Board<const BLOCK: usize> {
     pub events: Events,
     /// The flash's supply, which is the whole board's.
     pub power: Power,
+    /// What the next boot finds out of the arithmetic.
+    pub arithmetic: Result<(), Violation>,
 }
 
 impl<const BLOCK: usize> Board<BLOCK> {
@@ -91,11 +99,12 @@ impl<const BLOCK: usize> Board<BLOCK> {
     pub fn with_flash(flash: Flash<BLOCK>, power: Power, faults: Faults, seed: u64) -> Self {
         let port = SharedPort::new(BoardPort::new(faults, seed));
         let events = Events::default();
-        let clock = Clock { cycles: 0, events: events.clone() };
+        let arithmetic = environment::check();
+        let clock = Clock { cycles: 0, arithmetic, events: events.clone() };
         let memory = Ram::new();
         // SAFETY: nothing else borrows the new memory, and the application goes first.
         let application = Some(boot(port.clone(), flash, clock, unsafe { memory.lend() }));
-        Self { application, memory, port, events, power }
+        Self { application, memory, port, events, power, arithmetic }
     }
 
     /// Power off and on, or a reset: flash stays, everything else starts anew.
@@ -103,6 +112,7 @@ impl<const BLOCK: usize> Board<BLOCK> {
         self.power.restore();
         if let Some(application) = self.application.take() {
             let (port, flash, _, clock) = application.release();
+            let clock = Clock { arithmetic: self.arithmetic, ..clock };
             // SAFETY: the application that borrowed the memory is gone, and the new one goes before the memory.
             self.application = Some(boot(port, flash, clock, unsafe { self.memory.lend() }));
         }
@@ -116,7 +126,10 @@ impl<const BLOCK: usize> Board<BLOCK> {
     /// A client of this board that does not wait long.
     pub fn client(&mut self) -> Client<&mut Self> {
         let timeout = Duration::from_millis(2);
-        Client::with_timeouts(self, Timeouts { quick: timeout, erase: timeout, ..Timeouts::default() })
+        Client::with_timeouts(
+            self,
+            Timeouts { quick: timeout, compute: timeout, erase: timeout, ..Timeouts::default() },
+        )
     }
 
     /// Lets the application run until it has nothing to do, and longer than it waits for the rest of a frame.

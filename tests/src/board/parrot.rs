@@ -74,8 +74,8 @@ pub enum NoBoard {
 
 /// A client of such a line, with short timeouts.
 pub fn without_board(kind: NoBoard) -> Client<impl Read + Write> {
-    let timeouts =
-        Timeouts { quick: Duration::from_millis(50), erase: Duration::from_millis(50), ..Timeouts::default() };
+    let soon = Duration::from_millis(50);
+    let timeouts = Timeouts { quick: soon, compute: soon, erase: soon, ..Timeouts::default() };
     Client::with_timeouts(line(kind), timeouts)
 }
 

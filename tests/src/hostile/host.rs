@@ -46,7 +46,12 @@ fn ask(call: u8, steps: &[u8]) {
     let board =
         Board { steps, script: Script::new(steps), request: Deframer::new(), sequence: 0, heard: heard.clone() };
     // With timeouts of zero every attempt listens once: the same steps always end the same.
-    let timeouts = Timeouts { quick: Duration::ZERO, erase: Duration::ZERO, update: Duration::from_secs(600) };
+    let timeouts = Timeouts {
+        quick: Duration::ZERO,
+        compute: Duration::ZERO,
+        erase: Duration::ZERO,
+        update: Duration::from_secs(600),
+    };
     let mut client = Client::with_timeouts(board, timeouts);
     match call % 6 {
         5 => {
@@ -191,7 +196,7 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
 
 /// The message in a frame without its delimiter, if COBS and CRC are right.
 fn unframed(frame: &[u8]) -> Option<Vec<u8>> {
-    if frame.is_empty() || frame.len() > MAX_FRAME {
+    if frame.is_empty() || frame.len() >= MAX_FRAME {
         return None;
     }
     let mut bytes = vec![];

@@ -1,0 +1,7 @@
+//! The firmware on the Raspberry Pi Pico 2: the application over this board.
+#![no_std]
+#![no_main]
+
+mod board;
+
+board_support::firmware!();
