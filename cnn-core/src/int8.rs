@@ -16,7 +16,7 @@
 //!    ([`Rescale::activation`]): rounded to the nearest integer, halves upwards. ReLU is the clamp at 0.
 //! 4. The logits are the sums of fc2, whose ten classes have one scale. The prediction is the first largest.
 //!
-//! [`reference`] is the plain form of these rules; [`forward`] gives the same bits and is quick on processors without
+//! [`mod@reference`] is the plain form of these rules; [`forward`] gives the same bits and is quick on processors without
 //! vectors. A board with better instructions replaces [`conv`] and [`linear`] by its own.
 
 pub mod conv;

@@ -150,7 +150,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Writes a model file to the start of `file` and returns its length, at most [`MAX_LEN`]. It is of version 1, which every
+/// Writes a model file to the start of `file` and returns its length, at most [`MAX_LEN`](super::MAX_LEN). It is of version 1, which every
 /// program and board reads.
 ///
 /// # Errors

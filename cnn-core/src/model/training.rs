@@ -9,7 +9,7 @@ use crate::text::is_one_line;
 /// The run that trained the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Training<'a> {
-    /// The data set's name, [one line](crate::text) of at most [`MAX_DATASET_NAME`] bytes.
+    /// The data set's name, [one line](crate::text) of at most [`MAX_DATASET_NAME`](super::MAX_DATASET_NAME) bytes.
     pub dataset: &'a str,
     /// The data set's hash, as the run record has it.
     pub dataset_hash: [u8; 32],
