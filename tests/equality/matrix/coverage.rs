@@ -52,8 +52,9 @@ fn assert_same_names(what: &str, table: BTreeSet<String>, code: BTreeSet<String>
     );
 }
 
-/// Modules of `cnn-core` without arithmetic of the network.
-const WITHOUT_ARITHMETIC: [&str; 4] = ["lib", "model", "protocol", "text"];
+/// Modules of `cnn-core` without arithmetic of the network; `int8` is another one, whose forms are compared by
+/// `golden_run.rs`, by its own tests and on boards (docs/integers.md).
+const WITHOUT_ARITHMETIC: [&str; 5] = ["int8", "lib", "model", "protocol", "text"];
 /// Public functions without arithmetic of the network: what makes, lends and describes values. The preparation of pictures
 /// is integer arithmetic, lies in a folder of its own and has `tests/image.rs`.
 const NO_OPERATIONS: [&str; 12] = [
