@@ -28,7 +28,9 @@ fi
 
 # A board's own .cargo/config.toml names its target, or that of the folder above does.
 target_of() {
-    sed -n 's/^target = "\(.*\)"/\1/p' "$1/.cargo/config.toml" firmware/.cargo/config.toml 2>/dev/null | head -n 1
+    local configs=(firmware/.cargo/config.toml)
+    [ ! -f "$1/.cargo/config.toml" ] || configs=("$1/.cargo/config.toml" "${configs[@]}")
+    sed -n 's/^target = "\(.*\)"/\1/p' "${configs[@]}" | sed -n 1p
 }
 for board in firmware/boards/*/; do
     board=${board%/}

@@ -113,7 +113,7 @@ fn the_committed_module_trains_and_writes_as_the_program_does() {
     assert_eq!(page.call::<_, u32>("begin", (1, 7, 0.03f32, 0.9f32, 0.005f32, 0u64, 1)), 0);
     let initial = Fingerprint::of(&initial_parameters(0));
     let (name, hash) = (&dataset.name, hex::encode(dataset.hash));
-    let lines = format!("{name}\n{hash}\n24\n5\n{initial}\n{schedule}\nconv2,fc2");
+    let lines = format!("{name}\n{hash}\n24\n5\n{initial}\n{schedule}\nconv2,fc2\ncpu (simd128, 1 thread)");
     assert_eq!(page.text(), lines);
     for _ in 0..2 {
         assert_eq!(page.call::<_, u32>("train", (2,)), 0);
