@@ -27,7 +27,8 @@ pub mod reference;
 pub use parameters::{BLOCK_LEN, Block, OutOfRange, OwnedParameters, Parameters, Part, Rescale};
 
 use crate::image::Pixels;
-use crate::shapes::{CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, IMAGE_SIDE, POOL1_SIDE, POOL2_LEN, POOL2_SIDE};
+use crate::network::flatten;
+use crate::shapes::{CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, IMAGE_SIDE, POOL1_SIDE, POOL2_SIDE};
 
 /// A feature map: `[channel][row][column]`.
 pub type Map<const CHANNELS: usize, const SIDE: usize> = [[[u8; SIDE]; SIDE]; CHANNELS];
@@ -84,22 +85,6 @@ pub fn forward(pixels: &Pixels, parameters: &Parameters<'_>, activations: &mut A
 pub fn image(pixels: &Pixels) -> &Map<1, IMAGE_SIDE> {
     let rows: &[[u8; IMAGE_SIDE]; IMAGE_SIDE] = pixels.as_chunks().0.try_into().expect("28·28 is 784");
     core::array::from_ref(rows)
-}
-
-/// fc1's input: pool2 in memory order.
-pub fn flatten(pool2: &Map<CONV2_CHANNELS, POOL2_SIDE>) -> &[u8; POOL2_LEN] {
-    pool2.as_flattened().as_flattened().try_into().expect("32·5·5 is 800")
-}
-
-/// The class with the first largest logit.
-pub fn predict(logits: &Logits) -> usize {
-    let mut best = 0;
-    for class in 1..CLASSES {
-        if logits[class] > logits[best] {
-            best = class;
-        }
-    }
-    best
 }
 
 /// The logits in the units of the f32 network: each times the model's scale of the logits, in f32, for their softmax.
@@ -161,13 +146,5 @@ mod tests {
             varied += plain.pool2.as_flattened().as_flattened().iter().filter(|x| !matches!(x, 0 | 255)).count();
         }
         assert!(varied > 5_000, "activations between the clamps were compared: {varied}");
-    }
-
-    #[test]
-    fn the_first_of_equal_logits_is_predicted() {
-        let mut logits = [-7; CLASSES];
-        (logits[3], logits[7]) = (2, 2);
-        assert_eq!(predict(&logits), 3);
-        assert_eq!(predict(&[i32::MIN; CLASSES]), 0);
     }
 }

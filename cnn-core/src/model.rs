@@ -29,6 +29,7 @@ pub use float::{Golden, Metadata, Model, encode, encode_version_2};
 pub use int8::{Calibration, Int8Golden, Int8Metadata, Int8Model, Scales, encode_int8};
 pub use training::Training;
 
+use crate::image::Pixels;
 use crate::int8::BLOCK_LEN;
 use crate::network::{FlatParameters, TENSORS};
 
@@ -246,6 +247,19 @@ fn read_start<'a>(header: &FileHeader, contents: &'a [u8]) -> Result<Option<Star
         && parameters_at.checked_add(parameter_bytes) == Some(len)
         && (!is_strict || padding == padding_from(padding_at) && parameters_at == padding_at + padding.len() + 1 + 3);
     if well_formed { Ok(Some(Start { metadata, parameters_at })) } else { Err(ModelError::Malformed) }
+}
+
+/// What metadata of either kind must be before their values are looked at.
+fn check_lengths(
+    shapes: &[[u16; 4]; TENSORS.len()],
+    golden_pixels: &[u8],
+    training: Option<Training<'_>>,
+) -> Result<(), ModelError> {
+    if *shapes != SHAPES {
+        return Err(ModelError::Shapes);
+    }
+    let name_fits = training.is_none_or(|training| training.dataset.len() <= MAX_DATASET_NAME);
+    if golden_pixels.len() == size_of::<Pixels>() && name_fits { Ok(()) } else { Err(ModelError::Malformed) }
 }
 
 /// The padding that follows metadata up to `start` in the file. Its own length takes a byte, the parameters' three.

@@ -63,13 +63,13 @@ pub fn logits(pixels: &Pixels, parameters: &Parameters<'_>, activations: &mut Ac
     forward(parameters, activations)
 }
 
-/// fc1's input: pool2 in memory order, as PyTorch's `view` gives it.
-pub fn flatten(pool2: &Pool2) -> &[f32; POOL2_LEN] {
+/// fc1's input, of floats or integers: pool2 in memory order, as PyTorch's `view` gives it.
+pub fn flatten<T>(pool2: &[[[T; POOL2_SIDE]; POOL2_SIDE]; CONV2_CHANNELS]) -> &[T; POOL2_LEN] {
     pool2.as_flattened().as_flattened().try_into().expect("32·5·5 is 800")
 }
 
-/// The class with the first largest logit.
-pub fn predict(logits: &Logits) -> usize {
+/// The class with the first largest logit, of floats or integers.
+pub fn predict<T: PartialOrd>(logits: &[T; CLASSES]) -> usize {
     let mut best = 0;
     for class in 1..CLASSES {
         if logits[class] > logits[best] {
@@ -90,5 +90,7 @@ mod tests {
         logits[7] = 2.0;
         assert_eq!(predict(&logits), 3);
         assert_eq!(predict(&[0.0; CLASSES]), 0);
+        assert_eq!(predict(&[-7, -7, 2, -7, 2, -7, -7, -7, -7, -7]), 2);
+        assert_eq!(predict(&[i32::MIN; CLASSES]), 0);
     }
 }

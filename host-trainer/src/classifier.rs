@@ -63,7 +63,7 @@ impl Answer {
     /// That of an int8 model whose logits have this scale.
     pub fn of_integers(integers: int8::Logits, scale: f32) -> Self {
         // Two integers may be one f32: what is predicted, the integers say.
-        let prediction = int8::predict(&integers);
+        let prediction = predict(&integers);
         Self { logits: int8::scaled(&integers, scale), integers: Some(integers), prediction }
     }
 }

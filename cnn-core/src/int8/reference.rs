@@ -1,8 +1,9 @@
 //! The plain form of the integer network: the rules of `docs/integers.md` word by word, for comparison.
 
 use super::parameters::{Kernels, Rescale};
-use super::{Activations, Logits, Map, Parameters, flatten, image};
+use super::{Activations, Logits, Map, Parameters, image};
 use crate::image::Pixels;
+use crate::network::flatten;
 use crate::shapes::CLASSES;
 
 /// [`super::forward`], slowly.

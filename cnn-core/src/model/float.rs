@@ -4,8 +4,8 @@ use bytemuck::try_cast_slice;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AnyModel, Bits, Impossible, Kind, LATEST_VERSION, MAX_DATASET_NAME, ModelError, PARAMETER_BYTES, SHAPES, Training,
-    VERSION, write_file,
+    AnyModel, Bits, Impossible, Kind, LATEST_VERSION, MAX_DATASET_NAME, ModelError, PARAMETER_BYTES, Training, VERSION,
+    check_lengths, write_file,
 };
 use crate::image::Pixels;
 use crate::network::{self, Activations, FlatParameters, Logits, Parameters, TENSORS};
@@ -14,7 +14,7 @@ use crate::range::first_out_of_range;
 /// What a model file says of its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata<'a> {
-    /// PyTorch's shape of each tensor, filled up with ones: [`SHAPES`].
+    /// PyTorch's shape of each tensor, filled up with ones: [`SHAPES`](super::SHAPES).
     pub shapes: [[u16; 4]; TENSORS.len()],
     /// How the parameters were trained; nothing for imported ones.
     #[serde(borrow)]
@@ -29,14 +29,7 @@ pub struct Metadata<'a> {
 impl Metadata<'_> {
     /// Whether a model of this network can have them.
     pub(super) fn check(&self) -> Result<(), ModelError> {
-        if self.shapes != SHAPES {
-            return Err(ModelError::Shapes);
-        }
-        if self.golden.pixels.len() != size_of::<Pixels>()
-            || self.training.is_some_and(|training| training.dataset.len() > MAX_DATASET_NAME)
-        {
-            return Err(ModelError::Malformed);
-        }
+        check_lengths(&self.shapes, self.golden.pixels, self.training)?;
         self.check_values()
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnyModel, Impossible, Kind, MAX_DATASET_NAME, ModelError, SHAPES, Training, write_file};
+use super::{AnyModel, Impossible, Kind, MAX_DATASET_NAME, ModelError, Training, check_lengths, write_file};
 use crate::image::Pixels;
 use crate::int8::parameters::first_out_of_range;
 use crate::int8::{Activations, BLOCK_LEN, Block, Logits, OwnedParameters, Parameters, forward};
@@ -11,7 +11,7 @@ use crate::network::TENSORS;
 /// What an int8 model file says of its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Int8Metadata<'a> {
-    /// PyTorch's shape of each tensor, filled up with ones: [`SHAPES`].
+    /// PyTorch's shape of each tensor, filled up with ones: [`SHAPES`](super::SHAPES).
     pub shapes: [[u16; 4]; TENSORS.len()],
     /// How the f32 parameters were trained that these were made of, with their test result; nothing for imported ones.
     #[serde(borrow)]
@@ -63,14 +63,7 @@ pub struct Int8Golden<'a> {
 impl Int8Metadata<'_> {
     /// Whether a model of this network can have them.
     pub(super) fn check(&self) -> Result<(), ModelError> {
-        if self.shapes != SHAPES {
-            return Err(ModelError::Shapes);
-        }
-        if self.golden.pixels.len() != size_of::<Pixels>()
-            || self.training.is_some_and(|training| training.dataset.len() > MAX_DATASET_NAME)
-        {
-            return Err(ModelError::Malformed);
-        }
+        check_lengths(&self.shapes, self.golden.pixels, self.training)?;
         self.check_values()
     }
 

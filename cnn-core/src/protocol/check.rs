@@ -1,7 +1,6 @@
 //! What a host holds a reply to whose checksum is right: it must agree with itself and with what was asked.
 
 use super::{CHUNK_ALIGNMENT, Classified, ClassifiedInt8, Info, MAX_CHUNK, MAX_NAME};
-use crate::int8;
 use crate::model::{Bits, HEADER_LEN};
 use crate::network::predict;
 use crate::text::is_one_line;
@@ -85,7 +84,7 @@ impl ClassifiedInt8 {
         if !scale.is_finite() || scale <= 0.0 {
             return Err(Wrong::Scale(Bits(scale.to_bits())));
         }
-        let expected = int8::predict(&logits) as u8;
+        let expected = predict(&logits) as u8;
         if found == expected { Ok(()) } else { Err(Wrong::Class { found, expected }) }
     }
 }

@@ -125,7 +125,7 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
             Running::Int8(parameters, scale) => {
                 let logits = self.engine.int8_logits(pixels, &parameters);
                 let cycles = self.system.cycles().wrapping_sub(start) as u32;
-                Reply::ClassifiedInt8(ClassifiedInt8 { logits, scale, class: int8::predict(&logits) as u8, cycles })
+                Reply::ClassifiedInt8(ClassifiedInt8 { logits, scale, class: predict(&logits) as u8, cycles })
             }
             Running::Float(parameters) => {
                 let logits = self.engine.logits(pixels, parameters);
