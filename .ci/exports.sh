@@ -19,7 +19,7 @@ if ! cmp -s tests/exports/requirements.txt "$out/venv/requirements.txt"; then
 fi
 
 # With the features of the tests, which have built them.
-cargo build --workspace --all-targets --locked
+cargo test --workspace --locked --no-run
 mkdir -p "$out/c"
 target/debug/examples/logit_vectors "$model" "$out/c"
 "$program" export "$model" "$out/c/cnn.h"

@@ -15,6 +15,6 @@ for target in x86_64-pc-windows-gnu aarch64-apple-darwin; do
     # Build scripts compile C (ring's) even for a check, whose result nothing links: `true` stands in for the compiler.
     name=$(tr - _ <<<"$target")
     env "CC_$name=true" "AR_$name=true" SDKROOT=/ .ci/cross.sh "$target" std,panic_abort \
-        "${command[@]}" --locked --target-dir target/other-systems --package cnn-core --package cnn-train --package cuda-loader --package kernels --package host-trainer \
+        "${command[@]}" --locked --target-dir target/cross --package cnn-core --package cnn-train --package cuda-loader --package kernels --package host-trainer \
         --lib --bins "${deny[@]}"
 done

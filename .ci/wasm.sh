@@ -14,7 +14,7 @@ export SLOW=1
 export CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $PWD/.ci/wasi.mjs"
 # run VECTORS TESTS…
 run() {
-    RUSTFLAGS="-C target-feature=$1" .ci/cross.sh "$target" std,panic_abort test --locked --target-dir "target/wasi$1" "${@:2}"
+    RUSTFLAGS="-C target-feature=$1" .ci/cross.sh "$target" std,panic_abort test --locked --target-dir target/cross --config .ci/quickly.toml "${@:2}"
 }
 for vectors in +simd128 -simd128; do
     echo "── $vectors"
