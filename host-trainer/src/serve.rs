@@ -45,10 +45,11 @@ macro_rules! page {
 pub const EVENTS: &str = "/events";
 
 const HTML: usize = 0;
-const PAGE: [File; 18] = page![
+const PAGE: [File; 19] = page![
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "main.js": "text/javascript; charset=utf-8",
+    "load.js": "text/javascript; charset=utf-8",
     "network.js": "text/javascript; charset=utf-8",
     "explain.js": "text/javascript; charset=utf-8",
     "detail.js": "text/javascript; charset=utf-8",

@@ -4,6 +4,7 @@ import { Board } from './board.js';
 import { describe, element, heading } from './detail.js';
 import { explain } from './explain.js';
 import { live } from './live.js';
+import { files, known } from './load.js';
 import { Maps } from './maps.js';
 import { LAYERS, Network } from './network.js';
 import { Pad } from './pad.js';
@@ -39,22 +40,16 @@ const KERNELS = {
 let network, model, pad, training, chosen = null, focus = 0, timer = null;
 const maps = {};
 
-async function file(url) {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url}: ${response.status}`);
-  return response;
-}
-
 async function start() {
-  const known = file('known.json').then((it) => it.json());
   // Made while files are on their way.
   build();
   pad = new Pad($('pad'), () => soon(drawn));
-  const [module, bytes] = await Promise.all([WebAssembly.compileStreaming(file('cnn.wasm')), file('mnist.cnnm').then((it) => it.arrayBuffer())]);
-  network = await Network.open(module);
-  model = new Uint8Array(bytes);
+  const [module, bytes] = await files;
+  [network, model] = [await Network.open(module), bytes];
   take(model, 'The model');
   document.body.dataset.answered = String(Math.round(performance.now()));
+  // The answer is seen before all the rest is made.
+  await new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
   training = new Training(module, await known, shown, (file) => network.knowModel(file), say);
   new Board(network);
   connect();
@@ -159,9 +154,9 @@ function take(bytes, name) {
   try {
     const trained = network.loadModel(bytes);
     say(`${name}: ${trained}; fingerprint ${network.fingerprint().slice(0, 16)}. Its golden image gives the file's ten logits, bit for bit.`);
-    kernels();
     if (!pad.isEmpty) drawn();
     else redraw();
+    kernels();
   } catch (error) {
     say(`${name} is not taken: ${error.message}`);
   }

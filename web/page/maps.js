@@ -1,7 +1,7 @@
 // The maps of a layer in one canvas, side by side; a value of them can be chosen by pointer or keyboard.
 
 import { LAYERS } from './network.js';
-import { images, largest, mark } from './paint.js';
+import { enlarge, images, largest, mark } from './paint.js';
 
 export class Maps {
   // `columns` maps in a row, each value `scale` pixels wide.
@@ -59,11 +59,8 @@ export class Maps {
 
   paint() {
     if (!this.read) return;
-    const { canvas, layer, scale, small, columns } = this, context = canvas.getContext('2d'), values = this.read();
-    small.getContext('2d').putImageData(images(values, layer.width, layer.height, columns, largest(values)), 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    context.imageSmoothingEnabled = false;
-    context.drawImage(small, 0, 0, canvas.width, canvas.height);
+    const { canvas, layer, small, columns } = this, values = this.read();
+    enlarge(images(values, layer.width, layer.height, columns, largest(values)), small, canvas);
     if (this.chosen) this.frame({ ...this.chosen, width: 1, height: 1 });
     for (const patch of this.marked) this.frame(patch);
   }

@@ -1,7 +1,7 @@
 // Keeps the page for when there is no network. What the network has comes first, so that nothing stays old.
 
 const CACHE = 'page';
-const FILES = ['./', 'index.html', 'page.css', 'main.js', 'network.js', 'explain.js', 'detail.js', 'paint.js', 'maps.js',
+const FILES = ['./', 'index.html', 'page.css', 'main.js', 'load.js', 'network.js', 'explain.js', 'detail.js', 'paint.js', 'maps.js',
   'pad.js', 'picture.js', 'train.js', 'board.js', 'live.js', 'curves.js', 'worker.js', 'known.json', 'cnn.wasm', 'mnist.cnnm'];
 
 addEventListener('install', (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES))));

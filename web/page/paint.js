@@ -69,11 +69,16 @@ export function grey(pixels, width, height) {
 
 // Patches of 3×3 weights side by side, each value `scale` pixels wide.
 export function patches(canvas, weights, columns, scale) {
-  const count = weights.length / 9, rows = Math.ceil(count / columns), most = largest(weights), context = canvas.getContext('2d');
-  [canvas.width, canvas.height] = [(4 * columns - 1) * scale, (4 * rows - 1) * scale];
-  weights.forEach((weight, i) => {
-    const patch = Math.floor(i / 9);
-    context.fillStyle = css(weight, most);
-    context.fillRect((patch % columns * 4 + i % 3) * scale, (Math.floor(patch / columns) * 4 + Math.floor(i % 9 / 3)) * scale, scale, scale);
-  });
+  const picture = images(weights, 3, 3, columns, largest(weights));
+  [canvas.width, canvas.height] = [picture.width * scale, picture.height * scale];
+  enlarge(picture, new OffscreenCanvas(picture.width, picture.height), canvas);
+}
+
+// Fills the canvas with the picture, each pixel a square; `small` is a canvas of the picture's size.
+export function enlarge(picture, small, canvas) {
+  small.getContext('2d').putImageData(picture, 0, 0);
+  const context = canvas.getContext('2d');
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
 }

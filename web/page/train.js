@@ -11,6 +11,8 @@ const MAX_BYTES = 240 << 20;
 // And of a checkpoint, as the program takes it (docs/checkpoint.md).
 const MAX_CHECKPOINT = 64 << 20;
 const LAYERS = ['conv1', 'conv2', 'fc1', 'fc2'];
+// The buttons that save what the last complete epoch left.
+const FILES = ['save-model', 'save-checkpoint', 'save-record'];
 const NUMBERS = ['batch', 'rate', 'momentum', 'decay', 'seed'];
 
 // What records leave out.
@@ -29,7 +31,7 @@ export class Training {
     $('pause').addEventListener('click', () => this.pause());
     $('stop').addEventListener('click', () => this.worker?.postMessage({ kind: 'stop' }));
     $('save-model').addEventListener('click', () => save('weights.postcard', this.run.model));
-    $('save-checkpoint').addEventListener('click', () => save(`epoch-${String(this.run.reports.length).padStart(6, '0')}.checkpoint`, this.run.checkpoint));
+    $('save-checkpoint').addEventListener('click', () => this.worker.postMessage({ kind: 'checkpoint' }));
     $('save-record').addEventListener('click', () => save('run.json', `${JSON.stringify(this.record(), null, 2)}\n`));
     $('checkpoint').addEventListener('change', () => this.goOnFrom($('checkpoint').files[0]));
     $('record').addEventListener('change', () => this.compare($('record').files[0]));
@@ -104,6 +106,7 @@ export class Training {
     this.from = null;
     this.run = { settings, epochs, from, dataset: null, initial: null, points: [], reports: [], seconds: { ...from.seconds }, began: performance.now(), total: 0 };
     $('epochs-done').replaceChildren();
+    for (const id of FILES) $(id).disabled = true;
     this.worker = new Worker('worker.js', { type: 'module' });
     this.worker.onmessage = ({ data }) => this.hear(data);
     this.worker.onerror = (event) => this.hear({ kind: 'failed', message: event.message || 'the worker failed' });
@@ -150,13 +153,14 @@ export class Training {
         run.reports.push({ ...data.metrics, fingerprint: data.fingerprint });
         run.seconds.training += data.seconds.training;
         run.seconds.evaluation += data.seconds.evaluation;
-        Object.assign(run, { model: data.model, checkpoint: data.checkpoint });
+        run.model = data.model;
         this.know(data.model);
         run.total = run.from.total + (performance.now() - run.began) / 1000;
         this.addRow(data);
-        for (const id of ['save-model', 'save-checkpoint', 'save-record']) $(id).disabled = false;
+        for (const id of FILES) $(id).disabled = false;
         document.body.dataset.epoch = `${data.metrics.epoch} ${data.fingerprint} ${this.verdict(data)} ${data.seconds.training} ${data.seconds.evaluation}`;
         break;
+      case 'checkpoint': save(`epoch-${String(data.epoch).padStart(6, '0')}.checkpoint`, data.bytes); break;
       case 'failed': this.say(data.message); this.buttons(false); break;
       case 'done': $('progress-text').textContent = `${run.reports.length} of ${run.epochs} epochs are complete`; this.buttons(false); break;
     }

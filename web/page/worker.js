@@ -5,12 +5,13 @@ import { Network } from './network.js';
 // How long a piece may take, and how often the curves get a point, in milliseconds.
 const PIECE = 50, POINT = 400;
 
-let network, paused = false, stopped = false, wake = () => {};
+let network, complete = 0, paused = false, stopped = false, wake = () => {};
 
 const handlers = {
   run: (data) => run(data).catch((error) => postMessage({ kind: 'failed', message: error.message })),
   pause: () => { paused = true; },
   resume: () => { paused = false; wake(); },
+  checkpoint: () => postMessage({ kind: 'checkpoint', epoch: complete, bytes: file('checkpoint') }),
   stop: () => { stopped = true; paused = false; wake(); },
 };
 onmessage = ({ data }) => handlers[data.kind](data);
@@ -87,11 +88,17 @@ async function trainEpoch(epoch, images) {
   const [trainLoss, trainRight, trainCount, testLoss, testRight, testCount] = numbers(6);
   const seconds = { training: training / 1000, evaluation: (performance.now() - start) / 1000 };
   network.exports.timed(seconds.training, seconds.evaluation);
-  const [model, checkpoint] = ['model', 'checkpoint'].map((name) => { network.ask(name); return network.output().slice(); });
+  complete = epoch;
   report('point', { at: epoch });
-  postMessage({ kind: 'epoch', fingerprint, seconds, model, checkpoint, metrics: {
+  postMessage({ kind: 'epoch', fingerprint, seconds, model: file('model'), metrics: {
     epoch, train_loss: trainLoss, train_accuracy: trainRight / trainCount, test_loss: testLoss, test_accuracy: testRight / testCount } });
   return listen();
+}
+
+// A file of what the last complete epoch left.
+function file(name) {
+  network.ask(name);
+  return network.output().slice();
 }
 
 // How the first test images are read now, and the parameters.
