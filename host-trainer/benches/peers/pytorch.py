@@ -1,6 +1,7 @@
 """PyTorch: eager, compiled, scripted and frozen, in both layouts, with ReLU before pooling and after it."""
 
 import sys
+import warnings
 
 import torch
 from torch import nn
@@ -8,6 +9,8 @@ from torch import nn
 from data import read_splits
 from peer import BATCH, DECAY, MOMENTUM, RATE, run
 
+# TorchScript is called deprecated; whether it is still the fastest is the question.
+warnings.filterwarnings("ignore", category=FutureWarning)
 data, _, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
 torch.manual_seed(0)
