@@ -12,7 +12,8 @@ use cnn_core::int8::parameters::Kernels;
 use cnn_core::int8::{Activations, Logits, Parameters, Rescale, flatten, image};
 use cnn_core::network::{CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, IMAGE_SIDE, POOL1_SIDE, POOL2_SIDE};
 
-use instructions::{even, odd, smlabb, smlad, smlatb};
+use bytemuck::cast_slice;
+use instructions::{even, even_signed, odd, odd_signed, smlabb, smlad, smlatb};
 
 core::arch::global_asm!(include_str!("window.s"));
 
@@ -132,19 +133,20 @@ fn linear<const INPUT: usize, const OUTPUT: usize>(
     bias: &[i32; OUTPUT],
     mut emit: impl FnMut(usize, i32),
 ) {
-    const { assert!(INPUT.is_multiple_of(4) && OUTPUT >= OUTPUT_BLOCK) };
+    const { assert!(INPUT.is_multiple_of(8) && OUTPUT >= OUTPUT_BLOCK) };
+    let input: &[[u32; 2]] = cast_slice(input);
     for block in 0..OUTPUT.div_ceil(OUTPUT_BLOCK) {
         let start = (block * OUTPUT_BLOCK).min(OUTPUT - OUTPUT_BLOCK);
         let weights: &[[i8; INPUT]; OUTPUT_BLOCK] = weight[start..].first_chunk().expect("the block is whole");
         let mut sums: [i32; OUTPUT_BLOCK] = core::array::from_fn(|output| bias[start + output]);
-        for (index, input) in input.as_chunks::<4>().0.iter().enumerate() {
-            let input = u32::from_le_bytes(*input);
-            let (even_inputs, odd_inputs) = (even(input), odd(input));
+        let weights: [&[[u32; 2]]; OUTPUT_BLOCK] = weights.each_ref().map(|weights| cast_slice(weights));
+        for (index, inputs) in input.iter().enumerate() {
+            let inputs = inputs.map(|word| (even(word), odd(word)));
             for (sum, weights) in sums.iter_mut().zip(weights) {
-                let weights: [i8; 4] = *weights[4 * index..].first_chunk().expect("a multiple of four");
-                let weights = u32::from_le_bytes(weights.map(|weight| weight as u8));
-                *sum = smlad(even_inputs, instructions::even_signed(weights), *sum);
-                *sum = smlad(odd_inputs, instructions::odd_signed(weights), *sum);
+                for (word, (even_inputs, odd_inputs)) in weights[index].into_iter().zip(inputs) {
+                    *sum = smlad(even_inputs, even_signed(word), *sum);
+                    *sum = smlad(odd_inputs, odd_signed(word), *sum);
+                }
             }
         }
         for (output, sum) in sums.into_iter().enumerate() {

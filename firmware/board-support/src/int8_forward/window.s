@@ -4,14 +4,18 @@
 .syntax unified
 .thumb
 
-@ Loads the two channels of a half, as 16-bit numbers, of one input.
-.macro load_input register, offset, half
-    ldr      \register, [r12, #\offset]
+@ Of the four channels of an input the two of a half, as 16-bit numbers.
+.macro split register, half
     .if \half == 0
     uxtb16   \register, \register
     .else
     uxtb16   \register, \register, ror #8
     .endif
+.endm
+
+.macro load_input register, offset, half
+    ldr      \register, [r12, #\offset]
+    split    \register, \half
 .endm
 
 @ Adds the products of one kernel place: of two neighbouring inputs with two output channels' weights.
@@ -34,8 +38,9 @@
 .endm
 
 .macro add_row half, row
-    load_input r0, 52 * \row, \half
-    load_input r1, 52 * \row + 4, \half
+    ldrd     r0, r1, [r12, #52 * \row]
+    split    r0, \half
+    split    r1, \half
     add_column \half, \row, 0, r0, r1
     load_input r0, 52 * \row + 8, \half
     add_column \half, \row, 1, r1, r0
