@@ -259,11 +259,7 @@ fn convolve_pool<
                 let corner = row / 3 * SIDE * SIDE + row % 3 * SIDE + corner;
                 let upper = &input[corner * S::LANES..][..4 * S::LANES];
                 let lower = &input[(corner + SIDE) * S::LANES..][..4 * S::LANES];
-                let mut inputs = [[simd.splat_integer(0); 4]; 2];
-                for column in 0..4 {
-                    inputs[0][column] = simd.load_integers(upper, column);
-                    inputs[1][column] = simd.load_integers(lower, column);
-                }
+                let inputs = [four(simd, upper), four(simd, lower)];
                 for column in 0..COLUMNS {
                     let [first, second] = weight[column];
                     let (first, second) = (simd.splat_integer(first), simd.splat_integer(second));
@@ -279,6 +275,12 @@ fn convolve_pool<
             simd.store_integers(output, channels * POOLED * POOLED + place, simd.pair(low, high));
         }
     }
+}
+
+#[inline(always)]
+fn four<S: Simd>(simd: S, row: &[i32]) -> [S::Integers; 4] {
+    let at = |index| simd.load_integers(row, index);
+    [at(0), at(1), at(2), at(3)]
 }
 
 #[inline(always)]

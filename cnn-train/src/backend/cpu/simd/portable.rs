@@ -113,7 +113,7 @@ impl Integers for Portable {
     #[inline(always)]
     fn scale(self, sum: [i32; 4], multiplier: i32, half: i32, shift: u8) -> [i32; 4] {
         sum.map(|sum| {
-            let upper = (i64::from(sum) * i64::from(multiplier) >> 32) as i32;
+            let upper = ((i64::from(sum) * i64::from(multiplier)) >> 32) as i32;
             ((upper + half) >> shift).min(255)
         })
     }
