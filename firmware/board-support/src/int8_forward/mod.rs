@@ -9,7 +9,9 @@ use cnn_core::image::Pixels;
 use cnn_core::int8::linear::linear;
 use cnn_core::int8::parameters::Kernels;
 use cnn_core::int8::{Activations, Logits, Parameters, Rescale, flatten, image};
-use cnn_core::network::{CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, IMAGE_SIDE, POOL1_SIDE, POOL2_LEN, POOL2_SIDE};
+use cnn_core::network::{
+    CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, IMAGE_SIDE, POOL1_SIDE, POOL2_LEN, POOL2_SIDE,
+};
 
 core::arch::global_asm!(include_str!("conv1.s"), include_str!("conv2.s"), include_str!("fc1.s"));
 
