@@ -170,7 +170,8 @@ pub fn with_head(parameters: &FlatParameters, head: &FlatHead) -> Box<FlatParame
 const MARGIN: f32 = 1.0;
 
 /// Ordinary samples that hold the borders of the classes where they are: of those that the model classifies right by a
-/// margin of more than 1 - the logit of the label less the next largest - the `count` with the least, in that order.
+/// margin of more than 1 - the logit of the label less the next largest - the `count` with the least, in that order. If
+/// there are too few, those with the largest margin below it follow.
 pub fn choose_ordinary<'a>(
     parameters: &FlatParameters,
     samples: impl IntoIterator<Item = (&'a Pixels, u8)>,
@@ -183,11 +184,9 @@ pub fn choose_ordinary<'a>(
         let of_label = logits[usize::from(label)];
         let others = (0..).zip(logits).filter(|&(class, _)| class != label).map(|(_, logit)| logit);
         let margin = of_label - others.fold(f32::NEG_INFINITY, f32::max);
-        if margin > MARGIN {
-            found.push((margin, (*pixels, label)));
-        }
+        found.push((margin - MARGIN, (*pixels, label)));
     }
     // A stable sort: of equal margins the first sample comes first.
-    found.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    found.sort_by(|(one, _), (other, _)| (*one <= 0.0).cmp(&(*other <= 0.0)).then(one.abs().total_cmp(&other.abs())));
     found.into_iter().take(count).map(|(_, sample)| sample).collect()
 }
