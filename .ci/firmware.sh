@@ -80,4 +80,11 @@ else
     .ci/skip.sh "the page with the firmware in QEMU" "there is no Chromium, or no committed model (.ci/web.sh comes first)"
 fi
 python3 firmware/tools/estimate-cycles.py "$FIRMWARE_ELF" "$model" \
-    --budget-cycles 2200000 --budget-instructions 1800000
+    --budget-cycles 2000000 --budget-instructions 1600000
+int8=firmware/model/mnist-int8.cnnm
+if [ ! -f "$int8" ]; then
+    int8=target/int8.cnnm
+    target/debug/host-trainer quantize "$model" "$int8" --dataset synthetic --overwrite --quiet
+fi
+python3 firmware/tools/estimate-cycles.py "$FIRMWARE_ELF" "$int8" \
+    --budget-cycles 1000000 --budget-instructions 750000

@@ -35,8 +35,10 @@ pub type Map<const CHANNELS: usize, const SIDE: usize> = [[[u8; SIDE]; SIDE]; CH
 /// The scores of the ten classes, all of one scale.
 pub type Logits = [i32; CLASSES];
 
-/// The memory that one forward pass needs beside the parameters, the pixels and the stack.
+/// The memory that one forward pass needs beside the parameters, the pixels and the stack; on a border of words, which
+/// processors load four values at a time from.
 #[derive(Debug, Clone)]
+#[repr(C, align(4))]
 pub struct Activations {
     /// conv1, max-pool.
     pub pool1: Map<CONV1_CHANNELS, POOL1_SIDE>,

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use cnn_core::image::Pixels;
 use cnn_core::loss::cross_entropy_gradient;
 use cnn_core::sgd::Sgd;
-use cnn_core::shapes::Layers;
+use cnn_core::shapes::{CLASSES, Layers};
 use cnn_train::backend::cpu::forward::unpadded;
 use cnn_train::backend::cpu::kernels::conv1::{self, Marks};
 use cnn_train::backend::cpu::kernels::conv2;
@@ -24,6 +24,7 @@ use cnn_train::backend::cpu::simd::dispatch::Dispatch;
 use cnn_train::backend::cpu::{Cpu, CpuOptions, SimdLevel};
 use cnn_train::backend::{Backend, Epoch, Outcome, TrainingState};
 use cnn_train::dataset::{Dataset, Split, synthetic};
+use cnn_train::int8::{Evaluator, calibrate, quantize};
 use cnn_train::random::{initial_parameters, shuffled};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -342,5 +343,30 @@ fn evaluate_epoch(bencher: Bencher, level: SimdLevel) {
             cpu.evaluate(split, &mut outcomes, &mut |_| ControlFlow::Continue(())).expect("nothing interrupts it");
             black_box(outcomes);
         }
+    });
+}
+
+/// The test images on one thread, in f32; beside [`evaluate_int8`].
+#[divan::bench(args = levels(), sample_count = 9, sample_size = 1)]
+fn evaluate_f32(bencher: Bencher, level: SimdLevel) {
+    let mut cpu = backend(CpuOptions { threads: Some(1), simd: Some(level) });
+    let mut outcomes = vec![Outcome::default(); DIGITS.test.len()];
+    bencher.counter(ItemsCount::new(outcomes.len())).bench_local(|| {
+        cpu.evaluate(Split::Test, &mut outcomes, &mut |_| ControlFlow::Continue(())).expect("nothing interrupts it");
+        black_box(&outcomes);
+    });
+}
+
+/// The test images on one thread, in integers.
+#[divan::bench(args = levels(), sample_count = 9, sample_size = 1)]
+fn evaluate_int8(bencher: Bencher, level: SimdLevel) {
+    let parameters = initial_parameters(0);
+    let images = DIGITS.test.images();
+    let (parameters, _) = quantize(&parameters, calibrate(&parameters, &images[..1000]));
+    let evaluator = Evaluator::new(CpuOptions { threads: Some(1), simd: Some(level) }).expect("the level is there");
+    let mut logits = vec![[0; CLASSES]; images.len()];
+    bencher.counter(ItemsCount::new(images.len())).bench_local(|| {
+        evaluator.run(&parameters, images, &mut logits);
+        black_box(&logits);
     });
 }

@@ -22,8 +22,8 @@ import tempfile
 
 FLASH = 0x0800_0000
 MODEL_AREA = 0x0801_0000
-# The forward pass, and the loops in assembly that it calls.
-FUNCTIONS = ["forward7forward", "convolve_window", "add_products"]
+# The forward pass of a model, by the version of its file, and the loops in assembly that it calls: f32, int8.
+FUNCTIONS = {1: ["7forward7forward", "convolve_window", "add_products"], 2: ["12int8_forward12int8_forward", "int8_conv1", "int8_conv2", "int8_fc1"]}
 
 # Cycles of an instruction by its mnemonic, without conditions and width suffixes. P is the refill of the pipeline after
 # a taken branch, 1 to 3 cycles.
@@ -37,6 +37,7 @@ COSTS = {
     "cmp": 1, "cmn": 1, "tst": 1, "teq": 1, "and": 1, "orr": 1, "orn": 1, "eor": 1, "bic": 1, "lsl": 1, "lsr": 1,
     "asr": 1, "ror": 1, "uxtb": 1, "uxth": 1, "sxtb": 1, "sxth": 1, "ubfx": 1, "sbfx": 1, "bfi": 1, "bfc": 1, "clz": 1,
     "mul": 1, "mla": 2, "mls": 2, "umull": 1, "smull": 1, "umlal": 1, "udiv": 12, "sdiv": 12, "nop": 1, "it": 1,
+    "smlad": 1, "smlabb": 1, "smlabt": 1, "smlatb": 1, "smlatt": 1, "smmla": 1, "uxtb16": 1, "sxtb16": 1, "pkhbt": 1, "pkhtb": 1, "umaal": 1, "usat": 1, "ssat": 1,
     "ldr": 2, "ldrb": 2, "ldrh": 2, "ldrsb": 2, "ldrsh": 2, "str": 2, "strb": 2, "strh": 2, "ldrd": 3, "strd": 3,
 }
 # They take one cycle longer if the next instruction consumes their result (the text under table 7-1).
@@ -150,7 +151,9 @@ def executed(image, functions):
 
 
 def estimate(firmware, model):
-    functions = [find_function(firmware, name) for name in FUNCTIONS]
+    with open(model, "rb") as file:
+        version = int.from_bytes(file.read(8)[4:], "little")
+    functions = [find_function(firmware, name) for name in FUNCTIONS[version]]
     instructions = {}
     for start, size in functions:
         instructions |= disassemble(firmware, start, size)

@@ -87,7 +87,12 @@ impl<const OUTPUT: usize> Rescale<'_, OUTPUT> {
         }
         let shift = u32::from(self.shift[output]);
         let product = u64::from(sum as u32) * u64::from(self.multiplier[output] as u32);
-        // The highest shift is 62, so that the half is below 2⁶² and the sum below 2⁶³.
+        // Most scales are small: then the lower word decides nothing, and a shift of 64 bits takes many instructions where
+        // registers have 32. The product is below 2⁶², the half at most 2⁶¹.
+        if shift > 32 {
+            let upper = (product >> 32) as u32;
+            return ((upper + (1 << (shift - 33))) >> (shift - 32)).min(255) as u8;
+        }
         ((product + (1 << (shift - 1))) >> shift).min(255) as u8
     }
 }

@@ -5,6 +5,8 @@
 mod cycles;
 #[cfg(target_abi = "eabihf")]
 mod forward;
+#[cfg(target_abi = "eabihf")]
+mod int8_forward;
 mod log;
 pub mod memory;
 
@@ -19,6 +21,8 @@ use panic_probe as _;
 pub use cycles::CycleCounter;
 #[cfg(target_abi = "eabihf")]
 pub use forward::forward;
+#[cfg(target_abi = "eabihf")]
+pub use int8_forward::int8_forward;
 pub use log::log;
 
 /// Polls the application for ever; resets the board when it asks for that.

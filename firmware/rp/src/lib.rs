@@ -10,7 +10,7 @@ mod usb;
 
 use core::marker::PhantomData;
 
-use application::{Event, Forward, System};
+use application::{Event, Forward, Int8Forward, System};
 use board_support::{CycleCounter, memory};
 use cnn_core::protocol::Memory;
 use embassy_rp::gpio::{Level, Output};
@@ -22,8 +22,10 @@ pub use usb::Port;
 pub trait Kind {
     /// The board's name.
     const NAME: &'static str;
-    /// Its forward pass.
+    /// Its forward pass in f32.
     const FORWARD: Forward;
+    /// Its forward pass in integers.
+    const INT8_FORWARD: Int8Forward;
 }
 
 /// The parts of a board that the application takes.
@@ -64,6 +66,7 @@ impl<K: Kind> Board<K> {
 impl<K: Kind> System for Pico<K> {
     const BOARD: &'static str = K::NAME;
     const FORWARD: Forward = K::FORWARD;
+    const INT8_FORWARD: Int8Forward = K::INT8_FORWARD;
 
     fn clock_hz(&self) -> u32 {
         embassy_rp::clocks::clk_sys_freq()

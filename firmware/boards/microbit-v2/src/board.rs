@@ -3,7 +3,7 @@
 //! Pins: the micro:bit's schematic, version 2 (UART on P0.06 and P1.08 to the interface chip; rows of lights on P0.21, 22, 15,
 //! 24, 19, columns on P0.28, 11, 31, P1.05, P0.30).
 
-use application::{Event, Forward, System};
+use application::{Event, Forward, Int8Forward, System};
 use board_support::{CycleCounter, memory};
 use cnn_core::protocol::{MAX_FRAME, Memory};
 use cortex_m::singleton;
@@ -83,6 +83,7 @@ pub fn start() -> Board {
 impl System for Microbit {
     const BOARD: &'static str = "micro:bit v2";
     const FORWARD: Forward = board_support::forward;
+    const INT8_FORWARD: Int8Forward = board_support::int8_forward;
 
     fn clock_hz(&self) -> u32 {
         CLOCK_HZ

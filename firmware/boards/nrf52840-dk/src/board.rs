@@ -2,7 +2,7 @@
 //!
 //! Pins: Nordic's nRF52840-DK user guide (UART on P0.06 and P0.08 to the probe, LED1 on P0.13, lit when low).
 
-use application::{Event, Forward, System};
+use application::{Event, Forward, Int8Forward, System};
 use board_support::{CycleCounter, memory};
 use cnn_core::protocol::{MAX_FRAME, Memory};
 use cortex_m::singleton;
@@ -97,6 +97,7 @@ impl OutputPin for ActiveLow {
 impl System for Dk {
     const BOARD: &'static str = "nRF52840-DK";
     const FORWARD: Forward = board_support::forward;
+    const INT8_FORWARD: Int8Forward = board_support::int8_forward;
 
     fn clock_hz(&self) -> u32 {
         CLOCK_HZ

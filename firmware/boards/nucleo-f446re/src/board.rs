@@ -2,7 +2,7 @@
 //!
 //! Pins: ST UM1724, tables 19 and 29 (USART2 on PA2 and PA3 to the probe, LD2 on PA5).
 
-use application::{Event, Forward, System};
+use application::{Event, Forward, Int8Forward, System};
 use board_support::{CycleCounter, memory};
 use cnn_core::protocol::{BAUD_RATE, Memory};
 use stm32f4xx_hal::gpio::{Output, Pin};
@@ -67,6 +67,7 @@ fn start_clock(rcc: pac::RCC) -> Rcc {
 impl System for Nucleo {
     const BOARD: &'static str = "NUCLEO-F446RE";
     const FORWARD: Forward = board_support::forward;
+    const INT8_FORWARD: Int8Forward = board_support::int8_forward;
 
     fn clock_hz(&self) -> u32 {
         self.clock_hz

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Integers, Simd};
 
 /// Exists only where the machine has AVX2 and BMI, which came with it.
 #[derive(Debug, Clone, Copy)]
@@ -101,5 +101,62 @@ impl Simd for Avx2 {
             let values = _mm256_loadu2_m128(last.as_ptr(), first.as_ptr());
             _mm256_permutevar8x32_ps(values, _mm256_castps_si256(index))
         }
+    }
+}
+
+// As above.
+impl Integers for Avx2 {
+    type Integers = __m256i;
+
+    #[inline(always)]
+    fn splat_integer(self, value: i32) -> __m256i {
+        // SAFETY: `self` exists, so the machine has AVX2.
+        unsafe { _mm256_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    fn load_integers(self, values: &[i32], index: usize) -> __m256i {
+        let values = &values.as_chunks::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has AVX2; `values` are 8 readable values, any alignment will do.
+        unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_integers(self, values: &mut [i32], index: usize, vector: __m256i) {
+        let values = &mut values.as_chunks_mut::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has AVX2; `values` are 8 writable values, any alignment will do.
+        unsafe { _mm256_storeu_si256(values.as_mut_ptr().cast(), vector) }
+    }
+
+    #[inline(always)]
+    fn add_pair_products(self, sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` exists, so the machine has AVX2.
+        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
+    }
+
+    #[inline(always)]
+    fn larger_integer(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` exists, so the machine has AVX2.
+        unsafe { _mm256_max_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn scale(self, sum: __m256i, multiplier: i32, half: i32, shift: u8) -> __m256i {
+        // SAFETY: `self` exists, so the machine has AVX2.
+        unsafe {
+            let multiplier = _mm256_set1_epi32(multiplier);
+            let even = _mm256_srli_epi64::<32>(_mm256_mul_epu32(sum, multiplier));
+            let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(sum), multiplier);
+            let upper = _mm256_blend_epi32::<0b1010_1010>(even, odd);
+            let rounded = _mm256_add_epi32(upper, _mm256_set1_epi32(half));
+            let scaled = _mm256_srl_epi32(rounded, _mm_cvtsi32_si128(shift.into()));
+            _mm256_min_epu32(scaled, _mm256_set1_epi32(255))
+        }
+    }
+
+    #[inline(always)]
+    fn pair(self, low: __m256i, high: __m256i) -> __m256i {
+        // SAFETY: `self` exists, so the machine has AVX2.
+        unsafe { _mm256_or_si256(low, _mm256_slli_epi32::<16>(high)) }
     }
 }

@@ -1,10 +1,10 @@
-//! AVX-512: 16 lanes, 32 registers. The vectors need AVX-512F alone; BW, DQ, VL and BMI, which every processor has that is
+//! AVX-512: 16 lanes, 32 registers. Vectors of f32 need AVX-512F alone, products of pairs BW; DQ, VL and BMI, which every processor has that is
 //! fast with it, are for what the compiler makes of the code around them.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Integers, Simd};
 
 /// Exists only where the machine has AVX-512F, BW, DQ and VL, and BMI.
 #[derive(Debug, Clone, Copy)]
@@ -120,5 +120,62 @@ impl Simd for Avx512 {
             unsafe { asm!("imul {0}, {0}", inout(reg) factor, options(nomem, nostack)) };
         }
         *beat = factor;
+    }
+}
+
+// As above.
+impl Integers for Avx512 {
+    type Integers = __m512i;
+
+    #[inline(always)]
+    fn splat_integer(self, value: i32) -> __m512i {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_set1_epi32(value) }
+    }
+
+    #[inline(always)]
+    fn load_integers(self, values: &[i32], index: usize) -> __m512i {
+        let values = &values.as_chunks::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has AVX-512F; `values` are 16 readable values, any alignment will do.
+        unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_integers(self, values: &mut [i32], index: usize, vector: __m512i) {
+        let values = &mut values.as_chunks_mut::<{ Self::LANES }>().0[index];
+        // SAFETY: `self` exists, so the machine has AVX-512F; `values` are 16 writable values, any alignment will do.
+        unsafe { _mm512_storeu_si512(values.as_mut_ptr().cast(), vector) }
+    }
+
+    #[inline(always)]
+    fn add_pair_products(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` exists, so the machine has AVX-512BW.
+        unsafe { _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)) }
+    }
+
+    #[inline(always)]
+    fn larger_integer(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_max_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn scale(self, sum: __m512i, multiplier: i32, half: i32, shift: u8) -> __m512i {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe {
+            let multiplier = _mm512_set1_epi32(multiplier);
+            let even = _mm512_srli_epi64::<32>(_mm512_mul_epu32(sum, multiplier));
+            let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(sum), multiplier);
+            let upper = _mm512_mask_blend_epi32(0b1010_1010_1010_1010, even, odd);
+            let rounded = _mm512_add_epi32(upper, _mm512_set1_epi32(half));
+            let scaled = _mm512_srl_epi32(rounded, _mm_cvtsi32_si128(shift.into()));
+            _mm512_min_epu32(scaled, _mm512_set1_epi32(255))
+        }
+    }
+
+    #[inline(always)]
+    fn pair(self, low: __m512i, high: __m512i) -> __m512i {
+        // SAFETY: `self` exists, so the machine has AVX-512F.
+        unsafe { _mm512_or_si512(low, _mm512_slli_epi32::<16>(high)) }
     }
 }

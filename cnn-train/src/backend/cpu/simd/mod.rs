@@ -1,4 +1,4 @@
-//! Vectors of f32: one small trait, one file for each instruction set.
+//! Vectors of f32, and of integers ([`integers`]): a small trait each, one file for each instruction set.
 //!
 //! The kernels are written once over [`Simd`]; a level only says how wide its vectors are and how each operation is
 //! spelt. There is no fused multiply-add and no sum across lanes, so a kernel gives the same bits at every level.
@@ -8,6 +8,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub mod dispatch;
+pub mod integers;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -17,12 +18,14 @@ mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
+pub use integers::Integers;
+
 /// An instruction set for vectors of f32.
 ///
 /// A value of the implementing type is the proof that this machine has the instructions: [`dispatch`] creates one
 /// only where it found them. Therefore all methods are safe. They must be inlined into a function that is compiled for
 /// the instruction set, which is what [`dispatch::Dispatch::run`] is for.
-pub trait Simd: Copy + Send + Sync {
+pub trait Simd: Integers + Send + Sync {
     /// [`Simd::LANES`] values.
     type Vector: Copy;
     /// One truth value for each lane.

@@ -1,6 +1,6 @@
 //! Plain arrays, which the compiler turns into whatever vectors the target has without being asked.
 
-use super::Simd;
+use super::{Integers, Simd};
 
 /// Any machine.
 #[derive(Debug, Clone, Copy)]
@@ -75,5 +75,51 @@ impl Simd for Portable {
             let number = index.to_bits() as usize & 0b111;
             if number < 4 { first[number] } else { last[number - 4] }
         })
+    }
+}
+
+impl Integers for Portable {
+    type Integers = [i32; 4];
+
+    #[inline(always)]
+    fn splat_integer(self, value: i32) -> [i32; 4] {
+        [value; 4]
+    }
+
+    #[inline(always)]
+    fn load_integers(self, values: &[i32], index: usize) -> [i32; 4] {
+        values.as_chunks().0[index]
+    }
+
+    #[inline(always)]
+    fn store_integers(self, values: &mut [i32], index: usize, vector: [i32; 4]) {
+        values.as_chunks_mut().0[index] = vector;
+    }
+
+    #[inline(always)]
+    fn add_pair_products(self, mut sum: [i32; 4], a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        for lane in 0..4 {
+            let low = i32::from(a[lane] as i16) * i32::from(b[lane] as i16);
+            sum[lane] = sum[lane].wrapping_add(low).wrapping_add((a[lane] >> 16) * (b[lane] >> 16));
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn larger_integer(self, a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        [a[0].max(b[0]), a[1].max(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+    }
+
+    #[inline(always)]
+    fn scale(self, sum: [i32; 4], multiplier: i32, half: i32, shift: u8) -> [i32; 4] {
+        sum.map(|sum| {
+            let upper = ((i64::from(sum) * i64::from(multiplier)) >> 32) as i32;
+            ((upper + half) >> shift).min(255)
+        })
+    }
+
+    #[inline(always)]
+    fn pair(self, low: [i32; 4], high: [i32; 4]) -> [i32; 4] {
+        [low[0] | high[0] << 16, low[1] | high[1] << 16, low[2] | high[2] << 16, low[3] | high[3] << 16]
     }
 }

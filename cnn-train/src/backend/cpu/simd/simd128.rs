@@ -4,7 +4,7 @@
 use std::arch::wasm32::*;
 use std::hint::black_box;
 
-use super::Simd;
+use super::{Integers, Simd};
 
 /// Exists only in a module that is compiled for these vectors: an engine without them refuses the module as a whole.
 #[derive(Debug, Clone, Copy)]
@@ -102,5 +102,51 @@ impl Simd for Simd128 {
             i8x16_swizzle(self.load(first, 0), places),
             i8x16_swizzle(self.load(last, 0), i8x16_sub(places, i8x16_splat(16))),
         )
+    }
+}
+
+impl Integers for Simd128 {
+    type Integers = v128;
+
+    #[inline(always)]
+    fn splat_integer(self, value: i32) -> v128 {
+        i32x4_splat(value)
+    }
+
+    #[inline(always)]
+    fn load_integers(self, values: &[i32], index: usize) -> v128 {
+        let values = &values.as_chunks::<{ Self::LANES }>().0[index];
+        // SAFETY: `values` are 16 readable bytes, any alignment will do.
+        unsafe { v128_load(values.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_integers(self, values: &mut [i32], index: usize, vector: v128) {
+        let values = &mut values.as_chunks_mut::<{ Self::LANES }>().0[index];
+        // SAFETY: `values` are 16 writable bytes, any alignment will do.
+        unsafe { v128_store(values.as_mut_ptr().cast(), vector) }
+    }
+
+    #[inline(always)]
+    fn add_pair_products(self, sum: v128, a: v128, b: v128) -> v128 {
+        i32x4_add(sum, i32x4_dot_i16x8(a, b))
+    }
+
+    #[inline(always)]
+    fn larger_integer(self, a: v128, b: v128) -> v128 {
+        i32x4_max(a, b)
+    }
+
+    #[inline(always)]
+    fn scale(self, sum: v128, multiplier: i32, half: i32, shift: u8) -> v128 {
+        let multiplier = i32x4_splat(multiplier);
+        let products = [i64x2_extmul_low_i32x4(sum, multiplier), i64x2_extmul_high_i32x4(sum, multiplier)];
+        let upper = i32x4_shuffle::<1, 3, 5, 7>(products[0], products[1]);
+        i32x4_min(i32x4_shr(i32x4_add(upper, i32x4_splat(half)), shift.into()), i32x4_splat(255))
+    }
+
+    #[inline(always)]
+    fn pair(self, low: v128, high: v128) -> v128 {
+        v128_or(low, i32x4_shl(high, 16))
     }
 }
