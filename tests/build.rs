@@ -10,6 +10,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     needs("no_mnist", is_set("MNIST_DIR"));
     needs("no_firmware", is_set("FIRMWARE_ELF"));
+    needs("no_trainer", is_set("TRAINER_ELF"));
     needs("no_pico", is_set("PICO_ELF"));
     let target = env::var("TARGET").expect("cargo sets TARGET");
     // As kernels/sim/build.rs decides whether there is a simulated GPU.
