@@ -41,6 +41,13 @@ for board in firmware/boards/*/; do
     llvm-size -A "$elf" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'
 done
 [ "${1:-}" != build ] || exit 0
+# Forward passes on processors that are only emulated.
+command -v qemu-system-riscv32 >/dev/null || .ci/install.sh qemu-system-misc
+for target in thumbv6m-none-eabi thumbv8m.main-none-eabihf riscv32imc-unknown-none-elf; do
+    (cd firmware/emulated && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked \
+        --target-dir ../target)
+done
+EMULATED_TARGET_DIR=$root/firmware/target cargo test --locked -p tests --test forward_emulator -- --nocapture
 cargo test --locked -p application
 
 export FIRMWARE_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/nucleo-f446re
