@@ -39,7 +39,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `model` | [`model`] and [`text`] |
+//! | `model` | [`model`], [`learn`] and [`text`] |
 //! | `protocol` | [`protocol`], and `model`, of which the protocol speaks |
 //! | `prepare` | [`image::prepare`](fn@image::prepare) and what belongs to it |
 //!
@@ -72,6 +72,7 @@
 //! | [`range`] | the range of the parameters, inside which nothing overflows |
 //! | [`environment`] | whether this machine's arithmetic is the contract's |
 //! | [`train`] | the gradient of a sample, one step over a batch |
+//! | [`head`], [`learn`] | fc2 alone, and how it learns from samples on a board |
 //! | [`image`] | pixels to network input; a person's own digit prepared as MNIST's were |
 //! | [`model`] | the model file, read in place |
 //! | [`protocol`] | what a host and a board say to each other |
@@ -81,8 +82,11 @@
 
 pub mod conv;
 pub mod environment;
+pub mod head;
 pub mod image;
 pub mod int8;
+#[cfg(feature = "model")]
+pub mod learn;
 pub mod linear;
 pub mod loss;
 pub mod math;

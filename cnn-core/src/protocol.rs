@@ -21,7 +21,9 @@ use postcard::ser_flavors::crc::CrcModifier;
 use postcard::ser_flavors::{Cobs, Slice};
 use serde::{Deserialize, Serialize};
 
+use crate::head::HEAD_LEN;
 use crate::int8;
+use crate::learn::{Fault, Set, Settings};
 use crate::model::{FileHeader, ModelError};
 use crate::shapes::Logits;
 
@@ -82,10 +84,42 @@ pub enum Request<'a> {
     },
     /// Start again as after power-on. Replied with [`Reply::Resetting`] first.
     Reset,
+    /// What is there of samples and learned heads? Replied with [`Reply::Head`].
+    Head,
+    /// Keep a sample to learn from ([`crate::learn::Samples::add`]). Replied with [`Reply::Taught`].
+    Teach {
+        /// Where it belongs.
+        set: Set,
+        /// Its place in the set, counted from 0: the next one.
+        index: u32,
+        /// The digit.
+        label: u8,
+        /// The image.
+        pixels: &'a [u8],
+    },
+    /// Go through all samples once ([`crate::learn::Learner::epoch`]). Replied with [`Reply::Learned`].
+    Learn {
+        /// How, the number of epochs included.
+        settings: Settings,
+        /// Which epoch of them this is, counted from 1.
+        epoch: u32,
+    },
+    /// Give up all samples; or with them every learned head, that in flash too. Replied with [`Reply::Head`].
+    Forget {
+        /// Also the heads: the model's own is in use again.
+        heads: bool,
+    },
+    /// Write the learned head to flash, for the next boot. Replied with [`Reply::Head`].
+    Keep,
+    /// A piece of the learned head that is in use. Replied with [`Reply::HeadPiece`].
+    ReadHead {
+        /// Which of the [`HEAD_PIECES`], counted from 0.
+        piece: u32,
+    },
 }
 
 /// Kinds of [`Request`] of this version.
-const REQUEST_KINDS: u32 = 6;
+const REQUEST_KINDS: u32 = 12;
 
 /// What a board replies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -111,6 +145,84 @@ pub enum Reply<'a> {
     Refused(Refusal),
     /// To [`Request::Classify`], of a board whose model is in integers.
     ClassifiedInt8(ClassifiedInt8),
+    /// To [`Request::Head`], [`Request::Forget`] and [`Request::Keep`].
+    Head(HeadStatus),
+    /// To [`Request::Teach`].
+    Taught(Taught),
+    /// To [`Request::Learn`].
+    Learned(Learned),
+    /// To [`Request::ReadHead`].
+    HeadPiece(HeadPiece),
+}
+
+/// Samples and learned heads of a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadStatus {
+    /// Samples of both sets that there is room for.
+    pub capacity: u32,
+    /// Own samples that are there.
+    pub own: u32,
+    /// Ordinary samples that are there.
+    pub ordinary: u32,
+    /// [`crate::learn::Samples::checksum`].
+    pub checksum: u32,
+    /// SHA-256 of the learned head that is in use, as little-endian f32; nothing while the model's own is.
+    pub learned: Option<[u8; 32]>,
+    /// SHA-256 of the learned head in flash, which is in use after a reset; nothing if there is none, or why it will not be.
+    pub kept: Result<Option<[u8; 32]>, KeptError>,
+}
+
+/// Why a head in flash is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum KeptError {
+    /// A byte was changed, or it was never written to its end.
+    #[error("it is damaged")]
+    Damaged,
+    /// Firmware of another release wrote it.
+    #[error("it has format version {found}, which this firmware does not read")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// It was learned over another model than the one that runs.
+    #[error("it belongs to another model")]
+    OtherModel,
+    /// A parameter that no head has ([`crate::range`]).
+    #[error("its parameter {0} is not a number below 2^24 in magnitude")]
+    OutOfRange(u32),
+}
+
+/// A sample that a board keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taught {
+    /// Samples of its set now.
+    pub count: u32,
+    /// [`crate::learn::checksum`] of it.
+    pub checksum: u32,
+}
+
+/// What an epoch of learning gave.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The sum of the samples' losses, each before its step.
+    pub loss: f64,
+    /// SHA-256 of the head after it, as little-endian f32.
+    pub fingerprint: [u8; 32],
+    /// Cycles of the core's clock that the epoch took; of one that was asked for again, those of looking it up.
+    pub cycles: u32,
+}
+
+/// Values of a [`HeadPiece`] in rows, for serde knows no longer arrays.
+pub const PIECE_SHAPE: [usize; 2] = [5, 11];
+/// Pieces of a head.
+pub const HEAD_PIECES: usize = HEAD_LEN / (PIECE_SHAPE[0] * PIECE_SHAPE[1]);
+const _: () = assert!(HEAD_PIECES * PIECE_SHAPE[0] * PIECE_SHAPE[1] == HEAD_LEN);
+
+/// A piece of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeadPiece {
+    /// 55 parameters, one after another.
+    pub values: [[f32; PIECE_SHAPE[1]]; PIECE_SHAPE[0]],
 }
 
 /// What a board says of itself.
@@ -224,6 +336,9 @@ pub enum Refusal {
     /// Flash did not take an erasure or a write: it does not hold afterwards what it should.
     #[error("the board's flash cannot be written")]
     Flash,
+    /// Nothing was learned, or is kept.
+    #[error("the board learns nothing: {0}")]
+    Learning(Fault),
 }
 
 /// Why bytes between two delimiters are not a message.
@@ -373,7 +488,20 @@ mod tests {
         Request::UpdateChunk { offset: u32::MAX, data: &[0xa5; MAX_CHUNK] },
         Request::UpdateCommit { header: [0xff; 16] },
         Request::Reset,
+        Request::Head,
+        Request::Teach { set: Set::Ordinary, index: u32::MAX, label: 9, pixels: &PIXELS },
+        Request::Learn { settings: SETTINGS, epoch: u32::MAX },
+        Request::Forget { heads: true },
+        Request::Keep,
+        Request::ReadHead { piece: u32::MAX },
     ];
+    const SETTINGS: Settings = Settings {
+        epochs: u32::MAX,
+        batch_length: u32::MAX,
+        learning_rate: f32::MAX,
+        momentum: f32::MIN_POSITIVE,
+        weight_decay: 0.0,
+    };
 
     fn frame_of(sequence: u32, message: &impl Serialize) -> Vec<u8> {
         let mut frame = [0; MAX_FRAME];
@@ -431,6 +559,18 @@ mod tests {
             Reply::Activated { fingerprint: [0; 32] },
             Reply::Resetting,
             Reply::Refused(Refusal::Model(ModelError::OutOfRange(102_129))),
+            Reply::Head(HeadStatus {
+                capacity: u32::MAX,
+                own: u32::MAX,
+                ordinary: u32::MAX,
+                checksum: u32::MAX,
+                learned: Some([0; 32]),
+                kept: Err(KeptError::OutOfRange(u32::MAX)),
+            }),
+            Reply::Taught(Taught { count: u32::MAX, checksum: u32::MAX }),
+            Reply::Learned(Learned { loss: f64::MAX, fingerprint: [0; 32], cycles: u32::MAX }),
+            Reply::HeadPiece(HeadPiece { values: [[f32::MAX; 11]; 5] }),
+            Reply::Refused(Refusal::Learning(Fault::Diverged { epoch: u32::MAX })),
         ] {
             let mut frame = frame_of(7, &reply);
             assert_eq!(open(&mut frame).expect("undamaged").reply(), Some(reply));

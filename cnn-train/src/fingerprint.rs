@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cnn_core::head::FlatHead;
 use cnn_core::network::FlatParameters;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -48,6 +49,12 @@ impl Fingerprint {
     pub fn of(parameters: &FlatParameters) -> Self {
         // In one piece: four bytes at a time, the calls would cost more than the hash.
         let bytes: Vec<u8> = parameters.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self::of_bytes(&bytes)
+    }
+
+    /// SHA-256 of a head as little-endian f32.
+    pub fn of_head(head: &FlatHead) -> Self {
+        let bytes: Vec<u8> = head.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self::of_bytes(&bytes)
     }
 

@@ -4,6 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+/// The stack has what variables leave of the RAM: no program links that leaves it less than it was seen to take
+/// (docs/board.md) and a half more.
+const STACK: &str =
+    r#"ASSERT(_stack_start - _stack_end >= 6K, "too little RAM is left for the stack: fewer SAMPLES");"#;
+
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::copy("memory.x", out.join("memory.x")).expect("memory.x can be copied to the build directory");
@@ -14,7 +19,8 @@ fn main() {
         println!("cargo::rerun-if-changed={file}");
     }
     // --nmagic: sections are not put on pages, which flash does not have.
-    for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
+    fs::write(out.join("stack.x"), STACK).expect("the build directory can be written");
+    for argument in ["-Tlink.x", "-Tdefmt.x", "-Tstack.x", "--nmagic"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     link_model();

@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use cnn_core::learn::Settings;
 use cnn_core::shapes::Layers;
 use cnn_train::backend::{CpuOptions, SimdLevel};
 use cnn_train::dataset::Split;
@@ -970,6 +971,101 @@ pub enum BoardCommand {
         #[arg(value_parser = in_folder(MODEL))]
         model: PathBuf,
     },
+    /// Teach the board digits of your own: one picture with its label, or a folder with folders named 0 to 9
+    #[command(after_help = "\
+Examples:
+  host-trainer board teach seven.png --label 7
+  host-trainer board teach my-digits
+  host-trainer board learn
+  host-trainer board keep")]
+    Teach {
+        /// A picture of one digit as for 'classify', or a folder in which the folder 7 has pictures of sevens
+        picture: PathBuf,
+        /// The digit of the picture
+        #[arg(long, value_name = "DIGIT", value_parser = clap::value_parser!(u8).range(0..=9))]
+        label: Option<u8>,
+        /// Take pictures as they are: 28×28, white on black, not prepared
+        #[arg(long)]
+        as_is: bool,
+        /// The lesson, and the model that the board runs.
+        #[command(flatten)]
+        lesson: LessonArgs,
+    },
+    /// Have the board's last layer learn what it was taught, repeat it here, and compare the two after every epoch
+    Learn {
+        /// How it learns.
+        #[command(flatten)]
+        settings: LearnArgs,
+        /// How many ordinary training images to mix in, so that the rest is not forgotten [default: twice as many as were
+        /// taught, as far as the board has room]
+        #[arg(long, value_name = "N")]
+        ordinary: Option<usize>,
+        /// The lesson, and the model that the board runs.
+        #[command(flatten)]
+        lesson: LessonArgs,
+        /// Where the ordinary images come from.
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Have the board forget all that it was taught and has learned, and forget the lesson here
+    Forget {
+        /// The file of what was taught
+        #[arg(long, value_name = "FILE", default_value = "lesson.cnnl")]
+        lesson: PathBuf,
+    },
+    /// Have the board keep in flash what it has learned, for the next start
+    Keep,
+    /// Read back what the board has learned, and write it as a model file
+    Export {
+        /// The model file to write
+        out: PathBuf,
+        /// The model file that the board runs, or the folder of its run
+        #[arg(long, value_name = "FILE", default_value = "out", value_parser = in_folder(MODEL))]
+        model: PathBuf,
+    },
     /// Start the board anew
     Reset,
+}
+
+/// What is taught, and over which model.
+#[derive(Debug, Clone, Args)]
+pub struct LessonArgs {
+    /// The file that holds what was taught
+    #[arg(long, value_name = "FILE", default_value = "lesson.cnnl")]
+    pub lesson: PathBuf,
+    /// The model file that the board runs, or the folder of its run
+    #[arg(long, value_name = "FILE", default_value = "out", value_parser = in_folder(MODEL))]
+    pub model: PathBuf,
+}
+
+/// How a board learns.
+#[derive(Debug, Clone, Args)]
+pub struct LearnArgs {
+    /// Epochs
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u32>(1), allow_negative_numbers = true)]
+    pub epochs: u32,
+    /// Samples of a step
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1), allow_negative_numbers = true)]
+    pub batch_size: u32,
+    /// Learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 0.0003, value_parser = rate, allow_negative_numbers = true)]
+    pub lr: f32,
+    /// Momentum
+    #[arg(long, value_name = "RATE", default_value_t = 0.9, value_parser = rate, allow_negative_numbers = true)]
+    pub momentum: f32,
+    /// Weight decay
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = rate, allow_negative_numbers = true)]
+    pub weight_decay: f32,
+}
+
+impl From<&LearnArgs> for Settings {
+    fn from(args: &LearnArgs) -> Self {
+        Self {
+            epochs: args.epochs,
+            batch_length: args.batch_size,
+            learning_rate: args.lr,
+            momentum: args.momentum,
+            weight_decay: args.weight_decay,
+        }
+    }
 }

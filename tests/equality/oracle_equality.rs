@@ -5,11 +5,13 @@ use cnn_core::conv::{
     NO_WINNER, convolve_backward_input, convolve_backward_parameters, convolve_relu_pool, convolve_relu_pool_winners,
     relu_pool,
 };
+use cnn_core::head::{self, HEAD_LEN};
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::linear::{linear, linear_backward_input, linear_backward_parameters, linear_relu, relu_backward};
 use cnn_core::loss::{cross_entropy, cross_entropy_backward, cross_entropy_gradient, softmax};
-use cnn_core::network::{Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Logits, Parameters, forward};
+use cnn_core::network::{Activations, CLASSES, IMAGE_SIDE, KERNEL_LEN, Layer, Logits, Parameters, forward, logits};
 use cnn_core::sgd::Sgd;
+use cnn_core::shapes::Layers;
 use cnn_core::train::Trainer;
 use cnn_train::backend::boxed_zeros;
 use equality::bits::{assert_same_bits, assert_same_parameters};
@@ -272,6 +274,45 @@ fn check_steps(run: &str, seed: u64, sgd: Sgd, batch_length: usize, steps: usize
         assert_same_parameters(&format!("{run}: gradient"), trainer.gradient(), &expected_gradient);
         assert_same_parameters(&format!("{run}: parameters"), &parameters, &expected_parameters);
         assert_same_parameters(&format!("{run}: momentum"), &momentum, &expected_momentum);
+    }
+}
+
+#[test]
+fn steps_of_the_head_are_training_steps_of_fc2_alone() {
+    let fc2 = Layers::parse("fc2").expect("a layer");
+    for (seed, batch_length, weight_decay) in [(10, 1, 0.0), (11, 7, 0.005), (12, 30, 0.1)] {
+        let mut values = Values::new(seed);
+        let sgd = Sgd { learning_rate: 0.02, momentum: 0.9, weight_decay };
+        let model = values.initial_parameters();
+        let (mut parameters, mut momentum, mut trainer) = (model.clone(), boxed_zeros(), Box::new(Trainer::new()));
+        let mut learned = *head::of(&model);
+        let (mut head_momentum, mut gradient) = ([0.0; HEAD_LEN], [f32::NAN; HEAD_LEN]);
+        let mut activations = Activations::new();
+        for step in 0..5 {
+            let batch: Vec<(Pixels, u8)> =
+                (0..batch_length).map(|_| (values.pixels(), values.below(CLASSES as u32) as u8)).collect();
+            let borrowed = batch.iter().map(|(pixels, label)| (pixels, *label));
+            let expected = trainer.step_layers(fc2, &sgd, &mut parameters, &mut momentum, borrowed).expect("in range");
+            let hidden: Vec<_> = batch
+                .iter()
+                .map(|(pixels, label)| {
+                    logits(pixels, &Parameters::of(&model), &mut activations);
+                    (activations.hidden, *label)
+                })
+                .collect();
+            let batch = hidden.iter().map(|(hidden, label)| (hidden, *label));
+            let loss = head::step(&sgd, &mut learned, &mut head_momentum, &mut gradient, batch).expect("in range");
+            assert_eq!(loss.to_bits(), expected.to_bits(), "batches of {batch_length}, step {step}");
+            assert_same_bits("head", &learned, head::of(&parameters));
+            assert_same_bits("momentum", &head_momentum, head::of(&momentum));
+            assert_same_bits("gradient", &gradient, head::of(trainer.gradient()));
+        }
+        let others = 0..Layer::Fc2.range().start;
+        assert_same_bits("the other layers", &parameters[others.clone()], &model[others]);
+        // The network with the head in the place of its own is the network that was trained.
+        let pixels = values.pixels();
+        let with_head = logits(&pixels, &head::with(Parameters::of(&model), &learned), &mut activations);
+        assert_same_bits("logits", &with_head, &logits(&pixels, &Parameters::of(&parameters), &mut activations));
     }
 }
 

@@ -26,7 +26,12 @@ REFUSALS = (
     ("incomplete", "u32"),
     ("model", "model error"),
     ("flash",),
+    ("learning", "fault"),
 )
+# The fields of each fault of learning, all of them varints.
+FAULT_FIELDS = (1, 1, 0, 1, 0, 1, 1, 1, 0, 0, 0)
+# The fields of each reason why a kept head is not used.
+KEPT_ERROR_FIELDS = (0, 1, 0, 1)
 # The fields of each model error, all of them varints.
 MODEL_ERROR_FIELDS = (0, 1, 2, 1, 1, 0, 0, 0, 1, 0, 3, 0, 1, 1, 1, 2, 3, 1)
 
@@ -104,6 +109,16 @@ class Fields:
         number = self.varint()
         return (number, *(self.varint() for _ in range(MODEL_ERROR_FIELDS[number])))
 
+    def fault(self):
+        number = self.varint()
+        return (number, *(self.byte() if number == 0 else self.varint() for _ in range(FAULT_FIELDS[number])))
+
+    def kept(self):
+        if self.byte():
+            number = self.varint()
+            return (number, *(self.varint() for _ in range(KEPT_ERROR_FIELDS[number])))
+        return self.take(32) if self.byte() else None
+
     def end(self):
         assert self.at == len(self.data), f"{len(self.data) - self.at} bytes behind the reply"
 
@@ -126,10 +141,26 @@ def read_reply(data):
         reply = {"fingerprint": fields.take(32)}
     elif number == 4:
         reply = {}
+    elif number == 7:
+        reply = {name: fields.varint() for name in ("capacity", "own", "ordinary", "checksum")}
+        reply["learned"] = fields.take(32) if fields.byte() else None
+        reply["kept"] = fields.kept()
+    elif number == 8:
+        reply = {"count": fields.varint(), "checksum": fields.varint()}
+    elif number == 9:
+        (loss,) = struct.unpack("<d", fields.take(8))
+        reply = {"loss": loss, "fingerprint": fields.take(32), "cycles": fields.varint()}
+    elif number == 10:
+        reply = {"values": fields.take(220)}
     else:
         assert number == 5, f"reply {number}"
         name, *kinds = REFUSALS[fields.varint()]
-        read = {"byte": fields.byte, "u32": fields.varint, "model error": fields.model_error}
+        read = {
+            "byte": fields.byte,
+            "u32": fields.varint,
+            "model error": fields.model_error,
+            "fault": fields.fault,
+        }
         reply = {"refusal": (name, *(read[kind]() for kind in kinds))}
     fields.end()
     return sequence, reply
@@ -223,11 +254,18 @@ def check_malformed(board):
         ("a header of 17 bytes", 2, b"CNNM" + bytes(13)),
         ("a chunk without data", 3, varint(16)),
         ("an offset above 32 bits", 3, varint(2**32) + varint(16) + bytes(16)),
+        ("head with a byte behind it", 6, b"\0"),
+        ("a third set", 7, b"\2\0\7" + image),
+        ("a sample of 783 pixels", 7, b"\0\0\7" + varint(783) + pixels[1:]),
+        ("settings that end too early", 8, b"\1\1" + bytes(12)),
+        ("a truth value of 2", 9, b"\2"),
+        ("forget without a word", 9, b""),
+        ("keep with a byte behind it", 10, b"\0"),
     ):
         expect(what, board.ask(number, fields), refused("malformed"))
     expect("no number", board.send(b"\1\x07", 7), refused("malformed"))
     expect("a number that is no varint", board.send(b"\1\x07" + b"\xff" * 6, 7), refused("malformed"))
-    for number in (6, 7, 127, 128, 2**32 - 1):
+    for number in (12, 13, 127, 128, 2**32 - 1):
         expect(f"request {number}", board.ask(number, b"anything"), refused("unknown request"))
     reply = board.ask(1, image)
     assert reply["class"] == max(range(10), key=lambda index: reply["logits"][index]), "the class"
@@ -255,15 +293,15 @@ def check_frames(board, before):
     board.line.sendall(bytes(damaged))
     # The longest frame, and one byte more: an unknown request with what fills it.
     for length, number in ((MAX_FRAME, 21), (MAX_FRAME + 1, 22)):
-        fill = next(fill for fill in range(1000, 1060) if len(framed(message(number, 6, b"\1" * fill))) == length)
-        board.line.sendall(framed(message(number, 6, b"\1" * fill)))
+        fill = next(fill for fill in range(1000, 1060) if len(framed(message(number, 12, b"\1" * fill))) == length)
+        board.line.sendall(framed(message(number, 12, b"\1" * fill)))
     expect("the longest frame", board.reply(21, 30), refused("unknown request"))
     expect("a longer frame", board.reply(22, 1), None)
     # A block of 254 bytes that ends a message has two forms.
     body = next(
         data
         for i in range(1, 255)
-        for data in [bytes([1, 25, 6, i]) + b"\1" * 246]
+        for data in [bytes([1, 25, 12, i]) + b"\1" * 246]
         if b"\0" not in struct.pack("<I", zlib.crc32(data))
     )
     whole = body + struct.pack("<I", zlib.crc32(body))
@@ -311,6 +349,70 @@ def check_update(board, model):
     assert isinstance(board.info()["model"], bytes), "the model runs until the start of the new one was checked"
 
 
+def check_learning(board):
+    def settings(epochs, batch, *rates):
+        return varint(epochs) + varint(batch) + struct.pack("<3f", *rates)
+
+    def learning(*fault):
+        return refused("learning", fault)
+
+    def teach(place, index, label, seed):
+        pixels = bytes(i * seed % 251 if i % 5 == 0 else 0 for i in range(784))
+        return board.ask(7, bytes([place]) + varint(index) + bytes([label]) + varint(784) + pixels)
+
+    empty = board.ask(6)
+    counts = (empty["own"], empty["ordinary"], empty["checksum"], empty["learned"])
+    expect("a board that was taught nothing", counts, (0, 0, 0, None))
+    # Behind the model the emulator's flash has zeros, which are no head; a board's is erased.
+    assert empty["kept"] in (None, (0,)), empty["kept"]
+    good = settings(2, 2, 0.001, 0.9, 0.0)
+    expect("to learn nothing", board.ask(8, good + varint(1)), learning(4))
+    expect("to keep no head", board.ask(10), learning(9))
+    expect("to read no head", board.ask(11, varint(0)), learning(9))
+    expect("a label of 10", teach(0, 0, 10, 3), learning(0, 10))
+    expect("a label of 255", teach(0, 0, 255, 3), learning(0, 255))
+    expect("the second sample first", teach(0, 1, 3, 3), learning(1, 0))
+    first = teach(0, 0, 3, 3)
+    expect("samples of the set", first["count"], 1)
+    expect("the same once more", teach(0, 0, 3, 3), first)
+    expect("another in its place", teach(0, 0, 4, 3), learning(2))
+    expect("an ordinary one", teach(1, 0, 5, 7)["count"], 1)
+    expect("a second one", teach(0, 1, 4, 11)["count"], 2)
+    for number, wrong in enumerate(
+        (
+            settings(0, 2, 0.001, 0.9, 0.0),
+            settings(2, 0, 0.001, 0.9, 0.0),
+            settings(2, 2, float("nan"), 0.9, 0.0),
+            settings(2, 2, 0.001, float("inf"), 0.0),
+            settings(2, 2, 0.001, 0.9, -0.5),
+        )
+    ):
+        expect(f"setting {number}", board.ask(8, wrong + varint(1)), learning(5, number))
+    for epoch in (0, 2, 3):
+        expect(f"epoch {epoch} first", board.ask(8, good + varint(epoch)), learning(6, 1))
+    epochs = []
+    for epoch in (1, 2):
+        expect("the head until the last epoch is done", board.ask(6)["learned"], None)
+        epochs.append(board.ask(8, good + varint(epoch)))
+        again = board.ask(8, good + varint(epoch))
+        del epochs[-1]["cycles"], again["cycles"]
+        expect("an epoch once more", again, epochs[-1])
+    assert epochs[0]["loss"] > epochs[1]["loss"] > 0
+    head = b"".join(board.ask(11, varint(piece))["values"] for piece in range(22))
+    expect("piece 22", board.ask(11, varint(22)), refused("malformed"))
+    expect("the head's fingerprint", hashlib.sha256(head).digest(), epochs[1]["fingerprint"])
+    status = board.ask(6)
+    expect("the head in use", status["learned"], epochs[1]["fingerprint"])
+    expect("what diverges", board.ask(8, settings(1, 9, 1e30, 0.0, 0.0) + varint(1)), learning(7, 1))
+    expect("the head stays", board.ask(6), status)
+    # The emulator has no flash controller, and no room that is erased; a board keeps it.
+    kept = board.ask(10)
+    assert kept in (refused("flash"), learning(10), dict(status, kept=status["learned"])), kept
+    expect("forgotten samples", board.ask(9, b"\0")["own"], 0)
+    expect("the head without them", board.ask(6)["learned"], epochs[1]["fingerprint"])
+    expect("forgotten heads", board.ask(9, b"\1"), empty)
+
+
 def check_reset(board):
     expect("reset", board.ask(5), {})
     expect("good frames after the reset", board.info()["line"][0], 1)
@@ -325,6 +427,7 @@ def main():
     check_versions(board)
     check_frames(board, before)
     check_update(board, model)
+    check_learning(board)
     check_reset(board)
     print("the firmware replies as docs/protocol.md says")
 

@@ -1,6 +1,6 @@
 //! What a host holds a reply to whose checksum is right: it must agree with itself and with what was asked.
 
-use super::{CHUNK_ALIGNMENT, Classified, ClassifiedInt8, Info, MAX_CHUNK, MAX_NAME};
+use super::{CHUNK_ALIGNMENT, Classified, ClassifiedInt8, HeadStatus, Info, MAX_CHUNK, MAX_NAME};
 use crate::int8;
 use crate::model::{Bits, HEADER_LEN};
 use crate::network::predict;
@@ -45,6 +45,14 @@ pub enum Wrong {
     /// NaN, infinity, negative or 0.
     #[error("a step of its logits is worth {0}")]
     Scale(Bits),
+    /// More samples than there is room for.
+    #[error("it has {count} samples in a room for {capacity}")]
+    Samples {
+        /// Of both sets.
+        count: u64,
+        /// The room.
+        capacity: u32,
+    },
 }
 
 impl Info<'_> {
@@ -57,6 +65,17 @@ impl Info<'_> {
             return Err(Wrong::Name);
         }
         if self.clock_hz == 0 { Err(Wrong::Clock) } else { Ok(()) }
+    }
+}
+
+impl HeadStatus {
+    /// Whether the samples can be there.
+    ///
+    /// # Errors
+    /// [`Wrong::Samples`].
+    pub fn check(&self) -> Result<(), Wrong> {
+        let (count, capacity) = (u64::from(self.own) + u64::from(self.ordinary), self.capacity);
+        if count <= u64::from(capacity) { Ok(()) } else { Err(Wrong::Samples { count, capacity }) }
     }
 }
 

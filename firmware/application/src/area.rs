@@ -5,13 +5,15 @@
 //! file's header: whenever power fails, the next boot finds the old file whole, the new file whole, or a file that does
 //! not pass [`AnyModel::parse_prefix`]; it then waits for a model.
 
+use cnn_core::head::FlatHead;
 use cnn_core::int8::{self, BLOCK_LEN, Block};
 use cnn_core::model::{self, AnyModel, FileHeader, HEADER_LEN, MAX_START, ModelError};
 use cnn_core::network::FlatParameters;
-use cnn_core::protocol::{CHUNK_ALIGNMENT, MAX_CHUNK, Refusal};
+use cnn_core::protocol::{CHUNK_ALIGNMENT, KeptError, MAX_CHUNK, Refusal};
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::engine::{Engine, Running};
+use crate::kept;
 
 /// The flash of the model area, which the processor also reads as memory.
 ///
@@ -110,6 +112,25 @@ impl<'a, F: ModelFlash> ModelArea<'a, F> {
             Kind::Int8 { scale } => int8_at(contents, parameters_at).map(|parameters| Running::Int8(parameters, scale)),
         };
         running.ok_or(ModelError::NotInPlace)
+    }
+
+    /// The learned head in flash that belongs to the running model.
+    ///
+    /// # Errors
+    /// Why the one that is there is not used.
+    pub fn kept(&self) -> Result<Option<&FlatHead>, KeptError> {
+        self.model().map_or(Ok(None), |fingerprint| kept::find(&self.flash, &fingerprint))
+    }
+
+    /// Keeps a head of the running model in flash.
+    pub fn keep(&mut self, head: &FlatHead) -> Result<(), Refusal> {
+        let fingerprint = self.model().map_err(Refusal::NoModel)?;
+        kept::keep(&mut self.flash, &fingerprint, head)
+    }
+
+    /// Forgets every head in flash.
+    pub fn forget_kept(&mut self) -> Result<(), Refusal> {
+        kept::forget(&mut self.flash)
     }
 
     /// Prepares for the file that starts with `header`; returns the offset from which its bytes are wanted.
@@ -245,6 +266,11 @@ fn append<F: ModelFlash>(flash: &mut F, offset: usize, data: &[u8]) -> Result<()
         erase_block_at(flash, block)?;
         block += F::ERASE_SIZE;
     }
+    write_padded(flash, offset, data)
+}
+
+/// Writes data whose last word may not be whole.
+pub fn write_padded<F: ModelFlash>(flash: &mut F, offset: usize, data: &[u8]) -> Result<(), NotTaken> {
     let (words, rest) = data.split_at(data.len() - data.len() % CHUNK_ALIGNMENT);
     write(flash, offset, words)?;
     if !rest.is_empty() {
@@ -256,7 +282,7 @@ fn append<F: ModelFlash>(flash: &mut F, offset: usize, data: &[u8]) -> Result<()
 }
 
 /// Erases the block that begins at `offset` and looks whether it is blank.
-fn erase_block_at<F: ModelFlash>(flash: &mut F, offset: usize) -> Result<(), NotTaken> {
+pub fn erase_block_at<F: ModelFlash>(flash: &mut F, offset: usize) -> Result<(), NotTaken> {
     let end = offset + F::ERASE_SIZE;
     flash.erase(offset as u32, end as u32).map_err(|_| NotTaken)?;
     let block = flash.contents().get(offset..end).ok_or(NotTaken)?;
@@ -264,7 +290,7 @@ fn erase_block_at<F: ModelFlash>(flash: &mut F, offset: usize) -> Result<(), Not
 }
 
 /// Writes whole words and looks whether they are there.
-fn write<F: ModelFlash>(flash: &mut F, offset: usize, words: &[u8]) -> Result<(), NotTaken> {
+pub fn write<F: ModelFlash>(flash: &mut F, offset: usize, words: &[u8]) -> Result<(), NotTaken> {
     flash.write(offset as u32, words).map_err(|_| NotTaken)?;
     let written = flash.contents().get(offset..offset + words.len());
     if written == Some(words) { Ok(()) } else { Err(NotTaken) }
@@ -272,7 +298,7 @@ fn write<F: ModelFlash>(flash: &mut F, offset: usize, words: &[u8]) -> Result<()
 
 /// Flash reported an error, or does not hold what it should.
 #[derive(Debug)]
-struct NotTaken;
+pub struct NotTaken;
 
 /// f32 parameters, if they lie on their border.
 fn float_at(contents: &[u8], at: usize) -> Option<&FlatParameters> {

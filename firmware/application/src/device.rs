@@ -1,9 +1,15 @@
 //! What requests do: everything behind the line.
 
+use cnn_core::head::{self, FlatHead};
 use cnn_core::int8;
-use cnn_core::network::predict;
-use cnn_core::protocol::{Classified, ClassifiedInt8, Info, LineCounters, Refusal, Reply, Request};
+use cnn_core::learn::{self, Fault, Learner, Set, Settings};
+use cnn_core::network::{FlatParameters, Parameters, predict};
+use cnn_core::protocol::{
+    Classified, ClassifiedInt8, HeadPiece, HeadStatus, Info, Learned, LineCounters, PIECE_SHAPE, Refusal, Reply,
+    Request, Taught,
+};
 use embedded_hal::digital::OutputPin;
+use hmac_sha256::Hash;
 
 use crate::area::{ModelArea, ModelFlash, StartBuffer};
 use crate::confidence::permille;
@@ -19,12 +25,22 @@ pub struct Device<'a, F, P, S> {
     /// When the pattern began, in cycles.
     pattern_start: u64,
     engine: Engine<'a>,
+    learner: Learner<'a>,
+    /// The model that samples and learned head belong to.
+    learned_over: Option<[u8; 32]>,
     pub(crate) system: S,
 }
 
 impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
-    /// Checks the model in flash.
-    pub fn boot(flash: F, light: P, mut system: S, start: &'a mut StartBuffer, mut engine: Engine<'a>) -> Self {
+    /// Checks the model in flash, and the learned head that belongs to it.
+    pub fn boot(
+        flash: F,
+        light: P,
+        mut system: S,
+        start: &'a mut StartBuffer,
+        mut engine: Engine<'a>,
+        learner: Learner<'a>,
+    ) -> Self {
         let area = ModelArea::boot(flash, start, &mut engine);
         let (event, pattern) = match area.model() {
             Ok(fingerprint) => (Event::ModelRuns { fingerprint }, Pattern::Dark),
@@ -32,7 +48,28 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
         };
         system.log(event);
         let pattern_start = system.cycles();
-        Self { area, light, pattern, pattern_start, engine, system }
+        let mut device = Self { area, light, pattern, pattern_start, engine, learner, learned_over: None, system };
+        device.follow_model();
+        device
+    }
+
+    /// If another model runs than the one that samples and head belong to, they are forgotten, and the head in flash that
+    /// belongs to it is taken.
+    fn follow_model(&mut self) {
+        let model = self.area.model().ok();
+        if model == self.learned_over {
+            return;
+        }
+        self.learned_over = model;
+        self.learner.forget();
+        match self.area.kept() {
+            Ok(Some(head)) => {
+                self.learner.restore(head);
+                self.system.log(Event::HeadRuns { fingerprint: fingerprint(head) });
+            }
+            Ok(None) => {}
+            Err(error) => self.system.log(Event::HeadRefused(error)),
+        }
     }
 
     /// Gives the parts of the board back.
@@ -64,8 +101,15 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
                 let committed = self.area.commit(&header, &mut self.engine);
                 committed.map(|fingerprint| Reply::Activated { fingerprint })
             }
+            Ok(Request::Head) => Ok(Reply::Head(self.head_status())),
+            Ok(Request::Teach { set, index, label, pixels }) => self.teach(set, index, label, pixels),
+            Ok(Request::Learn { settings, epoch }) => self.learn(&settings, epoch),
+            Ok(Request::Forget { heads }) => self.forget(heads),
+            Ok(Request::Keep) => self.keep(),
+            Ok(Request::ReadHead { piece }) => self.head_piece(piece),
             Err(refusal) => Err(refusal),
         };
+        self.follow_model();
         (reply.unwrap_or_else(Reply::Refused), Next::Poll)
     }
 
@@ -93,7 +137,13 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
                 self.system.log(Event::UpdateFrom(next));
                 self.start(Pattern::NoModel);
             }
-            Reply::UpdateAt { .. } | Reply::Info(_) | Reply::Resetting => {}
+            Reply::Learned(Learned { cycles, .. }) => self.system.log(Event::Learned { cycles }),
+            Reply::UpdateAt { .. }
+            | Reply::Info(_)
+            | Reply::Resetting
+            | Reply::Head(_)
+            | Reply::Taught(_)
+            | Reply::HeadPiece(_) => {}
         }
     }
 
@@ -128,10 +178,81 @@ impl<'a, F: ModelFlash, P: OutputPin, S: System> Device<'a, F, P, S> {
                 Reply::ClassifiedInt8(ClassifiedInt8 { logits, scale, class: int8::predict(&logits) as u8, cycles })
             }
             Running::Float(parameters) => {
-                let logits = self.engine.logits(pixels, parameters);
+                let parameters = Parameters::of(parameters);
+                let parameters = self.learner.head().map_or(parameters, |head| head::with(parameters, head));
+                let logits = self.engine.logits(pixels, &parameters);
                 let cycles = self.system.cycles().wrapping_sub(start) as u32;
                 Reply::Classified(Classified { logits, class: predict(&logits) as u8, cycles })
             }
         })
     }
+
+    fn head_status(&self) -> HeadStatus {
+        let samples = self.learner.samples();
+        HeadStatus {
+            capacity: samples.capacity() as u32,
+            own: samples.count(Set::Own) as u32,
+            ordinary: samples.count(Set::Ordinary) as u32,
+            checksum: samples.checksum(),
+            learned: self.learner.head().map(fingerprint),
+            kept: self.area.kept().map(|head| head.map(fingerprint)),
+        }
+    }
+
+    fn teach(&mut self, set: Set, index: u32, label: u8, pixels: &[u8]) -> Result<Reply<'static>, Refusal> {
+        let pixels = pixels.try_into().map_err(|_| Refusal::Malformed)?;
+        let hidden = self.engine.hidden(pixels, &Parameters::of(learning_model(&self.area)?));
+        self.learner.teach(set, index, label, hidden).map_err(Refusal::Learning)?;
+        let checksum = learn::checksum((hidden, label));
+        Ok(Reply::Taught(Taught { count: self.learner.samples().count(set) as u32, checksum }))
+    }
+
+    fn learn(&mut self, settings: &Settings, epoch: u32) -> Result<Reply<'static>, Refusal> {
+        let start = self.system.cycles();
+        let model = head::of(learning_model(&self.area)?);
+        let (loss, head) = self.learner.epoch(model, settings, epoch).map_err(Refusal::Learning)?;
+        let cycles = self.system.cycles().wrapping_sub(start) as u32;
+        Ok(Reply::Learned(Learned { loss, fingerprint: fingerprint(head), cycles }))
+    }
+
+    fn forget(&mut self, heads: bool) -> Result<Reply<'static>, Refusal> {
+        self.learner.forget_samples();
+        if heads {
+            // First what comes back after a reset.
+            self.area.forget_kept()?;
+            self.learner.forget();
+        }
+        Ok(Reply::Head(self.head_status()))
+    }
+
+    fn keep(&mut self) -> Result<Reply<'static>, Refusal> {
+        let head = self.learner.head().ok_or(Refusal::Learning(Fault::NoHead))?;
+        self.area.keep(head)?;
+        Ok(Reply::Head(self.head_status()))
+    }
+
+    fn head_piece(&self, piece: u32) -> Result<Reply<'static>, Refusal> {
+        let head = self.learner.head().ok_or(Refusal::Learning(Fault::NoHead))?;
+        let (rows, _) = head.as_chunks::<{ PIECE_SHAPE[1] }>();
+        let (pieces, _) = rows.as_chunks::<{ PIECE_SHAPE[0] }>();
+        let values = *pieces.get(piece as usize).ok_or(Refusal::Malformed)?;
+        Ok(Reply::HeadPiece(HeadPiece { values }))
+    }
+}
+
+/// The running model, if its head can learn.
+fn learning_model<'f, F: ModelFlash>(area: &'f ModelArea<'_, F>) -> Result<&'f FlatParameters, Refusal> {
+    match area.running().map_err(Refusal::NoModel)? {
+        Running::Float(parameters) => Ok(parameters),
+        Running::Int8(..) => Err(Refusal::Learning(Fault::Integers)),
+    }
+}
+
+/// SHA-256 of a head as little-endian f32.
+fn fingerprint(head: &FlatHead) -> [u8; 32] {
+    let mut hash = Hash::new();
+    for value in head {
+        hash.update(value.to_le_bytes());
+    }
+    hash.finalize()
 }

@@ -1,6 +1,7 @@
 //! Pixels to logits, of a model of either kind.
 
 use cnn_core::environment::Violation;
+use cnn_core::head::Hidden;
 use cnn_core::image::{Pixels, normalize};
 use cnn_core::int8;
 use cnn_core::model::{AnyModel, ModelError};
@@ -32,9 +33,15 @@ pub enum Running<'f> {
 
 impl Engine<'_> {
     /// The logits of an image, in f32.
-    pub fn logits(&mut self, pixels: &Pixels, parameters: &FlatParameters) -> Logits {
+    pub fn logits(&mut self, pixels: &Pixels, parameters: &Parameters<'_>) -> Logits {
         normalize(pixels, &mut self.activations.image);
-        (self.forward)(&Parameters::of(parameters), self.activations)
+        (self.forward)(parameters, self.activations)
+    }
+
+    /// What the head sees of an image.
+    pub fn hidden(&mut self, pixels: &Pixels, parameters: &Parameters<'_>) -> &Hidden {
+        self.logits(pixels, parameters);
+        &self.activations.hidden
     }
 
     /// The logits of an image, in integers.
@@ -45,7 +52,10 @@ impl Engine<'_> {
     /// Whether a model's golden image gives the file's logits, from its parameters where they lie.
     pub fn self_test(&mut self, model: &AnyModel<'_>) -> Result<(), ModelError> {
         match model {
-            AnyModel::Float(model) => model.check_golden(&self.logits(model.golden_pixels(), model.parameters()?)),
+            AnyModel::Float(model) => {
+                let parameters = Parameters::of(model.parameters()?);
+                model.check_golden(&self.logits(model.golden_pixels(), &parameters))
+            }
             AnyModel::Int8(model) => model.check_golden(&self.int8_logits(model.golden_pixels(), &model.parameters()?)),
         }
     }

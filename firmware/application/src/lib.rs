@@ -1,5 +1,5 @@
 //! The firmware without its board: it checks the model in flash, talks to a host over a line, classifies images,
-//! takes new models, and shows digits on a light.
+//! takes new models, learns from samples, and shows digits on a light.
 //!
 //! [`Application`] is generic over everything that a board brings: a line (`embedded-io`), the flash area of the model
 //! (`embedded-storage`), a light (`embedded-hal`), and [`System`] for the rest. A binary puts a board under it and calls
@@ -14,14 +14,17 @@ mod confidence;
 mod device;
 mod engine;
 mod glyphs;
+mod kept;
 mod light;
 
 use cnn_core::environment::{self, Violation};
+use cnn_core::head::Hidden;
 use cnn_core::image::Pixels;
 use cnn_core::int8;
+use cnn_core::learn::{self, Learner, Samples};
 use cnn_core::model::{MAX_START, ModelError};
-use cnn_core::network::{Activations, Logits, Parameters};
-use cnn_core::protocol::{self, Deframer, FrameError, LineCounters, MAX_FRAME, Memory, Refusal, SILENCE_MS};
+use cnn_core::network::{Activations, HIDDEN, Logits, Parameters};
+use cnn_core::protocol::{self, Deframer, FrameError, KeptError, LineCounters, MAX_FRAME, Memory, Refusal, SILENCE_MS};
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, ReadReady, Write};
 
@@ -94,6 +97,18 @@ pub enum Event {
         /// Cycles of the core's clock from pixels to logits.
         cycles: u32,
     },
+    /// A learned head in flash passed every check and takes the place of the model's own.
+    HeadRuns {
+        /// SHA-256 of its parameters.
+        fingerprint: [u8; 32],
+    },
+    /// The learned head in flash is not used.
+    HeadRefused(KeptError),
+    /// An epoch over all samples was learned.
+    Learned {
+        /// Cycles of the core's clock that it took.
+        cycles: u32,
+    },
     /// An update begins, or goes on, at this offset of the file.
     UpdateFrom(u32),
     /// A request was refused.
@@ -115,17 +130,20 @@ pub enum Next {
     Reset,
 }
 
-/// The large part of an application's memory, for a `static`.
+/// The large part of an application's memory, for a `static`, with room for so many samples to learn from.
 #[derive(Debug)]
-pub struct Buffers {
+pub struct Buffers<const SAMPLES: usize> {
     received: Deframer,
     reply: [u8; MAX_FRAME],
     start: area::StartBuffer,
     activations: Activations,
     int8_activations: int8::Activations,
+    hidden: [Hidden; SAMPLES],
+    labels: [u8; SAMPLES],
+    learning: learn::Memory,
 }
 
-impl Buffers {
+impl<const SAMPLES: usize> Buffers<SAMPLES> {
     /// All zeros.
     pub const fn new() -> Self {
         Self {
@@ -134,11 +152,14 @@ impl Buffers {
             start: [0; MAX_START],
             activations: Activations::new(),
             int8_activations: int8::Activations::new(),
+            hidden: [[0.0; HIDDEN]; SAMPLES],
+            labels: [0; SAMPLES],
+            learning: learn::Memory::new(),
         }
     }
 }
 
-impl Default for Buffers {
+impl<const SAMPLES: usize> Default for Buffers<SAMPLES> {
     fn default() -> Self {
         Self::new()
     }
@@ -163,13 +184,20 @@ where
     S: System,
 {
     /// Checks the model in flash and says in the log whether it runs.
-    pub fn boot(line: L, flash: F, light: P, system: S, buffers: &'a mut Buffers) -> Self {
-        let Buffers { received, reply, start, activations, int8_activations } = buffers;
+    pub fn boot<const SAMPLES: usize>(
+        line: L,
+        flash: F,
+        light: P,
+        system: S,
+        buffers: &'a mut Buffers<SAMPLES>,
+    ) -> Self {
+        let Buffers { received, reply, start, activations, int8_activations, hidden, labels, learning } = buffers;
         received.discard();
         let arithmetic = system.arithmetic();
         let (forward, int8_forward) = (S::FORWARD, S::INT8_FORWARD);
         let engine = Engine { arithmetic, forward, activations, int8_forward, int8_activations };
-        let device = Device::boot(flash, light, system, start, engine);
+        let learner = Learner::new(Samples::new(hidden, labels), learning);
+        let device = Device::boot(flash, light, system, start, engine, learner);
         Self { line, received, reply, counters: LineCounters::default(), last_byte: 0, device }
     }
 

@@ -41,8 +41,8 @@ where
     }
 }
 
-/// The program of a board, made of its modules `board`, `flash` and `port`: the model file, if the build script links one
-/// in, and `main`.
+/// The program of a board, made of its module `board`, with `SAMPLES` and `start` in it: the model file, if the build
+/// script links one in, and `main`.
 #[macro_export]
 macro_rules! firmware {
     () => {
@@ -57,7 +57,8 @@ macro_rules! firmware {
             use application::{Application, Buffers};
 
             let board = board::start();
-            let buffers = cortex_m::singleton!(: Buffers = const { Buffers::new() }).expect("main runs once");
+            type Memory = Buffers<{ board::SAMPLES }>;
+            let buffers = cortex_m::singleton!(: Memory = const { Memory::new() }).expect("main runs once");
             $crate::run(Application::boot(board.port, board.flash, board.led, board.system, buffers))
         }
     };

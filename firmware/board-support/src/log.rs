@@ -4,8 +4,9 @@
 
 use application::Event;
 use cnn_core::int8::OutOfRange;
+use cnn_core::learn::Fault;
 use cnn_core::model::{Impossible, ModelError};
-use cnn_core::protocol::{FrameError, Refusal};
+use cnn_core::protocol::{FrameError, KeptError, Refusal};
 use defmt::{Format, Formatter, info, warn, write};
 
 /// Writes an event to the log.
@@ -18,6 +19,18 @@ pub fn log(event: Event) {
         Event::Classified { class, permille, cycles } => {
             info!("digit {=u8}, {=u16}.{=u16} %, {=u32} cycles", class, permille / 10, permille % 10, cycles);
         }
+        Event::HeadRuns { fingerprint: [a, b, c, d, ..] } => {
+            info!("learned head {=u8:02x}{=u8:02x}{=u8:02x}{=u8:02x}… passed every check and is used", a, b, c, d);
+        }
+        Event::HeadRefused(KeptError::Damaged) => warn!("the learned head in flash is not used: it is damaged"),
+        Event::HeadRefused(KeptError::Version { found }) => {
+            warn!("the learned head in flash is not used: format version {=u32}", found);
+        }
+        Event::HeadRefused(KeptError::OtherModel) => warn!("the learned head in flash is not used: of another model"),
+        Event::HeadRefused(KeptError::OutOfRange(index)) => {
+            warn!("the learned head in flash is not used: parameter {=u32} is out of range", index);
+        }
+        Event::Learned { cycles } => info!("an epoch learned, {=u32} cycles", cycles),
         Event::UpdateFrom(offset) => info!("update from offset {=u32}", offset),
         Event::Refused(Refusal::NoModel(error)) => warn!("refused to classify: {}", Reason(error)),
         Event::Refused(Refusal::Model(error)) => warn!("refused the new model: {}", Reason(error)),
@@ -41,6 +54,16 @@ fn name(refusal: Refusal) -> &'static str {
         Refusal::Incomplete { .. } => "a commit before the file was complete",
         Refusal::Model(_) => "the new model",
         Refusal::Flash => "flash cannot be written",
+        Refusal::Learning(Fault::Label(_)) => "a label that is no digit",
+        Refusal::Learning(Fault::Place { .. } | Fault::Other) => "a sample in another's place",
+        Refusal::Learning(Fault::Full { .. }) => "a sample without room",
+        Refusal::Learning(Fault::NoSamples) => "to learn without samples",
+        Refusal::Learning(Fault::Setting(_)) => "to learn with settings out of range",
+        Refusal::Learning(Fault::Epoch { .. }) => "an epoch out of order",
+        Refusal::Learning(Fault::Diverged { .. }) => "what diverged; the head stays",
+        Refusal::Learning(Fault::Integers) => "to learn over a model in integers",
+        Refusal::Learning(Fault::NoHead) => "what takes a learned head: there is none",
+        Refusal::Learning(Fault::NoRoom) => "another head: flash has no room",
     }
 }
 

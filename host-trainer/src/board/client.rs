@@ -8,14 +8,17 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cnn_core::head::{FlatHead, HEAD_LEN};
 use cnn_core::image::Pixels;
 use cnn_core::int8;
+use cnn_core::learn::{Set, Settings};
 use cnn_core::model::{FileHeader, HEADER_LEN, Kind, MAX_START, ModelError};
 use cnn_core::network::Logits;
 use cnn_core::protocol::{
-    self, Classified, ClassifiedInt8, DELIMITER, Deframer, Info, LineCounters, MAX_FRAME, Memory, Refusal, Reply,
-    Request, Wrong, chunk_at, wanted,
+    self, Classified, ClassifiedInt8, DELIMITER, Deframer, HEAD_PIECES, HeadStatus, Info, Learned, LineCounters,
+    MAX_FRAME, Memory, Refusal, Reply, Request, Taught, Wrong, chunk_at, wanted,
 };
+use cnn_core::range::first_out_of_range;
 use cnn_train::fingerprint::Fingerprint;
 
 use super::link::{Link, is_timeout};
@@ -86,6 +89,50 @@ pub enum BoardError {
     OtherKind {
         /// The kind of the board's logits.
         found: Kind,
+    },
+    /// The head that was read back has another fingerprint than the board says.
+    #[error("the board's learned head is {found}, but it says {said}: let it learn again, or flash the firmware anew")]
+    OtherHead {
+        /// Of what was read.
+        found: Fingerprint,
+        /// The board's word.
+        said: Fingerprint,
+    },
+    /// A sample of which the board and this host do not see the same.
+    #[error(
+        "the board sees another sample than this host ({set:?} sample {index}): is its model the one that was named? Let \
+         it forget all, and teach anew"
+    )]
+    OtherSample {
+        /// Its set.
+        set: Set,
+        /// Its place.
+        index: u32,
+    },
+    /// An epoch after which the board's head is not this host's.
+    #[error(
+        "the board's head is not this host's after epoch {epoch}: {board} there, {host} here; it is not to be trusted, \
+         flash the firmware of this release anew"
+    )]
+    OtherLearning {
+        /// The first such epoch, counted from 1.
+        epoch: u32,
+        /// The board's head.
+        board: Fingerprint,
+        /// This host's.
+        host: Fingerprint,
+    },
+    /// An epoch whose loss differs.
+    #[error(
+        "the board's loss in epoch {epoch} is {board}, and {host} on this host, with the same head: flash the firmware anew"
+    )]
+    OtherLoss {
+        /// The epoch, counted from 1.
+        epoch: u32,
+        /// The board's.
+        board: f64,
+        /// This host's.
+        host: f64,
     },
     /// A comparison of nothing.
     #[error("no image was compared, so nothing is known of the board")]
@@ -265,6 +312,88 @@ impl<L: Link> Client<L> {
     /// If the board does not answer.
     pub fn reset(&mut self) -> Result<(), BoardError> {
         self.ask(&Request::Reset, self.timeouts.quick, |reply| (reply == Reply::Resetting).then_some(()))
+    }
+
+    /// Asks the board for its samples and learned heads: its own word, but for what cannot be.
+    ///
+    /// # Errors
+    /// If the board does not answer or contradicts itself, or the line breaks.
+    pub fn head(&mut self) -> Result<HeadStatus, BoardError> {
+        self.ask_head(&Request::Head, self.timeouts.quick)
+    }
+
+    fn ask_head(&mut self, request: &Request<'_>, timeout: Duration) -> Result<HeadStatus, BoardError> {
+        let status = self.ask(request, timeout, |reply| match reply {
+            Reply::Head(status) => Some(status),
+            _ => None,
+        })?;
+        status.check()?;
+        Ok(status)
+    }
+
+    /// Has the board keep a sample in place `index` of its set.
+    ///
+    /// # Errors
+    /// If the board refuses it or does not answer, or the line breaks.
+    pub fn teach(&mut self, set: Set, index: u32, label: u8, pixels: &Pixels) -> Result<Taught, BoardError> {
+        let request = Request::Teach { set, index, label, pixels };
+        self.ask(&request, self.timeouts.compute, |reply| match reply {
+            Reply::Taught(taught) => Some(taught),
+            _ => None,
+        })
+    }
+
+    /// Has the board learn one epoch of all that the settings name.
+    ///
+    /// # Errors
+    /// If the board refuses it, the learning diverges, the board does not answer, or the line breaks.
+    pub fn learn(&mut self, settings: &Settings, epoch: u32) -> Result<Learned, BoardError> {
+        let request = Request::Learn { settings: *settings, epoch };
+        self.ask(&request, self.timeouts.compute, |reply| match reply {
+            Reply::Learned(learned) => Some(learned),
+            _ => None,
+        })
+    }
+
+    /// Has the board forget its samples; with `heads` every learned head too, that in flash among them.
+    ///
+    /// # Errors
+    /// If the board's flash does not take it, the board does not answer, or the line breaks.
+    pub fn forget(&mut self, heads: bool) -> Result<HeadStatus, BoardError> {
+        self.ask_head(&Request::Forget { heads }, self.timeouts.erase)
+    }
+
+    /// Has the board keep its learned head in flash.
+    ///
+    /// # Errors
+    /// If there is none, flash does not take it, the board does not answer, or the line breaks.
+    pub fn keep(&mut self) -> Result<HeadStatus, BoardError> {
+        self.ask_head(&Request::Keep, self.timeouts.erase)
+    }
+
+    /// Reads the learned head back.
+    ///
+    /// # Errors
+    /// If the board has none, does not answer, or gives another head than its fingerprint names; if the line breaks.
+    pub fn read_head(&mut self) -> Result<Box<FlatHead>, BoardError> {
+        let expected = self.head()?.learned.ok_or(Refusal::Learning(cnn_core::learn::Fault::NoHead))?;
+        let mut values = Vec::with_capacity(HEAD_LEN);
+        for piece in 0..HEAD_PIECES as u32 {
+            let piece = self.ask(&Request::ReadHead { piece }, self.timeouts.quick, |reply| match reply {
+                Reply::HeadPiece(piece) => Some(piece),
+                _ => None,
+            })?;
+            values.extend(piece.values.as_flattened());
+        }
+        let head: Box<FlatHead> = values.try_into().map_err(|_| BoardError::Unexpected)?;
+        let (found, said) = (Fingerprint::of_head(&head), Fingerprint::from(expected));
+        if found != said {
+            return Err(BoardError::OtherHead { found, said });
+        }
+        if first_out_of_range(head.iter().copied()).is_some() {
+            return Err(BoardError::Unexpected);
+        }
+        Ok(head)
     }
 
     /// Sends a model, going on where an interrupted update of the same file stopped, and makes sure that the board says

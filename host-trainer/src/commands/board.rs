@@ -17,6 +17,8 @@ use super::output::{self, in_colour, progress, result, say};
 use super::predict::from_picture;
 use crate::cli::{BoardArgs, BoardCommand, DataArgs, ImagePart};
 
+mod learning;
+
 type Board = Client<Box<dyn Link>>;
 
 /// Does what the board is asked for. A verification with a difference ends with exit code 1.
@@ -36,6 +38,15 @@ pub fn run(args: &BoardArgs) -> anyhow::Result<ExitCode> {
         BoardCommand::Classify { picture, as_is } => classify(&mut board, picture, *as_is)?,
         BoardCommand::Verify { model, count, data } => return verify(&mut board, model, *count, data),
         BoardCommand::Update { model } => update(&mut board, model)?,
+        BoardCommand::Teach { picture, label, as_is, lesson } => {
+            learning::teach(&mut board, picture, *label, *as_is, lesson)?
+        }
+        BoardCommand::Learn { settings, ordinary, lesson, data } => {
+            learning::learn(&mut board, &settings.into(), *ordinary, lesson, data)?;
+        }
+        BoardCommand::Forget { lesson } => learning::forget(&mut board, lesson)?,
+        BoardCommand::Keep => learning::keep(&mut board)?,
+        BoardCommand::Export { out, model } => learning::export(&mut board, out, model)?,
         BoardCommand::Reset => board.reset()?,
     }
     Ok(ExitCode::SUCCESS)
@@ -124,7 +135,7 @@ fn info(board: &mut Board) -> anyhow::Result<()> {
         line.timed_out,
         line.port_errors
     );
-    Ok(())
+    learning::status(board)
 }
 
 fn classify(board: &mut Board, picture: &Path, as_is: bool) -> anyhow::Result<()> {

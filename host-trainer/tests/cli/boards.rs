@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use cnn_core::network::{self, Activations, Parameters, predict};
-use cnn_core::protocol::{self, Classified, Deframer, Info, LineCounters, MAX_FRAME, Memory, Reply, Request};
+use cnn_core::protocol::{self, Classified, Deframer, Info, LineCounters, MAX_FRAME, Memory, Refusal, Reply, Request};
 use host_trainer::model_file::LoadedModel;
 
 use super::*;
@@ -68,6 +68,8 @@ fn reply(model: &LoadedModel, lie: Lie, request: Request<'_>) -> Reply<'static> 
         Request::UpdateCommit { .. } => Reply::Activated { fingerprint: *model.fingerprint.as_bytes() },
         Request::UpdateBegin { .. } => Reply::UpdateAt { next: 16 },
         Request::Reset => Reply::Resetting,
+        // As firmware that does not learn.
+        _ => Reply::Refused(Refusal::UnknownRequest),
     }
 }
 

@@ -27,6 +27,7 @@ mod int8;
 mod keeping;
 #[cfg(unix)]
 mod killed;
+mod learning;
 mod live;
 mod networks;
 mod output;

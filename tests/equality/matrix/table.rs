@@ -101,6 +101,8 @@ operations! {
         ["convolve_window", "add_products"];
     Step: "**training step**",
         ["train::step", "train::step_layers"], [], &["train_steps", "train_samples", "train_update"], [];
+    HeadStep: "**training step of fc2 alone**, over hidden values that are kept",
+        ["head::step"], [], &[], [];
     Epoch: "**training epoch**",
         [], [], &["train_steps", "train_samples", "train_update"], [];
     Evaluation: "**evaluation**: losses and predictions",
@@ -259,6 +261,7 @@ fn core(operation: Operation) -> Cell {
         ]),
         Operation::ForwardPass => Cell::Alone(&[Test::In(ORACLE, "the_forward_pass_equals_the_loops")]),
         Operation::Step => Cell::Alone(&[Test::In(ORACLE, "training_steps_equal_the_loops_for_batches_of_any_length")]),
+        Operation::HeadStep => Cell::Alone(&[Test::In(ORACLE, "steps_of_the_head_are_training_steps_of_fc2_alone")]),
         Operation::Epoch => {
             Cell::Alone(&[Test::In("tests/equality/golden_run.rs", "the_reference_gives_the_golden_fingerprints")])
         }
@@ -299,6 +302,8 @@ fn cpu(operation: Operation) -> Cell {
         }
         Operation::ForwardPass => Cell::Alone(&[Test::AtEveryLevel("forward_pass")]),
         Operation::Step => Cell::Alone(&[Test::AtEveryLevel("step")]),
+        // It trains fc2 as a part of the whole.
+        Operation::HeadStep => Cell::Absent,
         Operation::Epoch | Operation::Evaluation => EPOCHS,
     }
 }
@@ -341,6 +346,7 @@ fn cuda(operation: Operation) -> Cell {
             Test::In("tests/ptx_equality/divergence.rs", "runs_that_diverge_end_as_the_references"),
         ]),
         Operation::Step => Cell::Alone(&[Test::In(EQUALITY, "every_single_step_equals_the_reference")]),
+        Operation::HeadStep => Cell::Absent,
         Operation::Epoch | Operation::Evaluation => EPOCHS,
     }
 }
@@ -358,16 +364,18 @@ fn firmware(operation: Operation) -> Cell {
             "tests/board_emulator.rs",
             "every_logit_is_the_hosts_bit_for_bit_within_the_budget_of_ram",
         )]),
-        Operation::Ln
-        | Operation::Fc2BackwardInput
-        | Operation::Fc2BackwardParameters
+        Operation::HeadStep => Cell::Alone(&[Test::In(
+            "tests/board_emulator.rs",
+            "a_hundred_samples_learned_for_fifty_epochs_give_the_hosts_head_and_a_kept_one_is_used_at_boot",
+        )]),
+        Operation::Ln | Operation::Fc2BackwardParameters | Operation::SgdUpdate => Cell::Within(Operation::HeadStep),
+        Operation::Fc2BackwardInput
         | Operation::Fc1BackwardInput
         | Operation::Fc1BackwardParameters
         | Operation::Conv2BackwardInput
         | Operation::Conv2BackwardParameters
         | Operation::Conv1BackwardParameters
         | Operation::ConvGradientSum
-        | Operation::SgdUpdate
         | Operation::Range
         | Operation::Step
         | Operation::Epoch
@@ -386,10 +394,14 @@ fn emulated(operation: Operation, processor: Emulated) -> Cell {
         (Operation::ForwardPass, Emulated::CortexM0) => CORTEX_M0,
         (Operation::ForwardPass, Emulated::CortexM33) => CORTEX_M33,
         (Operation::ForwardPass, Emulated::Rv32imc) => RV32IMC,
-        (Operation::Exp | Operation::CrossEntropy | Operation::Predict, _) => Cell::Absent,
-        _ => match firmware(operation) {
-            Cell::Within(_) if processor != Emulated::CortexM33 => Cell::SameCode,
-            cell => cell,
-        },
+        (Operation::Normalize | Operation::ReluPool, _) => Cell::SameCode,
+        (
+            Operation::Conv1Forward | Operation::Conv2Forward | Operation::Fc1Forward | Operation::Fc2Forward,
+            Emulated::CortexM33,
+        ) => Cell::Within(Operation::ForwardPass),
+        (Operation::Conv1Forward | Operation::Conv2Forward | Operation::Fc1Forward | Operation::Fc2Forward, _) => {
+            Cell::SameCode
+        }
+        _ => Cell::Absent,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod emulator;
 pub mod flash;
+pub mod learning;
 pub mod line;
 pub mod model;
 pub mod modelled;

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::time::Duration;
 
-use application::{Application, Buffers, Event, Next, System};
+use application::{Application, Event, Next, System};
 use cnn_core::environment::{self, Violation};
 use cnn_core::protocol::Memory;
 use embedded_hal::digital::{ErrorType, OutputPin};
@@ -25,6 +25,11 @@ pub struct Clock {
     arithmetic: Result<(), Violation>,
     events: Events,
 }
+
+/// Samples that the modelled board has room for.
+pub const SAMPLES: usize = 110;
+
+type Buffers = application::Buffers<SAMPLES>;
 
 const CLOCK_HZ: u32 = 1_000_000;
 

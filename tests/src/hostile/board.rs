@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::LazyLock;
 
+use cnn_core::learn::{Set, Settings};
 use cnn_core::model::{FileHeader, HEADER_LEN};
 use cnn_core::protocol::{self, Deframer, MAX_CHUNK, MAX_FRAME, Reply, Request};
 use cnn_train::fingerprint::Fingerprint;
@@ -65,7 +66,7 @@ fn follow(input: &[u8]) {
 
 /// Does what the script says next; `chunks` is how many may still be sent.
 fn step(board: &mut Board, script: &mut Script<'_>, chunks: &mut usize) {
-    match script.byte() % 12 {
+    match script.byte() % 16 {
         0 => {
             let len = usize::from(script.u16());
             send(board, script.take(len));
@@ -110,7 +111,30 @@ fn step(board: &mut Board, script: &mut Script<'_>, chunks: &mut usize) {
             let cut = [Cut::Before, Cut::Midway, Cut::After][usize::from(script.byte() % 3)];
             board.power.cut_at(board.power.operations() + usize::from(script.byte()), cut);
         }
-        _ => board.reboot(),
+        11 => board.reboot(),
+        12 => {
+            let [options, index, label, grey] = script.array();
+            let set = if options & 1 == 0 { Set::Own } else { Set::Ordinary };
+            let pixels: [u8; 784] = std::array::from_fn(|i| if i % 7 == 0 { grey } else { 0 });
+            request(board, &Request::Teach { set, index: index.into(), label, pixels: &pixels });
+        }
+        13 => {
+            let [epochs, batch_length, epoch] = script.array();
+            let [learning_rate, momentum, weight_decay] = [(); 3].map(|()| f32::from_bits(script.u32()));
+            let (epochs, batch_length) = (epochs.into(), batch_length.into());
+            let settings = Settings { epochs, batch_length, learning_rate, momentum, weight_decay };
+            request(board, &Request::Learn { settings, epoch: epoch.into() });
+        }
+        14 => {
+            let what = script.byte();
+            let piece = Request::ReadHead { piece: u32::from(what >> 2) };
+            request(
+                board,
+                [&Request::Head, &Request::Forget { heads: false }, &Request::Forget { heads: true }, &piece]
+                    [usize::from(what & 3)],
+            );
+        }
+        _ => request(board, &Request::Keep),
     }
     // Power that failed comes back.
     if board.power.is_off() {
@@ -180,7 +204,11 @@ fn check_replies(board: &mut Board) {
 /// of that.
 fn check_board(mut board: Board) {
     let running = board.client().info().expect("the next good request is answered").model;
+    let kept = board.client().head().expect("the next good request is answered").kept;
     board.reboot();
+    let head = board.client().head().expect("the next good request is answered");
+    assert_eq!((head.kept, head.learned), (kept, kept.unwrap_or(None)), "the head that is kept is used after a reset");
+    assert_eq!((head.own, head.ordinary), (0, 0));
     let booted = board.client().info().expect("the next good request is answered").model;
     if let Ok(fingerprint) = running {
         assert_eq!(booted.as_ref(), Ok(&fingerprint), "a model that ran runs after a reset");
@@ -212,6 +240,17 @@ pub fn seeds() -> Vec<Vec<u8>> {
         vec![2, 2, 3, 0],
         vec![3, 4, 241, 255, 7, 241, 255],
         [&[1, 0, 255, 0], &[0xa5; 255][..], &[9, 3, 1]].concat(),
+        // Two samples, two epochs, the head kept; power fails under the next one, which is forgotten.
+        [
+            &[1][..],
+            &[12, 0, 0, 3, 200, 12, 1, 0, 7, 90],
+            &[13, 2, 1, 1, 0, 0, 128, 60, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[13, 2, 1, 2, 0, 0, 128, 60, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[15, 14, 3, 14, 0, 12, 0, 1, 4, 60],
+            &[13, 1, 2, 1, 0, 0, 128, 60, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[10, 1, 1, 15, 15, 14, 2, 14, 0],
+        ]
+        .concat(),
         // An unknown request, another version, a length that lies.
         vec![1, 1, 1, 5, 1, 6, 1, 2, 5, 1, 0, 1, 1, 5, 3, 1, 200, 1],
     ]

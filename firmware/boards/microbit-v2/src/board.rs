@@ -15,6 +15,8 @@ use nordic::{ModelArea, Port};
 use crate::matrix::{Matrix, Middle};
 
 const CLOCK_HZ: u32 = 64_000_000;
+/// Samples to learn from that there is room for.
+pub const SAMPLES: usize = 150;
 /// Length of the model area in memory.x.
 const AREA_LEN: usize = 412 * 1024;
 

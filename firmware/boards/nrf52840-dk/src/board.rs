@@ -14,6 +14,8 @@ use embedded_hal::digital::{ErrorType, OutputPin};
 use nordic::{ModelArea, Port};
 
 const CLOCK_HZ: u32 = 64_000_000;
+/// Samples to learn from that there is room for.
+pub const SAMPLES: usize = 400;
 /// Length of the model area in memory.x.
 const AREA_LEN: usize = 448 * 1024;
 

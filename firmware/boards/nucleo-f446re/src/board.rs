@@ -14,6 +14,8 @@ use crate::flash::ModelArea;
 use crate::port::{self, Port};
 
 const CLOCK_HZ: u32 = 168_000_000;
+/// Samples to learn from that there is room for.
+pub const SAMPLES: usize = 160;
 
 /// The parts of the board that the application takes.
 pub struct Board {

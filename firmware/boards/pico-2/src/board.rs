@@ -3,6 +3,9 @@
 
 use application::{Forward, Int8Forward};
 
+/// Samples to learn from that there is room for.
+pub const SAMPLES: usize = 800;
+
 /// The board's name and forward pass.
 pub struct Pico2;
 
