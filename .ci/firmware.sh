@@ -40,6 +40,8 @@ for board in firmware/boards/*/; do
     echo "${board##*/}:"
     llvm-size -A "$elf" | grep -E '^\.(vector_table|text|rodata|data|bss|uninit|model)'
 done
+# What trains the whole network in QEMU.
+(cd firmware/trainer && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" thumbv7em-none-eabihf core build --release --locked)
 [ "${1:-}" != build ] || exit 0
 # Forward passes on processors that are only emulated.
 command -v qemu-system-riscv32 >/dev/null || .ci/install.sh qemu-system-misc
@@ -47,7 +49,6 @@ for target in thumbv6m-none-eabi thumbv8m.main-none-eabihf riscv32imc-unknown-no
     (cd firmware/emulated && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked \
         --target-dir ../target)
 done
-EMULATED_TARGET_DIR=$root/firmware/target cargo test --locked -p tests --test forward_emulator -- --nocapture
 cargo test --locked -p application
 
 export FIRMWARE_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/nucleo-f446re
@@ -58,7 +59,10 @@ if ! cmp -s tests/emulators/package-lock.json "$RP2040JS/package-lock.json" || [
     cp tests/emulators/package*.json "$RP2040JS"
     npm ci --silent --no-audit --no-fund --prefix "$RP2040JS"
 fi
-cargo test --locked -p tests --test board_emulator -- --nocapture
+export EMULATED_TARGET_DIR=$root/firmware/target
+export TRAINER_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/trainer
+cargo test --locked -p tests --test forward_emulator -- --nocapture
+cargo test --locked -p tests --test board_emulator --test board_training -- --nocapture
 # A client that knows the protocol's page alone.
 if [ -n "${FIRMWARE_HAS_MODEL:-}" ]; then
     line=$(mktemp -d)/line

@@ -10,6 +10,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     needs("no_mnist", is_set("MNIST_DIR"));
     needs("no_firmware", is_set("FIRMWARE_ELF"));
+    needs("no_trainer", is_set("TRAINER_ELF"));
     needs("no_pico", is_set("PICO_ELF"));
     needs("no_emulated", is_set("EMULATED_TARGET_DIR"));
     let target = env::var("TARGET").expect("cargo sets TARGET");

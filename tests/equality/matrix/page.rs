@@ -39,7 +39,7 @@ struct Run {
     compares: &'static str,
 }
 
-const RUNS: [Run; 10] = [
+const RUNS: [Run; 11] = [
     Run {
         processor: "x86-64",
         profile: "dev",
@@ -101,7 +101,14 @@ const RUNS: [Run; 10] = [
         profile: "release",
         script: ".ci/firmware.sh",
         command: "cargo test --locked -p tests --test board_emulator",
-        compares: "the firmware's logits (QEMU)",
+        compares: "the firmware's logits, and the head that it learns (QEMU)",
+    },
+    Run {
+        processor: "Cortex-M4F, M7",
+        profile: "release",
+        script: ".ci/firmware.sh",
+        command: "--test board_training",
+        compares: "training steps of the whole network (QEMU)",
     },
     Run {
         processor: "Cortex-M0, Cortex-M33, RV32IMC",

@@ -351,7 +351,8 @@ fn cuda(operation: Operation) -> Cell {
     }
 }
 
-/// The firmware, compared with `cnn-core` on the host: the logits that a board replies.
+/// The firmware, compared with `cnn-core` on the host: the logits that a board replies, the head that it learns, and the
+/// steps of the whole network where there is the RAM for them.
 fn firmware(operation: Operation) -> Cell {
     match operation {
         Operation::Conv1Forward | Operation::Conv2Forward | Operation::Fc1Forward | Operation::Fc2Forward => {
@@ -375,11 +376,12 @@ fn firmware(operation: Operation) -> Cell {
         | Operation::Conv2BackwardInput
         | Operation::Conv2BackwardParameters
         | Operation::Conv1BackwardParameters
-        | Operation::ConvGradientSum
-        | Operation::Range
-        | Operation::Step
-        | Operation::Epoch
-        | Operation::Evaluation => Cell::Absent,
+        | Operation::ConvGradientSum => Cell::Within(Operation::Step),
+        Operation::Step => Cell::Alone(&[Test::In(
+            "tests/board_training.rs",
+            "steps_of_the_whole_network_on_a_cortex_m4f_and_m7_are_the_references",
+        )]),
+        Operation::Range | Operation::Epoch | Operation::Evaluation => Cell::Absent,
     }
 }
 
