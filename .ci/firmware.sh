@@ -43,6 +43,12 @@ done
 # What trains the whole network in QEMU.
 (cd firmware/trainer && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" thumbv7em-none-eabihf core build --release --locked)
 [ "${1:-}" != build ] || exit 0
+# Forward passes on processors that are only emulated.
+command -v qemu-system-riscv32 >/dev/null || .ci/install.sh qemu-system-misc
+for target in thumbv6m-none-eabi thumbv8m.main-none-eabihf riscv32imc-unknown-none-elf; do
+    (cd firmware/emulated && RUSTUP_TOOLCHAIN=stable "$root/.ci/cross.sh" "$target" core build --release --locked \
+        --target-dir ../target)
+done
 cargo test --locked -p application
 
 export FIRMWARE_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/nucleo-f446re
@@ -53,7 +59,9 @@ if ! cmp -s tests/emulators/package-lock.json "$RP2040JS/package-lock.json" || [
     cp tests/emulators/package*.json "$RP2040JS"
     npm ci --silent --no-audit --no-fund --prefix "$RP2040JS"
 fi
+export EMULATED_TARGET_DIR=$root/firmware/target
 export TRAINER_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/trainer
+cargo test --locked -p tests --test forward_emulator -- --nocapture
 cargo test --locked -p tests --test board_emulator --test board_training -- --nocapture
 # A client that knows the protocol's page alone.
 if [ -n "${FIRMWARE_HAS_MODEL:-}" ]; then

@@ -12,6 +12,7 @@ fn main() {
     needs("no_firmware", is_set("FIRMWARE_ELF"));
     needs("no_trainer", is_set("TRAINER_ELF"));
     needs("no_pico", is_set("PICO_ELF"));
+    needs("no_emulated", is_set("EMULATED_TARGET_DIR"));
     let target = env::var("TARGET").expect("cargo sets TARGET");
     // As kernels/sim/build.rs decides whether there is a simulated GPU.
     let simulated =

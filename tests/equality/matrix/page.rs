@@ -7,7 +7,7 @@ use std::{env, fs};
 use cnn_train::backend::SimdLevel;
 
 use crate::coverage::{read, root};
-use crate::table::{Cell, Column, Operation, Schedule, Test, cell};
+use crate::table::{Cell, Column, Emulated, Operation, Schedule, Test, cell};
 
 const PAGE: &str = "docs/equality.md";
 /// Set, this variable makes the test write the page rather than compare it.
@@ -25,7 +25,7 @@ Every comparison is one of bits (`to_bits()`), never within a tolerance: of `cnn
 const KEY: &str = "
 **●** compared by itself · **○** compared as a part of a larger operation · **=** `cnn-core`'s own code, called or compiled · **–** the backend does not have it
 
-The CUDA kernels are those of the real sources, on a GPU where there is one and behind a simulated driver elsewhere; their committed PTX is compared too, executed on the CPU. A kernel is a phase of a step, so that most operations are compared as parts of whole steps. The CPU backend normalises by one table at all levels. The firmware is its ELF file in QEMU, which replies with logits.
+The CUDA kernels are those of the real sources, on a GPU where there is one and behind a simulated driver elsewhere; their committed PTX is compared too, executed on the CPU. A kernel is a phase of a step, so that most operations are compared as parts of whole steps. The CPU backend normalises by one table at all levels. The firmware is its ELF file in QEMU, which replies with logits; `cortex-m0`, `cortex-m33` and `rv32imc` are a program of `firmware/emulated` that does nothing but forward passes.
 ";
 
 /// A command of CI that compares bits.
@@ -39,7 +39,7 @@ struct Run {
     compares: &'static str,
 }
 
-const RUNS: [Run; 10] = [
+const RUNS: [Run; 11] = [
     Run {
         processor: "x86-64",
         profile: "dev",
@@ -110,6 +110,13 @@ const RUNS: [Run; 10] = [
         command: "--test board_training",
         compares: "training steps of the whole network (QEMU)",
     },
+    Run {
+        processor: "Cortex-M0, Cortex-M33, RV32IMC",
+        profile: "release",
+        script: ".ci/firmware.sh",
+        command: "cargo test --locked -p tests --test forward_emulator",
+        compares: "forward passes of both kinds (QEMU)",
+    },
 ];
 
 /// The page's text.
@@ -151,6 +158,9 @@ fn write_tests(page: &mut String) {
         ("cpu, every level", Column::Cpu(SimdLevel::Portable)),
         ("cuda, cuda-graph", Column::Cuda(Schedule::Graph)),
         ("firmware", Column::Firmware),
+        ("cortex-m0", Column::Emulated(Emulated::CortexM0)),
+        ("cortex-m33", Column::Emulated(Emulated::CortexM33)),
+        ("rv32imc", Column::Emulated(Emulated::Rv32imc)),
     ];
     for &operation in Operation::ALL {
         for (group, column) in groups {

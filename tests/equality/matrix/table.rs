@@ -118,6 +118,22 @@ pub enum Schedule {
     Graph,
 }
 
+/// A processor on which QEMU runs forward passes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emulated {
+    /// Without a floating-point unit.
+    CortexM0,
+    /// With the firmware's loops in assembly.
+    CortexM33,
+    /// Without a floating-point unit.
+    Rv32imc,
+}
+
+impl Emulated {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::CortexM0, Self::CortexM33, Self::Rv32imc];
+}
+
 /// A backend, or a level of one, that computes on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
@@ -129,13 +145,16 @@ pub enum Column {
     Cuda(Schedule),
     /// The firmware.
     Firmware,
+    /// The forward pass of `firmware/emulated`.
+    Emulated(Emulated),
 }
 
 impl Column {
-    /// Every column: those of every backend that a flag names, and the firmware.
+    /// Every column: those of every backend that a flag names, the firmware, and the emulated processors.
     pub fn all() -> Vec<Column> {
         let backends = ["Reference", "Cpu", "Cuda", "CudaGraph"];
-        backends.into_iter().filter_map(Self::of).flatten().chain([Self::Firmware]).collect()
+        let boards = [Self::Firmware].into_iter().chain(Emulated::ALL.map(Self::Emulated));
+        backends.into_iter().filter_map(Self::of).flatten().chain(boards).collect()
     }
 
     /// The columns of a backend, as the program's `BackendChoice` names it; none if the table does not know it.
@@ -159,6 +178,9 @@ impl Column {
             Self::Cuda(Schedule::Cooperative) => "cuda",
             Self::Cuda(Schedule::Graph) => "cuda-graph",
             Self::Firmware => "firmware",
+            Self::Emulated(Emulated::CortexM0) => "cortex-m0",
+            Self::Emulated(Emulated::CortexM33) => "cortex-m33",
+            Self::Emulated(Emulated::Rv32imc) => "rv32imc",
         }
     }
 }
@@ -192,6 +214,7 @@ pub fn cell(operation: Operation, column: Column) -> Cell {
         Column::Cpu(_) => cpu(operation),
         Column::Cuda(_) => cuda(operation),
         Column::Firmware => firmware(operation),
+        Column::Emulated(processor) => emulated(operation, processor),
     }
 }
 
@@ -359,5 +382,28 @@ fn firmware(operation: Operation) -> Cell {
             "steps_of_the_whole_network_on_a_cortex_m4f_and_m7_are_the_references",
         )]),
         Operation::Range | Operation::Epoch | Operation::Evaluation => Cell::Absent,
+    }
+}
+
+/// Forward passes on emulated processors, compared with `cnn-core` on the host: in `cnn-core`'s own loops, compiled, or in
+/// the firmware's.
+fn emulated(operation: Operation, processor: Emulated) -> Cell {
+    const TESTS: &str = "tests/forward_emulator.rs";
+    const CORTEX_M0: Cell = Cell::Alone(&[Test::In(TESTS, "a_cortex_m0_gives_the_hosts_bits")]);
+    const CORTEX_M33: Cell = Cell::Alone(&[Test::In(TESTS, "a_cortex_m33_gives_the_hosts_bits")]);
+    const RV32IMC: Cell = Cell::Alone(&[Test::In(TESTS, "an_rv32imc_gives_the_hosts_bits")]);
+    match (operation, processor) {
+        (Operation::ForwardPass, Emulated::CortexM0) => CORTEX_M0,
+        (Operation::ForwardPass, Emulated::CortexM33) => CORTEX_M33,
+        (Operation::ForwardPass, Emulated::Rv32imc) => RV32IMC,
+        (Operation::Normalize | Operation::ReluPool, _) => Cell::SameCode,
+        (
+            Operation::Conv1Forward | Operation::Conv2Forward | Operation::Fc1Forward | Operation::Fc2Forward,
+            Emulated::CortexM33,
+        ) => Cell::Within(Operation::ForwardPass),
+        (Operation::Conv1Forward | Operation::Conv2Forward | Operation::Fc1Forward | Operation::Fc2Forward, _) => {
+            Cell::SameCode
+        }
+        _ => Cell::Absent,
     }
 }

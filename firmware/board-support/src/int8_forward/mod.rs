@@ -13,7 +13,22 @@ use cnn_core::network::{
     CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, IMAGE_SIDE, POOL1_SIDE, POOL2_LEN, POOL2_SIDE,
 };
 
-core::arch::global_asm!(include_str!("conv1.s"), include_str!("conv2.s"), include_str!("fc1.s"));
+/// Instructions on pairs are an option of the Cortex-M33's architecture, and LLVM reads the symbols of a library's assembly
+/// without looking at `target-cpu`.
+#[cfg(cortex_m33)]
+macro_rules! processor {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+#[cfg(not(cortex_m33))]
+macro_rules! processor {
+    () => {
+        ""
+    };
+}
+
+core::arch::global_asm!(processor!(), include_str!("conv1.s"), include_str!("conv2.s"), include_str!("fc1.s"));
 
 /// Channels of an element of conv1's output here: a word.
 const QUAD: usize = 4;
