@@ -8,9 +8,9 @@ use bytemuck::cast_slice_mut;
 use cnn_core::image::Pixels;
 use cnn_core::int8::linear::linear;
 use cnn_core::int8::parameters::Kernels;
-use cnn_core::int8::{Activations, Logits, Parameters, Rescale, flatten, image};
+use cnn_core::int8::{Activations, Logits, Parameters, Rescale, image};
 use cnn_core::network::{
-    CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, IMAGE_SIDE, POOL1_SIDE, POOL2_LEN, POOL2_SIDE,
+    CLASSES, CONV1_CHANNELS, CONV2_CHANNELS, HIDDEN, IMAGE_SIDE, POOL1_SIDE, POOL2_LEN, POOL2_SIDE, flatten,
 };
 
 /// Instructions on pairs are an option of the Cortex-M33's architecture, and LLVM reads the symbols of a library's assembly
