@@ -291,12 +291,15 @@ def check_frames(board, before):
     damaged = bytearray(framed(message(9, 0)))
     damaged[2] ^= 1
     board.line.sendall(bytes(damaged))
-    # The longest frame, and one byte more: an unknown request with what fills it.
-    for length, number in ((MAX_FRAME, 21), (MAX_FRAME + 1, 22)):
+    # The longest frame, and one byte more: an unknown request with what fills it. The second waits for the first one's
+    # reply, as the page asks: a board keeps one frame while it is busy.
+    for what, length, number, wait, reply in (
+        ("the longest frame", MAX_FRAME, 21, 30, refused("unknown request")),
+        ("a longer frame", MAX_FRAME + 1, 22, 1, None),
+    ):
         fill = next(fill for fill in range(1000, 1060) if len(framed(message(number, 12, b"\1" * fill))) == length)
         board.line.sendall(framed(message(number, 12, b"\1" * fill)))
-    expect("the longest frame", board.reply(21, 30), refused("unknown request"))
-    expect("a longer frame", board.reply(22, 1), None)
+        expect(what, board.reply(number, wait), reply)
     # A block of 254 bytes that ends a message has two forms.
     body = next(
         data
