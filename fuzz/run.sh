@@ -30,7 +30,8 @@ fi
 
 # The code under test as everyone builds it, with overflow checks: no `cfg(fuzzing)`, by which some libraries skip their
 # checksums. Coverage and sanitizer are unstable flags, which the stable compiler takes with RUSTC_BOOTSTRAP.
-RUSTC_BOOTSTRAP=1 cargo fuzz build --release --debug-assertions --no-cfg-fuzzing --sanitizer address
+RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
+    cargo fuzz build --release --debug-assertions --no-cfg-fuzzing --sanitizer address --target-dir "$out"
 
 # Runs one target; what it said lies in $out/logs.
 fuzz() {

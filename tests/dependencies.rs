@@ -105,11 +105,6 @@ fn every_dependency_of_the_firmware_has_its_row() {
 }
 
 #[test]
-fn every_dependency_of_the_fuzz_targets_has_its_row() {
-    assert_rows("The fuzz targets", &required_by_workspace("fuzz"));
-}
-
-#[test]
 fn every_python_package_has_its_row() {
     let mut required = Names::new();
     for text in scripts() {
