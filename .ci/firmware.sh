@@ -23,7 +23,7 @@ if [ -f "$model" ]; then
 else
     export CNN_MODEL=
     model=target/random.cnnm
-    cargo run --quiet --locked -p tests --example random_model -- 1 "$model"
+    cargo run --quiet --workspace --locked --example random_model -- 1 "$model"
 fi
 
 # A board's own .cargo/config.toml names its target, or that of the folder above does.
@@ -61,8 +61,8 @@ if ! cmp -s tests/emulators/package-lock.json "$RP2040JS/package-lock.json" || [
 fi
 export EMULATED_TARGET_DIR=$root/firmware/target
 export TRAINER_ELF=$root/firmware/target/thumbv7em-none-eabihf/release/trainer
-cargo test --locked -p tests --test forward_emulator -- --nocapture
-cargo test --locked -p tests --test board_emulator --test board_training -- --nocapture
+# With the features of the step `tests`, which has built most of it.
+cargo test --workspace --locked --test forward_emulator --test board_emulator --test board_training -- --nocapture
 # A client that knows the protocol's page alone.
 if [ -n "${FIRMWARE_HAS_MODEL:-}" ]; then
     line=$(mktemp -d)/line
@@ -76,7 +76,7 @@ if [ -n "${FIRMWARE_HAS_MODEL:-}" ]; then
     trap - EXIT
 fi
 # Files to drag onto the boards' drives, from two runs alike.
-[ -x target/debug/host-trainer ] || cargo build --locked -p host-trainer
+cargo test --workspace --locked --no-run --test cli
 mkdir -p target/drag
 for file in pico.uf2 pico-2.uf2 microbit-v2.hex nrf52840-dk.hex nucleo-f446re.bin; do
     elf=firmware/target/$(target_of "firmware/boards/${file%.*}")/release/${file%.*}

@@ -20,7 +20,7 @@ command -v valgrind >/dev/null || .ci/install.sh valgrind libc6-dbg
 echo "── valgrind"
 runner=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$host")_RUNNER
 env "$runner=valgrind --quiet --error-exitcode=9" \
-    cargo test --locked --package equality --test equality_matrix -- --test-threads 1 cpu::
+    cargo test --workspace --locked --test equality_matrix -- --test-threads 1 cpu::
 
 echo "── Miri"
 if cargo miri --version >/dev/null 2>&1; then

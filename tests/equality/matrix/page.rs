@@ -100,7 +100,7 @@ const RUNS: [Run; 11] = [
         processor: "Cortex-M4F",
         profile: "release",
         script: ".ci/firmware.sh",
-        command: "cargo test --locked -p tests --test board_emulator",
+        command: "--test board_emulator",
         compares: "the firmware's logits, and the head that it learns (QEMU)",
     },
     Run {
@@ -114,7 +114,7 @@ const RUNS: [Run; 11] = [
         processor: "Cortex-M0, Cortex-M33, RV32IMC",
         profile: "release",
         script: ".ci/firmware.sh",
-        command: "cargo test --locked -p tests --test forward_emulator",
+        command: "cargo test --workspace --locked --test forward_emulator",
         compares: "forward passes of both kinds (QEMU)",
     },
 ];
