@@ -17,7 +17,7 @@ use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use equality::values::Values;
 use host_trainer::board::{BoardError, Client, Timeouts, Wrong, verify, verify_int8};
-use tests::board::flash::{AREA_LEN, Flash, Power};
+use tests::board::flash::{Flash, Nrf52840Dk, NucleoF446re, Power};
 use tests::board::line::{Faults, Raw};
 use tests::board::model;
 use tests::board::modelled;
@@ -26,9 +26,9 @@ use tests::board::parrot::{self, NoBoard, Parrot};
 /// Whether a model was refused for the right reason.
 type Expectation = fn(ModelError) -> bool;
 /// A board whose model area is erased as a whole, as the NUCLEO-F446RE's is.
-type Board = modelled::Board<AREA_LEN>;
+type Board = modelled::Board<NucleoF446re>;
 /// One that erases small pages.
-type PagedBoard = modelled::Board<4096>;
+type PagedBoard = modelled::Board<Nrf52840Dk>;
 
 const CLEAN: Faults = Faults { lost: 0, doubled: 0, flipped: 0, noise: 0 };
 

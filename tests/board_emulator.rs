@@ -22,7 +22,7 @@ use host_trainer::board::{
 use host_trainer::dataset::idx;
 use host_trainer::model_file;
 use tests::board::emulator::{Firmware, Pico};
-use tests::board::flash::AREA_LEN;
+use tests::board::flash::{Geometry as _, NucleoF446re};
 use tests::board::learning::{SETTINGS, lesson, taught};
 use tests::board::line::{Faults, hostile_bytes};
 use tests::board::model;
@@ -43,6 +43,9 @@ const PICO_RAM_BUDGET: u32 = 250 * 1024;
 const PICO_IMAGES: usize = 2;
 /// Cycles that the Pico may take from pixels to logits, by the emulator's count.
 const PICO_CYCLES: u64 = 200_000_000;
+/// The same for an int8 model, whose images take the emulator a quarter of a second.
+const PICO_INT8_IMAGES: usize = 50;
+const PICO_INT8_CYCLES: u64 = 5_500_000;
 
 /// MNIST's first test images, or strokes where MNIST is not there.
 fn images() -> (Vec<Pixels>, Vec<u8>) {
@@ -93,7 +96,7 @@ fn a_hundred_samples_learned_for_fifty_epochs_give_the_hosts_head_and_a_kept_one
     let (parameters, golden) = (initial_parameters(1), *model::loaded(1).golden());
     // Where nothing is loaded the emulator's flash has zeros.
     let mut area = model::file(1);
-    area.resize(AREA_LEN, 0xff);
+    area.resize(NucleoF446re::AREA_LEN, 0xff);
     let mut emulator = firmware.boot_with(&area);
     taught(emulator.client(), &lesson);
     let mut cycles = vec![];
@@ -116,14 +119,14 @@ fn a_hundred_samples_learned_for_fifty_epochs_give_the_hosts_head_and_a_kept_one
     assert_eq!(emulator.client().head().expect("it answers").learned, None, "it was not kept");
 
     // The flash as the same application wrote it, where flash is modelled.
-    let mut modelled = Board::<AREA_LEN>::holding(&model::file(1), Faults::default(), 0);
+    let mut modelled = Board::<NucleoF446re>::holding(&model::file(1), Faults::default(), 0);
     taught(&mut modelled.client(), &lesson);
     board::learn(&mut modelled.client(), &parameters, &lesson, &settings, |_| {}).expect("board and host are equal");
     modelled.client().keep().expect("there is room");
     let flash = modelled.into_flash().expect("the board had it");
     let mut emulator = firmware.boot_with(flash.contents());
     let status = emulator.client().head().expect("it answers");
-    assert_eq!(status.learned.map(Fingerprint::from), Some(Fingerprint::of_head(&head)));
+    assert_eq!(status.learned.map(Fingerprint::from), Some(Fingerprint::of(&head)));
     assert_eq!(status.kept, Ok(status.learned));
     let learned = with_head(&parameters, &head);
     let mut activations = Activations::new();
@@ -133,7 +136,7 @@ fn a_hundred_samples_learned_for_fifty_epochs_give_the_hosts_head_and_a_kept_one
         assert_eq!(found.map(f32::to_bits), expected.map(f32::to_bits));
     }
     let log = firmware.log_of(&mut emulator);
-    let short = &Fingerprint::of_head(&head).short()[..8];
+    let short = &Fingerprint::of(&head).short()[..8];
     assert!(log.contains(&format!("learned head {short}… passed every check and is used")), "{log}");
 }
 
@@ -208,6 +211,15 @@ fn a_pico_over_usb_gives_the_hosts_bits_survives_hostile_bytes_and_takes_another
     assert_eq!(pico.client().read_head().expect("it was kept"), head);
     pico.client().forget(true).expect("flash takes it");
     equal(&mut pico, 2, 1);
+
+    let integers = model::loaded_int8(1);
+    pico.client().update_with(integers.file(), integers.fingerprint, |_| {}).expect("the board takes it");
+    let samples = images.iter().map(|image| (image, 0)).take(PICO_INT8_IMAGES);
+    let verification = verify_int8(pico.client(), &integers, samples, |_| {}).expect("the board answers");
+    assert_eq!((verification.images, verification.differences), (PICO_INT8_IMAGES, vec![]));
+    let cycles = verification.cycles / PICO_INT8_IMAGES as u64;
+    println!("Raspberry Pi Pico, int8: {cycles} of {PICO_INT8_CYCLES} cycles an image");
+    assert!(cycles <= PICO_INT8_CYCLES, "past its budget");
 }
 
 #[cfg_attr(no_firmware, ignore = "FIRMWARE_ELF is not set: .ci/firmware.sh runs it")]

@@ -8,7 +8,7 @@ use cnn_core::network::FlatParameters;
 use cnn_core::protocol::{HEAD_PIECES, HeadStatus, KeptError, Learned, Refusal, Reply, Request, Taught};
 use cnn_train::fingerprint::Fingerprint;
 use host_trainer::board::{BoardError, Client, Lesson, learn, teach, with_head};
-use tests::board::flash::{AREA_LEN, Flash, Power};
+use tests::board::flash::{Flash, Geometry, Nrf52840Dk, NucleoF446re, Power};
 use tests::board::learning::{SETTINGS, lesson, parameters, record_at, taught};
 use tests::board::line::Faults;
 use tests::board::model;
@@ -16,16 +16,16 @@ use tests::board::modelled::{self, SAMPLES};
 use tests::board::parrot;
 
 /// A board whose model area is erased as a whole, as the NUCLEO-F446RE's is.
-type Board = modelled::Board<AREA_LEN>;
+type Board = modelled::Board<NucleoF446re>;
 /// One that erases small pages.
-type PagedBoard = modelled::Board<4096>;
+type PagedBoard = modelled::Board<Nrf52840Dk>;
 
 fn board() -> Board {
     Board::holding(&model::file(1), Faults::default(), 0)
 }
 
 /// Teaches and learns, and returns the head.
-fn learned<const BLOCK: usize>(board: &mut modelled::Board<BLOCK>, lesson: &Lesson) -> Box<FlatHead> {
+fn learned<G: Geometry>(board: &mut modelled::Board<G>, lesson: &Lesson) -> Box<FlatHead> {
     taught(&mut board.client(), lesson);
     learn(&mut board.client(), &parameters(1), lesson, &SETTINGS, |_| {}).expect("board and host are equal")
 }
@@ -49,7 +49,7 @@ fn board_and_host_learn_the_same_head_which_then_classifies_and_is_read_back() {
         assert!(epochs.windows(2).all(|pair| pair[1].loss < pair[0].loss), "{epochs:?}");
         let status = board.client().head().unwrap();
         assert_eq!((status.own, status.ordinary, status.capacity), (own as u32, ordinary as u32, SAMPLES as u32));
-        assert_eq!(status.learned.map(Fingerprint::from), Some(Fingerprint::of_head(&head)));
+        assert_eq!(status.learned.map(Fingerprint::from), Some(Fingerprint::of(&head)));
         assert_eq!(board.client().read_head().unwrap(), head);
         let learned = with_head(&parameters(1), &head);
         assert_ne!(learned, parameters(1));
@@ -59,7 +59,7 @@ fn board_and_host_learn_the_same_head_which_then_classifies_and_is_read_back() {
 
 /// Every logit of some images is that of these parameters.
 #[track_caller]
-fn assert_classifies_with<const BLOCK: usize>(board: &mut modelled::Board<BLOCK>, parameters: &FlatParameters) {
+fn assert_classifies_with<G: Geometry>(board: &mut modelled::Board<G>, parameters: &FlatParameters) {
     use cnn_core::network::{Activations, Parameters, logits};
     let mut activations = Activations::new();
     for pixels in &model::images(9, 5) {
@@ -193,14 +193,14 @@ fn a_kept_head_is_used_after_a_reset_and_a_forgotten_one_is_not() {
     }
     let operations = board.power.operations();
     board.reboot();
-    let taken = Event::HeadRuns { fingerprint: *Fingerprint::of_head(&head).as_bytes() };
+    let taken = Event::HeadRuns { fingerprint: *Fingerprint::of(&head).as_bytes() };
     assert!(board.events.borrow().contains(&taken));
     assert_eq!(board.client().read_head().unwrap(), head);
     assert_classifies_with(&mut board, &with_head(&parameters(1), &head));
     board.client().keep().unwrap();
     assert_eq!(board.power.operations(), operations, "what is kept is not written again");
     // Without its samples nothing is lost; with its heads all is.
-    assert_eq!(board.client().forget(false).unwrap().learned.map(Fingerprint::from), Some(Fingerprint::of_head(&head)));
+    assert_eq!(board.client().forget(false).unwrap().learned.map(Fingerprint::from), Some(Fingerprint::of(&head)));
     for _ in 0..2 {
         let status = board.client().forget(true).unwrap();
         assert_eq!((status.learned, status.kept), (None, Ok(None)));
@@ -231,7 +231,7 @@ fn booted(flash: &[u8]) -> (Board, HeadStatus) {
 #[test]
 fn damaged_foreign_and_other_heads_are_refused_with_a_reason_in_log_and_reply() {
     let (flash, _) = flash_with_head();
-    let at = record_at::<AREA_LEN>(0);
+    let at = record_at::<NucleoF446re>(0);
     let refused = |flash: &[u8], expected: KeptError| {
         let (mut board, status) = booted(flash);
         assert_eq!((status.learned, status.kept), (None, Err(expected)));

@@ -1,5 +1,8 @@
-//! Power that fails at every flash operation of an update, in turn: after each cut the board runs the old model, runs
-//! the new one, or asks for one. The same for a learned head that is kept, and for one that is forgotten.
+//! Power that fails at every flash operation of an update, in turn, in the flash of every board: after each cut the board
+//! runs the old model, runs the new one, or asks for one. The same for a learned head that is kept, and for one that is
+//! forgotten.
+
+use std::fs;
 
 use cnn_core::head::FlatHead;
 use cnn_core::learn::Settings;
@@ -7,17 +10,17 @@ use cnn_core::model::ModelError;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use host_trainer::board::BoardError;
-use tests::board::flash::{AREA_LEN, Cut, Flash, Power};
-use tests::board::learning::{SETTINGS, lesson, taught};
+use tests::board::flash::{Cut, Flash, Geometry, MicrobitV2, Nrf52840Dk, NucleoF446re, Pico, Pico2, Power};
+use tests::board::learning::{SETTINGS, lesson, records, taught};
 use tests::board::line::Faults;
 use tests::board::model;
 use tests::board::modelled::Board;
 
-/// Cuts power at each operation of an update from the model of seed 1 to that of seed 2; `BLOCK` is the flash's erase size.
-fn cut_everywhere<const BLOCK: usize>() {
+/// Cuts power at each operation of an update from the model of seed 1 to that of seed 2.
+fn cut_everywhere<G: Geometry>() {
     let (old, new) = (model::file(1), model::loaded(2));
     let fingerprints = [1, 2].map(|seed| Fingerprint::of(&initial_parameters(seed)));
-    let board = |flash: Option<Flash<BLOCK>>| {
+    let board = |flash: Option<Flash<G>>| {
         let power = Power::default();
         let flash = flash.unwrap_or_else(|| Flash::holding(&old, power.clone()));
         Board::with_flash(flash, power, Faults::default(), 0)
@@ -53,14 +56,24 @@ fn cut_everywhere<const BLOCK: usize>() {
     assert_eq!(seen, [true; 3], "old, new and none were all seen");
 }
 
-#[test]
-fn power_cuts_leave_the_old_model_the_new_one_or_none_where_flash_is_erased_as_a_whole() {
-    cut_everywhere::<AREA_LEN>();
+/// One test for each geometry, so that they run side by side. The Pico 2's is the Pico's.
+macro_rules! power_cuts_leave_the_old_model_the_new_one_or_none {
+    ($($board:ident: $geometry:ty,)+) => {
+        mod power_cuts_leave_the_old_model_the_new_one_or_none {
+            use super::*;
+            $(#[test]
+            fn $board() {
+                cut_everywhere::<$geometry>();
+            })+
+        }
+    };
 }
 
-#[test]
-fn power_cuts_leave_the_old_model_the_new_one_or_none_where_pages_are_erased_one_by_one() {
-    cut_everywhere::<4096>();
+power_cuts_leave_the_old_model_the_new_one_or_none! {
+    nucleo_f446re: NucleoF446re,
+    pico: Pico,
+    nrf52840_dk: Nrf52840Dk,
+    microbit_v2: MicrobitV2,
 }
 
 /// What a board does with the head that it has learned.
@@ -71,7 +84,7 @@ enum Task {
 }
 
 /// A board that has kept `earlier` heads, with another one learned and not kept.
-fn board_with_heads<const BLOCK: usize>(earlier: u32) -> Board<BLOCK> {
+fn board_with_heads<G: Geometry>(earlier: u32) -> Board<G> {
     let mut board = Board::holding(&model::file(1), Faults::default(), 0);
     taught(&mut board.client(), &lesson(3, 0));
     for head in 0..=earlier {
@@ -86,13 +99,13 @@ fn board_with_heads<const BLOCK: usize>(earlier: u32) -> Board<BLOCK> {
 
 /// Cuts power at each flash operation of keeping or forgetting a head, after so many earlier ones. Afterwards the old head
 /// is there, the new one, or none, and the board does what it was asked.
-fn cut_heads_everywhere<const BLOCK: usize>(task: Task, earlier: u32) -> [bool; 3] {
-    let run = |board: &mut Board<BLOCK>| match task {
+fn cut_heads_everywhere<G: Geometry>(task: Task, earlier: u32) -> [bool; 3] {
+    let run = |board: &mut Board<G>| match task {
         Task::Keep => board.client().keep(),
         Task::Forget => board.client().forget(true),
     };
-    let head = |board: &mut Board<BLOCK>| board.client().read_head().ok();
-    let mut whole = board_with_heads::<BLOCK>(earlier);
+    let head = |board: &mut Board<G>| board.client().read_head().ok();
+    let mut whole = board_with_heads::<G>(earlier);
     let (new, before) = (head(&mut whole), whole.power.operations());
     run(&mut whole).expect("without a cut it succeeds");
     let operations = before..whole.power.operations();
@@ -100,14 +113,14 @@ fn cut_heads_everywhere<const BLOCK: usize>(task: Task, earlier: u32) -> [bool; 
     whole.reboot();
     let new = if task == Task::Keep { new } else { None };
     assert_eq!(head(&mut whole), new);
-    let mut unchanged = board_with_heads::<BLOCK>(earlier);
+    let mut unchanged = board_with_heads::<G>(earlier);
     unchanged.reboot();
     let old: Option<Box<FlatHead>> = head(&mut unchanged);
 
     let mut seen = [false; 3];
     for operation in operations {
         for cut in [Cut::Before, Cut::Midway, Cut::After] {
-            let mut board = board_with_heads::<BLOCK>(earlier);
+            let mut board = board_with_heads::<G>(earlier);
             board.power.cut_at(operation, cut);
             let result = run(&mut board);
             assert!(matches!(result, Err(BoardError::Silent)), "operation {operation}, {cut:?}: {result:?}");
@@ -131,14 +144,53 @@ fn cut_heads_everywhere<const BLOCK: usize>(task: Task, earlier: u32) -> [bool; 
 
 #[test]
 fn power_cuts_leave_the_old_head_the_new_one_or_none() {
-    // The first head; a second one beside it; and where pages can be erased, one for which all earlier ones must go.
-    assert_eq!(cut_heads_everywhere::<AREA_LEN>(Task::Keep, 0), [true, true, false]);
-    assert_eq!(cut_heads_everywhere::<AREA_LEN>(Task::Keep, 1), [true, true, false]);
-    assert_eq!(cut_heads_everywhere::<4096>(Task::Keep, 9), [true, true, true]);
+    // The first head; a second one beside it.
+    assert_eq!(cut_heads_everywhere::<NucleoF446re>(Task::Keep, 0), [true, true, false]);
+    assert_eq!(cut_heads_everywhere::<NucleoF446re>(Task::Keep, 1), [true, true, false]);
+}
+
+/// Where pages can be erased by themselves: a head for which all earlier ones must go.
+fn cut_where_heads_make_room<G: Geometry>() {
+    assert_eq!(cut_heads_everywhere::<G>(Task::Keep, records::<G>()), [true, true, true]);
+}
+
+#[test]
+fn power_cuts_leave_a_head_or_none_where_earlier_ones_make_room() {
+    cut_where_heads_make_room::<Pico>();
+    cut_where_heads_make_room::<Nrf52840Dk>();
+    cut_where_heads_make_room::<MicrobitV2>();
 }
 
 #[test]
 fn power_cuts_leave_a_head_or_none_where_it_is_forgotten() {
-    let [old, none, _] = cut_heads_everywhere::<AREA_LEN>(Task::Forget, 2);
+    let [old, none, _] = cut_heads_everywhere::<NucleoF446re>(Task::Forget, 2);
     assert!(old && none);
+    let [old, none, _] = cut_heads_everywhere::<MicrobitV2>(Task::Forget, 1);
+    assert!(old && none);
+}
+
+/// The length of a board's model area in its memory.x, in KB.
+fn model_area(board: &str) -> usize {
+    let path = format!("{}/../firmware/boards/{board}/memory.x", env!("CARGO_MANIFEST_DIR"));
+    let script = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let area = script.lines().find(|line| line.trim_start().starts_with("MODEL ")).expect("a model area");
+    let (_, len) = area.rsplit_once("LENGTH = ").expect("a length");
+    len.strip_suffix('K').and_then(|len| len.parse().ok()).unwrap_or_else(|| panic!("{path}: {area}"))
+}
+
+#[test]
+fn every_board_has_its_geometry_here() {
+    fn known<G: Geometry>() -> &'static str {
+        assert_eq!(G::AREA_LEN, 1024 * model_area(G::BOARD), "{}", G::BOARD);
+        G::BOARD
+    }
+    let known =
+        [known::<MicrobitV2>(), known::<Nrf52840Dk>(), known::<NucleoF446re>(), known::<Pico>(), known::<Pico2>()];
+    let folder = format!("{}/../firmware/boards", env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(folder).expect("the boards").map(|entry| entry.expect("an entry"));
+    let boards = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
+    let mut boards: Vec<_> = boards.map(|name| name.into_string().expect("UTF-8")).collect();
+    boards.sort();
+    assert_eq!(boards, known);
+    assert_eq!((Pico2::AREA_LEN, Pico2::ERASE_LEN, Pico2::WORD_LEN), (Pico::AREA_LEN, Pico::ERASE_LEN, Pico::WORD_LEN));
 }

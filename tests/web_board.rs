@@ -8,7 +8,7 @@ use cnn_core::protocol::{self, Classified, Info, LineCounters, Memory, Refusal, 
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use host_trainer::board::Client;
-use tests::board::flash::AREA_LEN;
+use tests::board::flash::{Geometry, Nrf52840Dk, NucleoF446re};
 use tests::board::line::Faults;
 use tests::board::parrot::{self, NoBoard, Parrot};
 use tests::board::{model, modelled};
@@ -68,7 +68,7 @@ fn classify(pixels: &Pixels) -> Task {
     Task::Classify(Box::new(*pixels))
 }
 
-fn assert_classifies<const BLOCK: usize>(page: &mut Board, board: &mut modelled::Board<BLOCK>, seed: u64) {
+fn assert_classifies<G: Geometry>(page: &mut Board, board: &mut modelled::Board<G>, seed: u64) {
     let parameters = initial_parameters(seed);
     for pixels in model::images(9, 5) {
         let logits = network::logits(&pixels, &Parameters::of(&parameters), &mut Activations::new());
@@ -79,8 +79,8 @@ fn assert_classifies<const BLOCK: usize>(page: &mut Board, board: &mut modelled:
     }
 }
 
-fn a_board_is_asked_and_gets_a_model<const BLOCK: usize>(faults: Faults, seed: u64) {
-    let mut board = modelled::Board::<BLOCK>::holding(&model::file(1), faults, seed);
+fn a_board_is_asked_and_gets_a_model<G: Geometry>(faults: Faults, seed: u64) {
+    let mut board = modelled::Board::<G>::holding(&model::file(1), faults, seed);
     let mut page = Board::new(u32::MAX - 2);
     let fingerprint = |seed| Fingerprint::of(&initial_parameters(seed));
     let (Ok(Answer::Info { fields, model }), _) = ask_again(&mut page, &mut board, &Task::Info) else {
@@ -99,17 +99,17 @@ fn a_board_is_asked_and_gets_a_model<const BLOCK: usize>(faults: Faults, seed: u
 
 #[test]
 fn a_board_is_asked_and_gets_a_model_over_lines_good_and_bad() {
-    a_board_is_asked_and_gets_a_model::<AREA_LEN>(CLEAN, 0);
-    a_board_is_asked_and_gets_a_model::<4096>(CLEAN, 0);
+    a_board_is_asked_and_gets_a_model::<NucleoF446re>(CLEAN, 0);
+    a_board_is_asked_and_gets_a_model::<Nrf52840Dk>(CLEAN, 0);
     for seed in 1..4 {
         let faults = Faults { lost: 1, doubled: 1, flipped: 1, noise: 1 };
-        a_board_is_asked_and_gets_a_model::<AREA_LEN>(faults, seed);
+        a_board_is_asked_and_gets_a_model::<NucleoF446re>(faults, seed);
     }
 }
 
 #[test]
 fn an_update_goes_on_where_it_stopped_and_begins_again_after_a_reset() {
-    let mut board = modelled::Board::<AREA_LEN>::holding(&model::file(1), CLEAN, 0);
+    let mut board = modelled::Board::<NucleoF446re>::holding(&model::file(1), CLEAN, 0);
     let mut page = Board::new(7);
     // The cable is pulled after forty frames.
     page.ask(update(2), 0.0);

@@ -5,13 +5,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
-use tests::board::flash::AREA_LEN;
+use tests::board::flash::NucleoF446re;
 use tests::board::line::Faults;
 use tests::board::{model, modelled};
 
 fn main() -> io::Result<()> {
     let file = std::env::args_os().nth(1).map_or_else(|| Ok(model::file(1)), std::fs::read)?;
-    let mut board = modelled::Board::<AREA_LEN>::holding(&file, Faults::default(), 0);
+    let mut board = modelled::Board::<NucleoF446re>::holding(&file, Faults::default(), 0);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
     loop {

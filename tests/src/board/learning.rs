@@ -6,7 +6,7 @@ use cnn_core::network::FlatParameters;
 use cnn_train::random::initial_parameters;
 use host_trainer::board::{Client, Lesson, Link, teach};
 
-use super::flash::AREA_LEN;
+use super::flash::Geometry;
 use super::model;
 
 /// How they learn.
@@ -38,8 +38,13 @@ pub fn taught<L: Link>(client: &mut Client<L>, lesson: &Lesson) {
     teach(client, &parameters(1), lesson, |_| {}).expect("the board takes them");
 }
 
-/// Where the record of a head lies in a model area that is erased in blocks of `BLOCK` bytes.
-pub fn record_at<const BLOCK: usize>(index: usize) -> usize {
-    let border = if BLOCK < AREA_LEN { BLOCK } else { 16 };
+/// Where the record of a head lies in a model area of this geometry.
+pub fn record_at<G: Geometry>(index: usize) -> usize {
+    let border = if G::ERASE_LEN < G::AREA_LEN { G::ERASE_LEN } else { 16 };
     MAX_LEN.next_multiple_of(border) + index * RECORD_LEN
+}
+
+/// How many records of heads a model area of this geometry has room for.
+pub fn records<G: Geometry>() -> u32 {
+    ((G::AREA_LEN - record_at::<G>(0)) / RECORD_LEN) as u32
 }

@@ -13,7 +13,7 @@ use cnn_core::protocol::Memory;
 use embedded_hal::digital::{ErrorType, OutputPin};
 use host_trainer::board::{Client, Timeouts};
 
-use super::flash::{Flash, Power};
+use super::flash::{Flash, Geometry, Power};
 use super::line::{BoardPort, Faults, SharedPort};
 
 /// What the application said so far.
@@ -75,12 +75,12 @@ impl OutputPin for Light {
     }
 }
 
-type App<const BLOCK: usize> = Application<'static, SharedPort, Flash<BLOCK>, Light, Clock>;
+type App<G> = Application<'static, SharedPort, Flash<G>, Light, Clock>;
 
 /// A board; as a link it is the host's end of the line.
-pub struct Board<const BLOCK: usize> {
+pub struct Board<G: Geometry> {
     /// Nothing only while it is being reset.
-    application: Option<App<BLOCK>>,
+    application: Option<App<G>>,
     /// The application's memory; declared behind it, so that it goes later.
     memory: Ram,
     /// The line.
@@ -93,7 +93,7 @@ pub struct Board<const BLOCK: usize> {
     pub arithmetic: Result<(), Violation>,
 }
 
-impl<const BLOCK: usize> Board<BLOCK> {
+impl<G: Geometry> Board<G> {
     /// A board whose model area holds `file`, at the end of a line with `faults` drawn from `seed`.
     pub fn holding(file: &[u8], faults: Faults, seed: u64) -> Self {
         let power = Power::default();
@@ -101,7 +101,7 @@ impl<const BLOCK: usize> Board<BLOCK> {
     }
 
     /// A board with this flash.
-    pub fn with_flash(flash: Flash<BLOCK>, power: Power, faults: Faults, seed: u64) -> Self {
+    pub fn with_flash(flash: Flash<G>, power: Power, faults: Faults, seed: u64) -> Self {
         let port = SharedPort::new(BoardPort::new(faults, seed));
         let events = Events::default();
         let arithmetic = environment::check();
@@ -124,7 +124,7 @@ impl<const BLOCK: usize> Board<BLOCK> {
     }
 
     /// The flash as it is; the board is gone.
-    pub fn into_flash(mut self) -> Option<Flash<BLOCK>> {
+    pub fn into_flash(mut self) -> Option<Flash<G>> {
         self.application.take().map(|application| application.release().1)
     }
 
@@ -154,12 +154,7 @@ impl<const BLOCK: usize> Board<BLOCK> {
     }
 }
 
-fn boot<const BLOCK: usize>(
-    port: SharedPort,
-    flash: Flash<BLOCK>,
-    clock: Clock,
-    buffers: &'static mut Buffers,
-) -> App<BLOCK> {
+fn boot<G: Geometry>(port: SharedPort, flash: Flash<G>, clock: Clock, buffers: &'static mut Buffers) -> App<G> {
     Application::boot(port, flash, Light, clock, buffers)
 }
 
@@ -187,7 +182,7 @@ impl Drop for Ram {
     }
 }
 
-impl<const BLOCK: usize> Read for Board<BLOCK> {
+impl<G: Geometry> Read for Board<G> {
     /// Lets the board run until it has something to say.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -218,7 +213,7 @@ impl<const BLOCK: usize> Read for Board<BLOCK> {
     }
 }
 
-impl<const BLOCK: usize> Write for Board<BLOCK> {
+impl<G: Geometry> Write for Board<G> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut port = self.port.borrow_mut();
         for &byte in bytes {

@@ -11,12 +11,12 @@ use cnn_train::random::initial_parameters;
 
 use super::limited;
 use super::script::Script;
-use crate::board::flash::{Cut, Flash, Power};
+use crate::board::flash::{Cut, Flash, Nrf52840Dk, Power};
 use crate::board::line::Faults;
 use crate::board::modelled;
 
 /// A board that erases pages, so that an update comes past many of them.
-type Board = modelled::Board<4096>;
+type Board = modelled::Board<Nrf52840Dk>;
 
 /// Two model files and their fingerprints: what a board may run.
 static FILES: LazyLock<[(Vec<u8>, Fingerprint); 3]> = LazyLock::new(|| {
