@@ -3,12 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use cnn_core::head::FlatHead;
-use cnn_core::network::FlatParameters;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of the parameters as little-endian f32, in the order of [`cnn_core::network::TENSORS`].
+/// SHA-256 of parameters as little-endian f32: a network's in the order of [`cnn_core::network::TENSORS`], a head's in that
+/// of [`cnn_core::head`].
 ///
 /// Shown, parsed and saved as 64 hexadecimal digits; in a binary format its 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,16 +44,10 @@ pub mod sha256 {
 }
 
 impl Fingerprint {
-    /// The fingerprint of `parameters`; the same on hosts of either byte order.
-    pub fn of(parameters: &FlatParameters) -> Self {
+    /// The fingerprint of a network's parameters, or of a head's; the same on hosts of either byte order.
+    pub fn of<const COUNT: usize>(parameters: &[f32; COUNT]) -> Self {
         // In one piece: four bytes at a time, the calls would cost more than the hash.
         let bytes: Vec<u8> = parameters.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::of_bytes(&bytes)
-    }
-
-    /// SHA-256 of a head as little-endian f32.
-    pub fn of_head(head: &FlatHead) -> Self {
-        let bytes: Vec<u8> = head.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self::of_bytes(&bytes)
     }
 
@@ -111,6 +104,8 @@ impl FromStr for Fingerprint {
 
 #[cfg(test)]
 mod tests {
+    use cnn_core::network::FlatParameters;
+
     use super::*;
     use crate::backend::boxed_zeros;
 

@@ -386,7 +386,7 @@ impl<L: Link> Client<L> {
             values.extend(piece.values.as_flattened());
         }
         let head: Box<FlatHead> = values.try_into().map_err(|_| BoardError::Unexpected)?;
-        let (found, said) = (Fingerprint::of_head(&head), Fingerprint::from(expected));
+        let (found, said) = (Fingerprint::of(&head), Fingerprint::from(expected));
         if found != said {
             return Err(BoardError::OtherHead { found, said });
         }

@@ -143,7 +143,7 @@ pub fn learn<L: Link>(
     let model = head::of(parameters);
     settings.check().map_err(|setting| refused(Fault::Setting(setting)))?;
     for epoch in 1..=settings.epochs {
-        let here = learner.epoch(model, settings, epoch).map(|(loss, head)| (loss, Fingerprint::of_head(head)));
+        let here = learner.epoch(model, settings, epoch).map(|(loss, head)| (loss, Fingerprint::of(head)));
         // A board that says that it diverged must do so in the host's epoch.
         let there = client.learn(settings, epoch)?;
         let (loss, host) = here.map_err(refused)?;

@@ -46,7 +46,7 @@ fn board(model: LoadedModel, wrong: Option<u32>) -> String {
 }
 
 fn fingerprint(head: &FlatHead) -> [u8; 32] {
-    *Fingerprint::of_head(head).as_bytes()
+    *Fingerprint::of(head).as_bytes()
 }
 
 fn reply(
@@ -135,7 +135,7 @@ fn a_board_is_taught_learns_beside_the_host_and_its_head_becomes_a_model_file() 
     assert!(on(&["keep"]).contains("keeps the learned head"));
     on(&["export", "learned.cnnm"]);
     let learned = LoadedModel::read(&at.join("learned.cnnm")).expect("a model");
-    let shown = Fingerprint::of_head(head::of(&learned.parameters)).to_string();
+    let shown = Fingerprint::of(head::of(&learned.parameters)).to_string();
     assert!(out.contains(&shown), "{out}");
     assert!(learned.parameters[..100_920] == model().parameters[..100_920]);
     // More than fit, and a diverging rate.

@@ -99,7 +99,7 @@ pub fn learn(
         result!("epoch {epoch:3}  loss {loss:.5}  {}  equal  ({cycles} cycles)", fingerprint.short());
     };
     let head = board::learn(board, &model.parameters, &lesson, settings, equal)?;
-    result!("the board uses the learned head {}, the same as this host's", Fingerprint::of_head(&head));
+    result!("the board uses the learned head {}, the same as this host's", Fingerprint::of(&head));
     Ok(())
 }
 
