@@ -68,11 +68,20 @@ class Trainer:
         return self.seconds[what], ""
 
 
+def bounds(data):
+    """What each SIMD level's arithmetic allows at best on one core, the widest first: {level: {"training": seconds, …}}."""
+    command = ["cargo", "bench", "--quiet", "--locked", "--package", "host-trainer", "--bench", "bound", "--"]
+    table = subprocess.run([*command, os.path.abspath(data)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    rows = [line.split() for line in table.splitlines()[2:]]
+    return {level: {"training": float(training), "evaluation": float(evaluation)} for level, _, training, evaluation in rows}
+
+
 def compare(arguments, threads, model):
     cores = set(sorted(os.sched_getaffinity(0))[-threads:])
     os.sched_setaffinity(0, cores)
     ours = [Trainer(arguments, threads, simd) for simd in [None, *arguments.simd]]
     peers = [Peer(PEERS[name], arguments.data, model, threads) for name in arguments.peers]
+    bound = bounds(arguments.data)
     for _ in range(arguments.rounds):
         for one in [*peers, *ours]:
             one.take_turn()
@@ -88,6 +97,9 @@ def compare(arguments, threads, model):
         for one in [*ours, *peers]:
             if best := one.best(what):
                 print(f"  {best[0]:7.3f}  {best[0] / base:5.2f}  {one.name}{best[1] and ': '}{best[1]}")
+        for level in [next(iter(bound)), *arguments.simd]:
+            least = bound[level][what] / threads
+            print(f"  {least:7.3f}  {least / base:5.2f}  the bound of {level}'s arithmetic")
         sys.stdout.flush()
 
 
