@@ -10,33 +10,56 @@ use cnn_core::model::ModelError;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use host_trainer::board::BoardError;
-use tests::board::flash::{Cut, Flash, Geometry, MicrobitV2, Nrf52840Dk, NucleoF446re, Pico, Pico2, Power};
+use tests::board::flash::{Cut, Geometry, MicrobitV2, Nrf52840Dk, NucleoF446re, Pico, Pico2};
 use tests::board::learning::{SETTINGS, lesson, records, taught};
 use tests::board::line::Faults;
 use tests::board::model;
 use tests::board::modelled::Board;
 
-/// Cuts power at each operation of an update from the model of seed 1 to that of seed 2.
-fn cut_everywhere<G: Geometry>() {
-    let (old, new) = (model::file(1), model::loaded(2));
-    let fingerprints = [1, 2].map(|seed| Fingerprint::of(&initial_parameters(seed)));
-    let board = |flash: Option<Flash<G>>| {
-        let power = Power::default();
-        let flash = flash.unwrap_or_else(|| Flash::holding(&old, power.clone()));
-        Board::with_flash(flash, power, Faults::default(), 0)
-    };
+/// Files of two models of a kind, and the models' fingerprints.
+struct Models {
+    files: [Vec<u8>; 2],
+    fingerprints: [Fingerprint; 2],
+}
 
-    let mut whole = board(None);
-    whole.client().update(&new, |_| {}).expect("without a cut it succeeds");
+impl Models {
+    /// 400 chunks each.
+    fn float() -> Self {
+        Self {
+            files: [1, 2].map(model::file),
+            fingerprints: [1, 2].map(|seed| Fingerprint::of(&initial_parameters(seed))),
+        }
+    }
+
+    /// 100 chunks each.
+    fn int8() -> Self {
+        let models = [1, 2].map(model::loaded_int8);
+        Self {
+            files: models.each_ref().map(|model| model.file().to_vec()),
+            fingerprints: models.each_ref().map(|model| model.fingerprint),
+        }
+    }
+}
+
+/// Cuts power at each operation of an update from the first model to the second.
+fn cut_everywhere<G: Geometry>(models: &Models) {
+    let Models { files: [old, new], fingerprints } = models;
+    let board = || Board::<G>::holding(old, Faults::default(), 0);
+    let update = |board: &mut Board<G>| board.client().update_with(new, fingerprints[1], |_| {});
+
+    let mut whole = board();
+    update(&mut whole).expect("without a cut it succeeds");
     let operations = whole.power.operations();
-    assert!(operations >= new.file().len() / 1024, "each chunk is an operation");
+    assert!(operations >= new.len() / 1024, "each chunk is an operation");
 
     let mut seen = [false; 3];
     for operation in 0..operations {
-        for cut in [Cut::Before, Cut::Midway, Cut::After] {
-            let mut board = board(None);
+        // After an operation flash is as before the next one.
+        let after = (operation + 1 == operations).then_some(Cut::After);
+        for cut in [Cut::Before, Cut::Midway].into_iter().chain(after) {
+            let mut board = board();
             board.power.cut_at(operation, cut);
-            let result = board.client().update(&new, |_| {});
+            let result = update(&mut board);
             assert!(matches!(result, Err(BoardError::Silent)), "operation {operation}, {cut:?}: {result:?}");
             board.reboot();
             let place = match board.client().info().expect("it answers").model {
@@ -48,7 +71,7 @@ fn cut_everywhere<G: Geometry>() {
             // What runs gives the bits of its model: the self-test has seen to that. Then the update is done again, which
             // takes long: not after each of the many chunks.
             if operation < 3 || operation + 3 > operations || operation % 25 == 0 {
-                board.client().update(&new, |_| {}).expect("the next update succeeds");
+                update(&mut board).expect("the next update succeeds");
                 assert_eq!(board.client().info().expect("it answers").model, Ok(fingerprints[1]));
             }
         }
@@ -56,24 +79,28 @@ fn cut_everywhere<G: Geometry>() {
     assert_eq!(seen, [true; 3], "old, new and none were all seen");
 }
 
-/// One test for each geometry, so that they run side by side. The Pico 2's is the Pico's.
+/// One test for each geometry and kind of model, so that they run side by side. The Pico 2's flash is the Pico's. The many
+/// chunks of a float model take long, and tell less: there the flash that is erased as a whole, and the one with the least
+/// room behind the model.
 macro_rules! power_cuts_leave_the_old_model_the_new_one_or_none {
-    ($($board:ident: $geometry:ty,)+) => {
+    ($($name:ident: $geometry:ty, $kind:ident;)+) => {
         mod power_cuts_leave_the_old_model_the_new_one_or_none {
             use super::*;
             $(#[test]
-            fn $board() {
-                cut_everywhere::<$geometry>();
+            fn $name() {
+                cut_everywhere::<$geometry>(&Models::$kind());
             })+
         }
     };
 }
 
 power_cuts_leave_the_old_model_the_new_one_or_none! {
-    nucleo_f446re: NucleoF446re,
-    pico: Pico,
-    nrf52840_dk: Nrf52840Dk,
-    microbit_v2: MicrobitV2,
+    nucleo_f446re_float: NucleoF446re, float;
+    microbit_v2_float: MicrobitV2, float;
+    nucleo_f446re_int8: NucleoF446re, int8;
+    microbit_v2_int8: MicrobitV2, int8;
+    nrf52840_dk_int8: Nrf52840Dk, int8;
+    pico_int8: Pico, int8;
 }
 
 /// What a board does with the head that it has learned.
@@ -118,8 +145,9 @@ fn cut_heads_everywhere<G: Geometry>(task: Task, earlier: u32) -> [bool; 3] {
     let old: Option<Box<FlatHead>> = head(&mut unchanged);
 
     let mut seen = [false; 3];
-    for operation in operations {
-        for cut in [Cut::Before, Cut::Midway, Cut::After] {
+    for operation in operations.clone() {
+        let after = (operation + 1 == operations.end).then_some(Cut::After);
+        for cut in [Cut::Before, Cut::Midway].into_iter().chain(after) {
             let mut board = board_with_heads::<G>(earlier);
             board.power.cut_at(operation, cut);
             let result = run(&mut board);
