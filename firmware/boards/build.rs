@@ -20,8 +20,8 @@ fn link_for_cortex_m(out: &Path) {
     }
 }
 
-/// The linker scripts of a board with Espressif's chip: esp-hal's, which have a `memory.x` and a `stack.x` of their own, and
-/// the board's.
+/// The linker scripts of a board with Espressif's chip: esp-hal's, which have a `memory.x` and a `stack.x` of their own and
+/// leave the stack no less than 8 KB, and the board's.
 fn link_for_espressif(out: &Path) {
     fs::copy("program.x", out.join("program.x")).expect("program.x can be copied to the build directory");
     println!("cargo::rerun-if-changed=program.x");

@@ -1,7 +1,7 @@
 //! The partition of flash where the model lies, and the memory at which the processor sees it.
 //!
 //! The processor sees flash through a cache, in pages of 64 KB that a table maps (ESP32-C3 Technical Reference Manual,
-//! chapter 3.3.2). The boot loader maps the program's pages; the model's are mapped here, as `esp-storage` maps pages to read
+//! chapter "System and Memory"). The boot loader maps the program's pages; the model's are mapped here, as `esp-storage` maps pages to read
 //! what is encrypted (its `mmu.rs`): far behind the program's, which esp-hal's linker scripts keep within the table's first half.
 
 use application::ModelFlash;

@@ -39,10 +39,10 @@ esp_bootloader_esp_idf::esp_app_desc!(
 fn main() -> ! {
     memory::paint_stack();
     let mut board = board::start();
-    if let Some(model) = MODEL {
-        if application::install(&mut board.flash, model).is_err() {
-            defmt::warn!("flash does not take the model that is linked in");
-        }
+    if let Some(model) = MODEL
+        && application::install(&mut board.flash, model).is_err()
+    {
+        defmt::warn!("flash does not take the model that is linked in");
     }
     let application = Application::boot(board.port, board.flash, board.led, board.system, BUFFERS.take());
     board_support::run(application, esp_hal::system::software_reset)

@@ -1,5 +1,5 @@
 //! The chip's own USB as `embedded-io` has it: its USB Serial/JTAG controller, which speaks CDC-ACM by itself
-//! (ESP32-C3 Technical Reference Manual, chapter 30).
+//! (ESP32-C3 Technical Reference Manual, chapter of its name).
 //!
 //! No byte is lost on the way in: where the controller's 64 bytes are full, USB itself holds the host back.
 
@@ -10,8 +10,9 @@ use esp_hal::Blocking;
 use esp_hal::time::{Duration, Instant};
 use esp_hal::usb::usb_serial_jtag::UsbSerialJtag;
 
-/// How long a host may take to fetch a packet, until it counts as one that fetches nothing. USB asks every millisecond.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a host may take to fetch a packet, until it counts as one that fetches nothing. ESP-IDF has the
+/// same patience.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The controller, with a byte that was asked for and not taken yet.
 pub struct Port {
