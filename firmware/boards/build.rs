@@ -1,4 +1,4 @@
-//! Places the linker script, finds the model file that is linked in, and refuses floats that are not the contract's.
+//! Places the linker scripts, finds the model file that is linked in, and refuses floats that are not the contract's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,19 +9,47 @@ use std::{env, fs};
 const STACK: &str =
     r#"ASSERT(_stack_start - _stack_end >= 6K, "too little RAM is left for the stack: fewer SAMPLES");"#;
 
+/// The linker scripts of a board with a Cortex-M.
+fn link_for_cortex_m(out: &Path) {
+    fs::copy("memory.x", out.join("memory.x")).expect("memory.x can be copied to the build directory");
+    println!("cargo::rerun-if-changed=memory.x");
+    fs::write(out.join("stack.x"), STACK).expect("the build directory can be written");
+    // --nmagic: sections are not put on pages, which flash does not have.
+    for argument in ["-Tlink.x", "-Tdefmt.x", "-Tstack.x", "--nmagic"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+}
+
+/// The linker scripts of a board with Espressif's chip: esp-hal's, which have a `memory.x` and a `stack.x` of their own and
+/// leave the stack no less than 8 KB, and the board's.
+fn link_for_espressif(out: &Path) {
+    fs::copy("program.x", out.join("program.x")).expect("program.x can be copied to the build directory");
+    println!("cargo::rerun-if-changed=program.x");
+    forbid_rom_libgcc(out);
+    for argument in ["-Tlinkall.x", "-Tdefmt.x", "-Tprogram.x"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+}
+
+/// The scripts of `esp-rom-sys` put the boot ROM's libgcc, floats and all, in the place of the compiler's functions. An empty
+/// script of that name, in the folder that the linker searches first, leaves those where they are; `program.x` looks whether
+/// it did.
+fn forbid_rom_libgcc(out: &Path) {
+    let folder = out.join("rom");
+    fs::create_dir_all(&folder).expect("the build directory can be written");
+    fs::write(folder.join("esp32c3.rom.libgcc.ld"), "").expect("the build directory can be written");
+}
+
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    fs::copy("memory.x", out.join("memory.x")).expect("memory.x can be copied to the build directory");
     println!("cargo::rustc-link-search={}", out.display());
-    println!("cargo::rerun-if-changed=memory.x");
+    match env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it").as_str() {
+        "riscv32" => link_for_espressif(&out),
+        _ => link_for_cortex_m(&out),
+    }
     // Features come from these.
     for file in ["Cargo.toml", "../../Cargo.toml", "../../Cargo.lock"] {
         println!("cargo::rerun-if-changed={file}");
-    }
-    // --nmagic: sections are not put on pages, which flash does not have.
-    fs::write(out.join("stack.x"), STACK).expect("the build directory can be written");
-    for argument in ["-Tlink.x", "-Tdefmt.x", "-Tstack.x", "--nmagic"] {
-        println!("cargo::rustc-link-arg-bins={argument}");
     }
     link_model();
     forbid_rom_floats();

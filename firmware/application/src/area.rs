@@ -259,6 +259,28 @@ impl<'a, F: ModelFlash> ModelArea<'a, F> {
     }
 }
 
+/// Puts a file into an area that has none. For boards whose boot loader checks the whole program at every start, so that what
+/// changes cannot be a part of it.
+///
+/// As with an update the header is written last, and its last word ends it: as long as that is blank, the area has no file,
+/// and after a power cut the next start begins anew.
+///
+/// # Errors
+/// If flash does not take the file, or has no room for it.
+pub fn install<F: ModelFlash>(flash: &mut F, file: &[u8]) -> Result<(), NotTaken> {
+    let (header, rest) = file.split_first_chunk::<HEADER_LEN>().ok_or(NotTaken)?;
+    if file.len() > flash.contents().len() {
+        return Err(NotTaken);
+    }
+    let held = flash.contents().first_chunk::<HEADER_LEN>().ok_or(NotTaken)?;
+    if !held.ends_with(&[0xff; size_of::<u32>()]) {
+        return Ok(());
+    }
+    erase_block_at(flash, 0)?;
+    append(flash, HEADER_LEN, rest)?;
+    write(flash, 0, header)
+}
+
 /// Writes at `offset`, erasing each block first that begins there or within the data.
 fn append<F: ModelFlash>(flash: &mut F, offset: usize, data: &[u8]) -> Result<(), NotTaken> {
     let mut block = offset.next_multiple_of(F::ERASE_SIZE);
@@ -297,7 +319,7 @@ pub fn write<F: ModelFlash>(flash: &mut F, offset: usize, words: &[u8]) -> Resul
 }
 
 /// Flash reported an error, or does not hold what it should.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotTaken;
 
 /// f32 parameters, if they lie on their border.

@@ -28,7 +28,7 @@ use cnn_core::protocol::{self, Deframer, FrameError, KeptError, LineCounters, MA
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, ReadReady, Write};
 
-pub use area::ModelFlash;
+pub use area::{ModelFlash, NotTaken, install};
 pub use confidence::{PERMILLE_ERROR, permille};
 use device::Device;
 use engine::Engine;

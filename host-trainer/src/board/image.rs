@@ -24,6 +24,11 @@ pub enum ImageError {
     /// Some other program.
     #[error("it is not this project's firmware: it has no model area (no symbol __model_start)")]
     NotOurs,
+    /// A program whose boot loader takes an image of its own kind.
+    #[error(
+        "it is for an ESP32-C3, which no file is dragged onto: espflash makes its image and flashes it (firmware/README.md)"
+    )]
+    Espressif,
     /// Pieces that do not fit each other.
     #[error("its pieces overlap, or lie more than 16 MB apart")]
     Pieces,
@@ -90,6 +95,9 @@ impl FlashImage {
     /// If the ELF file is none of this project's firmware, or there is no model to write.
     pub fn of_elf(file: &[u8], model: Option<&[u8]>, contents: Contents) -> Result<Self, ImageError> {
         let elf = ElfFile32::<Endianness>::parse(file).map_err(|_| ImageError::NotElf)?;
+        if elf.elf_header().e_machine.get(elf.endian()) == elf::EM_RISCV {
+            return Err(ImageError::Espressif);
+        }
         let model_start = elf.symbols().find(|symbol| symbol.name() == Ok("__model_start"));
         let model_start =
             model_start.and_then(|symbol| u32::try_from(symbol.address()).ok()).ok_or(ImageError::NotOurs)?;
@@ -362,6 +370,9 @@ mod tests {
         let mut other = file.clone();
         other[name] = b'x';
         assert_eq!(parse(&other), Err(ImageError::NotOurs));
+        // The ELF header's number of the processor.
+        other[18..20].copy_from_slice(&elf::EM_RISCV.to_le_bytes());
+        assert_eq!(parse(&other), Err(ImageError::Espressif));
         for at in 0..file.len() {
             let _ = parse(&file[..at]);
             let mut changed = file.clone();
