@@ -2,11 +2,13 @@
 
 use application::{ModelFlash, NotTaken, install};
 use cnn_core::model::HEADER_LEN;
-use tests::board::flash::{AREA_LEN, Cut, Flash, Power};
+use tests::board::flash::{Cut, Esp32C3, Flash, Geometry as _, Power};
 use tests::board::model;
 
-/// What an ESP32-C3 erases at once.
-type Sectors = Flash<4096>;
+/// The one board whose program brings its model along.
+type Sectors = Flash<Esp32C3>;
+
+const AREA_LEN: usize = Esp32C3::AREA_LEN;
 
 #[test]
 fn a_blank_area_gets_the_model() {
@@ -46,7 +48,7 @@ fn after_a_power_cut_the_next_start_puts_it_there() {
     let power = Power::default();
     install(&mut Sectors::holding(&[], power.clone()), &file).expect("without a cut it succeeds");
     let operations = power.operations();
-    assert!(operations > AREA_LEN / 4096 / 2, "each sector is an operation");
+    assert!(operations > AREA_LEN / Esp32C3::ERASE_LEN / 2, "each sector is an operation");
     for operation in 0..operations {
         for cut in [Cut::Before, Cut::Midway, Cut::After] {
             let power = Power::default();

@@ -3,6 +3,7 @@
 //! forgotten.
 
 use std::fs;
+use std::path::Path;
 
 use cnn_core::head::FlatHead;
 use cnn_core::learn::Settings;
@@ -10,7 +11,7 @@ use cnn_core::model::ModelError;
 use cnn_train::fingerprint::Fingerprint;
 use cnn_train::random::initial_parameters;
 use host_trainer::board::BoardError;
-use tests::board::flash::{Cut, Geometry, MicrobitV2, Nrf52840Dk, NucleoF446re, Pico, Pico2};
+use tests::board::flash::{Cut, Esp32C3, Geometry, MicrobitV2, Nrf52840Dk, NucleoF446re, Pico, Pico2};
 use tests::board::learning::{SETTINGS, lesson, records, taught};
 use tests::board::line::Faults;
 use tests::board::model;
@@ -79,7 +80,8 @@ fn cut_everywhere<G: Geometry>(models: &Models) {
     assert_eq!(seen, [true; 3], "old, new and none were all seen");
 }
 
-/// One test for each geometry and kind of model, so that they run side by side. The Pico 2's flash is the Pico's. The many
+/// One test for each geometry and kind of model, so that they run side by side. The Pico 2's flash is the Pico's, and
+/// the ESP32-C3's the nRF52840's. The many
 /// chunks of a float model take long, and tell less: there the flash that is erased as a whole, and the one with the least
 /// room behind the model.
 macro_rules! power_cuts_leave_the_old_model_the_new_one_or_none {
@@ -197,28 +199,47 @@ fn power_cuts_leave_a_head_or_none_where_it_is_forgotten() {
     assert!(old && none);
 }
 
-/// The length of a board's model area in its memory.x, in KB.
+/// The bytes of a board's model area in its memory.x, or its table of partitions.
 fn model_area(board: &str) -> usize {
-    let path = format!("{}/../firmware/boards/{board}/memory.x", env!("CARGO_MANIFEST_DIR"));
-    let script = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let area = script.lines().find(|line| line.trim_start().starts_with("MODEL ")).expect("a model area");
-    let (_, len) = area.rsplit_once("LENGTH = ").expect("a length");
-    len.strip_suffix('K').and_then(|len| len.parse().ok()).unwrap_or_else(|| panic!("{path}: {area}"))
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/boards").join(board);
+    let read = |name| fs::read_to_string(folder.join(name));
+    let (text, start) = match read("memory.x") {
+        Ok(script) => (script, "MODEL "),
+        Err(_) => (read("partitions.csv").expect("a memory.x or partitions.csv"), "model,"),
+    };
+    let area = text.lines().map(str::trim).find(|line| line.starts_with(start)).expect("a model area");
+    let len = area.rsplit(' ').next().expect("the length is the line's last word");
+    let bytes = match (len.strip_suffix('K'), len.strip_prefix("0x")) {
+        (Some(kilobytes), _) => kilobytes.parse().map(|kilobytes: usize| 1024 * kilobytes),
+        (None, Some(hex)) => usize::from_str_radix(hex, 16),
+        (None, None) => len.parse(),
+    };
+    bytes.unwrap_or_else(|error| panic!("{board}: {area}: {error}"))
 }
 
 #[test]
 fn every_board_has_its_geometry_here() {
     fn known<G: Geometry>() -> &'static str {
-        assert_eq!(G::AREA_LEN, 1024 * model_area(G::BOARD), "{}", G::BOARD);
+        assert_eq!(G::AREA_LEN, model_area(G::BOARD), "{}", G::BOARD);
         G::BOARD
     }
-    let known =
-        [known::<MicrobitV2>(), known::<Nrf52840Dk>(), known::<NucleoF446re>(), known::<Pico>(), known::<Pico2>()];
+    fn figures<G: Geometry>() -> [usize; 3] {
+        [G::AREA_LEN, G::ERASE_LEN, G::WORD_LEN]
+    }
+    let known = [
+        known::<Esp32C3>(),
+        known::<MicrobitV2>(),
+        known::<Nrf52840Dk>(),
+        known::<NucleoF446re>(),
+        known::<Pico>(),
+        known::<Pico2>(),
+    ];
+    assert_eq!(figures::<Pico2>(), figures::<Pico>());
+    assert_eq!(figures::<Esp32C3>(), figures::<Nrf52840Dk>());
     let folder = format!("{}/../firmware/boards", env!("CARGO_MANIFEST_DIR"));
     let entries = fs::read_dir(folder).expect("the boards").map(|entry| entry.expect("an entry"));
     let boards = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
     let mut boards: Vec<_> = boards.map(|name| name.into_string().expect("UTF-8")).collect();
     boards.sort();
     assert_eq!(boards, known);
-    assert_eq!((Pico2::AREA_LEN, Pico2::ERASE_LEN, Pico2::WORD_LEN), (Pico::AREA_LEN, Pico::ERASE_LEN, Pico::WORD_LEN));
 }

@@ -41,6 +41,7 @@ geometries! {
     Pico2: "pico-2", 448 * 1024, 4096, 1;
     Nrf52840Dk: "nrf52840-dk", 448 * 1024, 4096, 4;
     MicrobitV2: "microbit-v2", 412 * 1024, 4096, 4;
+    Esp32C3: "esp32-c3", 448 * 1024, 4096, 4;
 }
 
 /// How power fails.
