@@ -204,7 +204,9 @@ export class Lesson {
       cell.lastChild.textContent = `${(100 * probabilities[digit]).toFixed(2)} %`;
     }));
     $('lesson-caption').textContent = `The drawn digit: ${before} before, ${after} after`;
-    $('after').textContent = `With your lesson: ${after}`;
+    // Read out only if it is another one.
+    const answer = `With your lesson: ${after}`;
+    if ($('after').textContent !== answer) $('after').textContent = answer;
   }
 
   forget() {
