@@ -200,10 +200,10 @@ const tests = {
     await says('with the learned head, bit for bit');
     // Another network here.
     await browser.click('learn-save');
-    const saved = join(browser.folder, 'learned.cnnm');
+    const saved = join(browser.folder, 'my-hand.cnnm');
     for (let tries = 0; !existsSync(saved) && tries < 200; tries++) await new Promise((resolve) => { setTimeout(resolve, 50); });
     await browser.upload('model', saved);
-    await browser.until('document.getElementById("status").textContent.includes("learned.cnnm: imported")');
+    await browser.until('document.getElementById("status").textContent.includes("my-hand.cnnm: imported")');
     await browser.click('learn-board');
     await lesson('the board runs another model than this page');
     await browser.click('reset');

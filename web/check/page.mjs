@@ -222,12 +222,12 @@ const tests = {
     console.log(`ordinary digits were chosen of 20,000 in ${((performance.now() - start) / 1000).toFixed(1)} s`);
     // The model that is saved is the network with the learned head: the program takes it, and the page, whose lesson ends.
     await browser.click('learn-save');
-    const saved = join(browser.folder, 'learned.cnnm');
+    const saved = join(browser.folder, 'my-hand.cnnm');
     for (let tries = 0; !existsSync(saved) && tries < 200; tries++) await new Promise((resolve) => { setTimeout(resolve, 50); });
     const summary = spawnSync(program, ['summary', saved], { encoding: 'utf8' });
     assert.equal(summary.status, 0, `${summary.stdout}${summary.stderr}`);
     await browser.upload('model', saved);
-    await status('learned.cnnm: imported parameters');
+    await status('my-hand.cnnm: imported parameters');
     assert.ok(await browser.run('return document.getElementById("after").hidden') && await disabled('learn-save'));
     await browser.click('reset');
     await status('The model: trained on MNIST');

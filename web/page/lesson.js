@@ -221,7 +221,7 @@ export class Lesson {
 
   save() {
     this.network.ask('lesson_model');
-    save('learned.cnnm', this.network.output().slice());
+    save('my-hand.cnnm', this.network.output().slice());
   }
 
   // What a board does by itself.
