@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cnn_core::head;
 use cnn_core::image::Pixels;
-use cnn_core::network::{self, Activations, Logits, Parameters};
+use cnn_core::learn::{self, Learner, Memory, Set, Settings};
+use cnn_core::network::{self, Activations, HIDDEN, Logits, Parameters};
 use cnn_core::shapes::Layers;
 use cnn_train::backend::{Cpu, CpuOptions};
 use cnn_train::dataset::{Dataset, Samples, Split, synthetic};
@@ -15,6 +17,7 @@ use cnn_train::random::initial_parameters;
 use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
 use equality::mnist_dir;
+use host_trainer::board::with_head;
 use host_trainer::dataset::idx::{self, parse_images, parse_labels};
 use host_trainer::model_file::LoadedModel;
 use host_trainer::report::record::RunRecord;
@@ -139,6 +142,45 @@ impl cnn_train::trainer::Observer for Silent {
     }
 
     fn epoch(&mut self, _report: &cnn_train::trainer::EpochReport) {}
+}
+
+#[test]
+fn the_committed_module_learns_and_writes_as_the_program_does() {
+    let settings = Settings { epochs: 3, batch_length: 4, learning_rate: 0.01, momentum: 0.9, weight_decay: 0.001 };
+    let (model, samples) = (model(), synthetic::samples(0, Split::Test, 6));
+    let (mut room, mut labels, mut memory) = (vec![[0.0; HIDDEN]; 6], vec![0; 6], Memory::new());
+    let mut learner = Learner::new(learn::Samples::new(&mut room, &mut labels), &mut memory);
+    let mut activations = Activations::new();
+    let mut records = vec![];
+    for (index, (pixels, label)) in (0..).zip(samples.images().iter().zip(samples.labels())) {
+        network::logits(pixels, &Parameters::of(&model.parameters), &mut activations);
+        learner.teach(Set::Own, index, *label, &activations.hidden).expect("there is room");
+        records.extend([&[*label], pixels.as_slice()].concat());
+    }
+    let mut page = Page::new();
+    page.give(&read(MODEL));
+    assert_eq!(page.call::<_, u32>("load_model", ()), 0);
+    page.give(&records);
+    assert_eq!(page.call::<_, u32>("lesson_begin", (3, 4, 0.01f32, 0.9f32, 0.001f32)), 0);
+    assert_eq!(page.call::<_, u32>("lesson_mix_in", (0,)), 0);
+    assert_eq!(page.call::<_, u32>("lesson_look", ()), 1, "nothing is learned yet");
+    for epoch in 1..=3 {
+        let (loss, head) = learner.epoch(head::of(&model.parameters), &settings, epoch).expect("its turn");
+        assert_eq!(page.call::<_, u32>("lesson_epoch", (epoch,)), 0);
+        assert_eq!(page.text(), format!("{}\n{}", loss / 6.0, Fingerprint::of(head)));
+    }
+    let learned = with_head(&model.parameters, learner.head().expect("it has learned"));
+    assert_eq!(page.call::<_, u32>("lesson_model", ()), 0);
+    let file = host_trainer::model_file::to_bytes(Path::new("m"), None, &learned, model.golden()).unwrap();
+    assert!(page.output() == file, "the model file is that of `board export`");
+    page.give(&samples.images()[0]);
+    assert_eq!(page.call::<_, u32>("set_pixels", ()), 0);
+    page.call::<_, u32>("look", ());
+    assert_eq!(page.call::<_, u32>("lesson_look", ()), 0);
+    let expected = network::logits(&samples.images()[0], &Parameters::of(&learned), &mut activations);
+    assert_eq!(page.output()[..40], bytes(&[expected]));
+    page.call::<_, ()>("lesson_forget", ());
+    assert_eq!(page.call::<_, u32>("lesson_head", ()), 1);
 }
 
 #[test]

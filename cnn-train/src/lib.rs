@@ -14,6 +14,7 @@ pub mod fingerprint;
 pub mod float_environment;
 pub mod int8;
 pub mod metrics;
+pub mod ordinary;
 pub mod random;
 pub mod recipe;
 pub mod schedule;

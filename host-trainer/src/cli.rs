@@ -803,6 +803,28 @@ mod tests {
     }
 
     #[test]
+    fn a_board_learns_as_the_page_does_unless_told_otherwise() {
+        let Some(Command::Board(board)) = Cli::parse_from(["host-trainer", "board", "learn"]).command else {
+            panic!("it is of a board")
+        };
+        let BoardCommand::Learn { settings, ordinary: None, .. } = board.command else { panic!("it learns") };
+        let page = include_str!("../../web/page/index.html");
+        let value = |name: &str| -> f32 {
+            let (_, field) = page.split_once(&format!("id=\"lesson-{name}\"")).expect(name);
+            let (_, value) = field.split_once("value=\"").expect(name);
+            value.split_once('"').and_then(|(value, _)| value.parse().ok()).expect(name)
+        };
+        let expected = Settings {
+            epochs: value("epochs") as u32,
+            batch_length: value("batch") as u32,
+            learning_rate: value("rate"),
+            momentum: value("momentum"),
+            weight_decay: value("decay"),
+        };
+        assert_eq!(Settings::from(&settings), expected);
+    }
+
+    #[test]
     fn a_device_needs_a_backend_that_may_be_a_gpu() {
         let in_vain = |args: &str| {
             let args = format!("host-trainer {args} --device 1");

@@ -45,7 +45,7 @@ macro_rules! page {
 pub const EVENTS: &str = "/events";
 
 const HTML: usize = 0;
-const PAGE: [File; 19] = page![
+const PAGE: [File; 20] = page![
     "index.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "main.js": "text/javascript; charset=utf-8",
@@ -58,6 +58,7 @@ const PAGE: [File; 19] = page![
     "pad.js": "text/javascript; charset=utf-8",
     "picture.js": "text/javascript; charset=utf-8",
     "train.js": "text/javascript; charset=utf-8",
+    "lesson.js": "text/javascript; charset=utf-8",
     "board.js": "text/javascript; charset=utf-8",
     "live.js": "text/javascript; charset=utf-8",
     "curves.js": "text/javascript; charset=utf-8",

@@ -13,14 +13,13 @@ use cnn_core::image::Pixels;
 use cnn_core::learn::{Learner, Memory, Samples, Set, Settings};
 use cnn_core::linear::linear;
 use cnn_core::network::{Activations, CLASSES, FlatParameters, HIDDEN, IMAGE_SIDE, Parameters, logits, predict};
+use cnn_train::ordinary::POOL;
 use host_trainer::board::choose_ordinary;
 use host_trainer::dataset::idx;
 use host_trainer::model_file::LoadedModel;
 
 /// Images of the test split that may be taught.
 const TAUGHT: usize = 1000;
-/// Images of the training split from which ordinary samples are chosen.
-const POOL: usize = 20_000;
 /// Samples taught, ordinary samples, learning rate.
 const RUNS: [(usize, usize, f32); 6] =
     [(100, 0, 0.0003), (90, 70, 0.0003), (85, 75, 0.00025), (100, 200, 0.0003), (100, 200, 0.0007), (130, 270, 0.0007)];

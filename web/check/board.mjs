@@ -77,14 +77,14 @@ let browser, held;
 const shot = async (name) => shots && writeFileSync(join(shots, `${name}.png`), await browser.screenshot());
 const status = () => browser.text('board-status');
 
-// Passes bytes on in both directions until the page says it.
-async function says(part, answer = null) {
+// Passes bytes on in both directions until the page says it, in its words on the board or elsewhere.
+async function says(part, answer = null, where = 'board-status') {
   const end = Date.now() + 120000;
   for (;;) {
     const inward = held.came.splice(0);
-    const said = await browser.call('POST', '/execute/async', { args: [inward], script: `const [inward, done] = arguments, fake = window.fakePort;
+    const said = await browser.call('POST', '/execute/async', { args: [inward, where], script: `const [inward, where, done] = arguments, fake = window.fakePort;
       if (inward.length > 0) fake.hear(inward);
-      const answer = () => { fake.wake = null; done([fake.said.splice(0), document.getElementById('board-status').textContent]); };
+      const answer = () => { fake.wake = null; done([fake.said.splice(0), document.getElementById(where).textContent]); };
       if (fake.said.length > 0) answer(); else { fake.wake = answer; setTimeout(() => fake.wake === answer && answer(), 10); }` });
     const [outward, text] = said;
     if (text.includes(part)) return text;
@@ -147,6 +147,79 @@ const tests = {
     await browser.click('board-classify');
     await says('Ten logits');
     await shot('board');
+  },
+
+  async 'the board learns the head of the page, epoch by epoch, keeps it and forgets it'() {
+    const set = (values) => browser.run('for (const [id, value] of Object.entries(arguments[0])) document.getElementById(id).value = value', values);
+    const lesson = (part) => says(part, null, 'lesson-status');
+    const equal = () => browser.run('return document.querySelectorAll("#lesson-epochs-done .equal").length');
+    for (let i = 0; i < 3; i++) await browser.run('document.querySelectorAll("#samples button")[arguments[0]].click(); document.getElementById("labels").children[arguments[0] + 4].click()', i);
+    await set({ 'lesson-epochs': 6, 'lesson-rate': 0.01 });
+    await browser.click('learn-board');
+    console.log(await lesson('3 of yours and 6 ordinary ones, 6 epochs'));
+    assert.match(await browser.text('lesson-status'), /the same after every epoch, bit for bit/);
+    assert.equal(await equal(), 6);
+    await browser.run('document.getElementById("teach").scrollIntoView()');
+    await shot('board-lesson');
+    // Both read with it, and nothing is taught twice.
+    await browser.click('board-classify');
+    await says('Ten logits of ten are this page’s with the learned head, bit for bit');
+    await browser.click('board-info');
+    await says('It runs this page’s model');
+    assert.match(await browser.text('board-fields'), /3 taught and 6 ordinary, room for \d+.*learned: [0-9a-f]{64}/s);
+    // QEMU has no flash controller.
+    await browser.click('learn-keep');
+    await says(isFirmware ? 'flash has no room for another head' : 'The board keeps the learned head');
+    // Learned over other digits here alone, the heads differ; and the page says why.
+    await browser.run('document.querySelector("#taught button").click()');
+    await set({ 'lesson-ordinary': 0 });
+    await browser.click('learn');
+    await browser.until('document.getElementById("lesson-status").textContent.includes("2 of yours and 0 ordinary")');
+    assert.equal(await equal(), 0);
+    await browser.click('board-classify');
+    await says('It uses a learned head that was not learned here');
+    // Other samples take the place of those that are there.
+    await browser.click('learn-board');
+    await lesson('2 of yours and 0 ordinary ones, 6 epochs. ');
+    await lesson('The board’s head was the same');
+    // What cannot be is said, by the board's room as by the form.
+    await set({ 'lesson-ordinary': 1000 });
+    await browser.click('learn-board');
+    await lesson('there is no room for more than');
+    await set({ 'lesson-ordinary': 0, 'lesson-rate': 1e30 });
+    await browser.click('learn-board');
+    await lesson('the learning diverged in epoch 1');
+    // One that is stopped, on the board as here.
+    await set({ 'lesson-epochs': 1000, 'lesson-rate': 0.001 });
+    await browser.run('document.getElementById("lesson-status").textContent = ""');
+    await browser.click('learn-board');
+    await lesson('Learning, here and on the board');
+    await browser.click('learn-stop');
+    await lesson('Stopped; the head is the one from before');
+    await browser.click('board-classify');
+    await says('with the learned head, bit for bit');
+    // Another network here.
+    await browser.click('learn-save');
+    const saved = join(browser.folder, 'my-hand.cnnm');
+    for (let tries = 0; !existsSync(saved) && tries < 200; tries++) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    await browser.upload('model', saved);
+    await browser.until('document.getElementById("status").textContent.includes("my-hand.cnnm: imported")');
+    await browser.click('learn-board');
+    await lesson('the board runs another model than this page');
+    await browser.click('reset');
+    await browser.click('learn-forget-board');
+    await says('The board has forgotten');
+    assert.match(await browser.text('board-fields'), /0 taught and 0 ordinary.*the model's own/s);
+    await browser.click('board-classify');
+    await says('Ten logits of ten are this page’s, bit for bit');
+    // A cable that is pulled in the middle.
+    await browser.click('learn-board');
+    await lesson('Learning, here and on the board');
+    await browser.run('fakePort.unplug()');
+    await lesson('the line to the board broke');
+    assert.equal(await browser.run('return ["learn-board", "learn-keep", "learn-forget-board"].every((id) => document.getElementById(id).disabled)'), true);
+    await browser.click('learn-forget');
+    await connected();
   },
 
   async 'a line that breaks is said, and the board can be connected again'() {

@@ -70,7 +70,12 @@ const idx = (kind, ...words) => Uint8Array.from([0, 0, 8, kind, ...words.flatMap
 // What a board says to the first request, here with any contents.
 const heard = (bytes) => {
   exports.board_opened(7);
-  answers(exports.board_ask(below(3), 0));
+  // A lesson of one sample, so that there is something to teach and to learn.
+  network.give(new Uint8Array(785).fill(1));
+  answers(exports.lesson_begin(3, 1, 0.01, 0.9, 0));
+  answers(exports.lesson_epoch(1));
+  // A question that is not asked leaves nothing to answer.
+  if (answers(exports.board_ask(below(8), 0)) === 1) return 1;
   for (let times = 1; times < 9; times++) {
     network.give(bytes);
     const code = exports.board_hear(30000 * times);
@@ -110,6 +115,15 @@ const kinds = {
   'digits and parameters': [[new Uint8Array(784), new Uint8Array(4 * 102130)], (bytes) => {
     network.give(bytes);
     return answers(exports[['set_pixels', 'set_parameters'][below(2)]]());
+  }],
+  lessons: [[new Uint8Array(785), new Uint8Array(2 * 785).fill(9), new Uint8Array(785).fill(255), new Uint8Array()], (bytes) => {
+    network.give(bytes);
+    const code = answers(exports.lesson_begin([0, 1, 3, 0xffffffff][below(4)], [0, 1, 2, 0xffffffff][below(4)], anything(), anything(), anything()));
+    if (code === 0) for (const epoch of [1, 2, below(4), 0xffffffff]) answers(exports.lesson_epoch(epoch));
+    for (const name of ['lesson_look', 'lesson_head', 'lesson_model']) answers(exports[name]());
+    answers(exports.lesson_mix_in([0, 1, 0xffffffff][below(3)]));
+    if (below(9) === 0) exports.lesson_forget();
+    return code;
   }],
   settings: [texts.map((text) => new TextEncoder().encode(text)), () => {
     exports.forget();

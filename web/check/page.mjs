@@ -148,6 +148,99 @@ const tests = {
     await status('whole.cnnm: trained on MNIST');
   },
 
+  async 'it learns a person’s digits beside the network, which stays'() {
+    const press = (digit) => browser.run('document.getElementById("labels").children[arguments[0]].click()', digit);
+    const set = (values) => browser.run('for (const [id, value] of Object.entries(arguments[0])) document.getElementById(id).value = value', values);
+    const said = (part) => browser.until(`document.getElementById("lesson-status").textContent.includes(${JSON.stringify(part)})`);
+    const heads = () => browser.run('return [...document.querySelectorAll("#lesson-epochs-done td:nth-child(3)")].map((cell) => cell.title)');
+    const disabled = (id) => browser.run('return document.getElementById(arguments[0]).disabled', id);
+    await browser.click('clear');
+    await press(3);
+    await said('There is nothing to teach');
+    assert.ok(await disabled('learn') && await disabled('learn-save') && await disabled('learn-forget'));
+    // Sevens that are called ones, each drawn a little further to the right; one too many, taken back with the keyboard.
+    for (let i = 0; i < 4; i++) {
+      await browser.click('clear');
+      await browser.draw('mouse', SEVEN.map(([x, y]) => [x + 0.02 * i, y + 0.03 * i]));
+      await reads(7);
+      await press(1);
+    }
+    await press(8);
+    await said('5 taught');
+    await browser.run('document.querySelectorAll("#taught button")[4].focus()');
+    await browser.keys('\uE007');
+    await said('A 8 is taken back; 4 are taught');
+    assert.match(await browser.run('return document.activeElement.getAttribute("aria-label")'), /^Number 4, a 1/);
+    // What cannot be learned is said, and nothing is in use.
+    await set({ 'lesson-ordinary': 0, 'lesson-rate': 1e30, 'lesson-epochs': 9 });
+    await browser.click('learn');
+    await said('the learning diverged in epoch');
+    await set({ 'lesson-rate': '', 'lesson-epochs': 0 });
+    await browser.click('learn');
+    await browser.run('document.getElementById("learn-board").disabled = false; document.getElementById("learn-board").click()');
+    await said('the learning diverged in epoch');
+    await set({ 'lesson-source': 'files', 'lesson-ordinary': 3, 'lesson-rate': 0.01, 'lesson-epochs': 40 });
+    await browser.click('learn');
+    await said('choose the four files of MNIST');
+    await set({ 'lesson-source': 'built-in', 'lesson-ordinary': 2000 });
+    assert.equal(await browser.run('return document.getElementById("lesson").checkValidity()'), false);
+    assert.ok(await browser.run('return document.getElementById("lesson-compare").hidden'));
+    // Learned: what is drawn reads 7 before and 1 after. The same lesson again gives the same heads.
+    await set({ 'lesson-ordinary': 0 });
+    await browser.click('learn');
+    await said('Learned: 4 of yours and 0 ordinary ones, 40 epochs');
+    const first = await heads();
+    assert.equal(first.length, 40);
+    assert.equal(new Set(first).size, 40);
+    const losses = await browser.run('return [...document.querySelectorAll("#lesson-epochs-done td:nth-child(2)")].map((cell) => Number(cell.textContent))');
+    assert.ok(losses.at(-1) < losses[0] / 2, `${losses}`);
+    assert.equal(await browser.text('lesson-caption'), 'The drawn digit: 7 before, 1 after');
+    assert.equal(await browser.text('after'), 'With your lesson: 1');
+    await reads(7);
+    const sums = await browser.run('return [2, 3].map((column) => [...document.querySelectorAll(`#lesson-rows td:nth-child(${column})`)].reduce((sum, cell) => sum + parseFloat(cell.textContent), 0))');
+    for (const sum of sums) assert.ok(Math.abs(sum - 100) < 0.1, `${sums}`);
+    await browser.run('document.getElementById("teach").scrollIntoView()');
+    await shot('lesson');
+    await browser.run('scrollTo(0, 0)');
+    await shot('lesson-drawn');
+    await browser.click('learn');
+    await browser.until('document.querySelectorAll("#lesson-epochs-done tr").length === 40 && !document.getElementById("learn").disabled');
+    assert.deepEqual(await heads(), first);
+    // One that is stopped leaves the head as it was.
+    await set({ 'lesson-epochs': 1000 });
+    await browser.click('learn');
+    await browser.until('document.querySelectorAll("#lesson-epochs-done tr").length > 3');
+    assert.ok(await disabled('learn-save') && await disabled('lesson-fields'));
+    await browser.click('learn-stop');
+    await said('Stopped; the head is the one from before');
+    assert.equal(await browser.text('after'), 'With your lesson: 1');
+    // With the ordinary digits that belong to it, twice as many.
+    await set({ 'lesson-epochs': 2, 'lesson-ordinary': '' });
+    const start = performance.now();
+    await browser.click('learn');
+    await said('Learned: 4 of yours and 8 ordinary ones, 2 epochs');
+    console.log(`ordinary digits were chosen of 20,000 in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    // The model that is saved is the network with the learned head: the program takes it, and the page, whose lesson ends.
+    await browser.click('learn-save');
+    const saved = join(browser.folder, 'my-hand.cnnm');
+    for (let tries = 0; !existsSync(saved) && tries < 200; tries++) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    const summary = spawnSync(program, ['summary', saved], { encoding: 'utf8' });
+    assert.equal(summary.status, 0, `${summary.stdout}${summary.stderr}`);
+    await browser.upload('model', saved);
+    await status('my-hand.cnnm: imported parameters');
+    assert.ok(await browser.run('return document.getElementById("after").hidden') && await disabled('learn-save'));
+    await browser.click('reset');
+    await status('The model: trained on MNIST');
+    await browser.click('learn');
+    await said('Learned: 4 of yours and 8 ordinary ones, 2 epochs');
+    await browser.click('learn-forget');
+    await said('Forgotten');
+    assert.ok(await browser.run('return document.getElementById("lesson-compare").hidden') && await disabled('learn') && await disabled('learn-forget'));
+    assert.equal(await browser.run('return document.getElementById("taught").children.length'), 0);
+    await set({ 'lesson-epochs': 50, 'lesson-rate': 0.0003 });
+    await browser.click('clear');
+  },
+
   async 'files that are no data set are refused'() {
     await browser.run('document.getElementById("data").value = "files"; document.getElementById("data").dispatchEvent(new Event("change"))');
     const names = ['train-images', 'train-labels', 't10k-images', 't10k-labels'];
@@ -187,6 +280,13 @@ const tests = {
     const verified = spawnSync(program, ['verify', record, '--data', data], { encoding: 'utf8' });
     assert.equal(verified.status, 0, `${verified.stdout}${verified.stderr}`);
     assert.equal(JSON.parse(readFileSync(record)).settings.learning_rate_schedule, 'cosine:0.001');
+    // Ordinary digits of a lesson come from the same files.
+    await browser.run(`document.querySelector('#samples button').click(); document.getElementById('labels').children[4].click();
+      for (const [id, value] of Object.entries({ 'lesson-source': 'files', 'lesson-ordinary': 9, 'lesson-epochs': 3 })) document.getElementById(id).value = value;`);
+    await browser.click('learn');
+    await browser.until('document.getElementById("lesson-status").textContent.includes("Learned: 1 of yours and 9 ordinary ones, 3 epochs")');
+    await browser.click('learn-forget');
+    await browser.run('document.getElementById("lesson").reset(); document.getElementById("clear").click()');
     // And the page takes it for comparison.
     await browser.upload('record', record);
     await status('the fingerprints of 3 epochs are compared');
@@ -276,11 +376,25 @@ async function phone() {
   await reads(3);
   assert.ok(await browser.run('return document.documentElement.scrollWidth <= innerWidth'), 'it fits the width of a phone');
   await shot('phone');
+  // A lesson there too.
+  await browser.run(`for (const label of [3, 5, 3]) document.getElementById('labels').children[label].click();
+    for (const [id, value] of Object.entries({ 'lesson-ordinary': 0, 'lesson-epochs': 5 })) document.getElementById(id).value = value;`);
+  await browser.click('learn');
+  await browser.until('document.getElementById("lesson-status").textContent.includes("Learned: 3 of yours")');
+  assert.ok(await browser.run('return document.documentElement.scrollWidth <= innerWidth'), 'the lesson fits the width of a phone');
+  await browser.run('document.getElementById("labels").scrollIntoView({ block: "end" })');
+  await shot('phone-labels');
+  await browser.run('document.getElementById("teach").scrollIntoView()');
+  await shot('phone-lesson');
+  await browser.run('document.getElementById("learn").scrollIntoView()');
+  await shot('phone-lesson-end');
   await focus('conv2');
   await browser.keys(DOWN);
   await browser.media('prefers-color-scheme', 'dark');
   await new Promise((resolve) => { setTimeout(resolve, 200); });
   await shot('phone-dark');
+  await browser.run('document.getElementById("lesson-status").scrollIntoView()');
+  await shot('phone-dark-lesson');
   assert.deepEqual(await browser.log(), []);
 }
 

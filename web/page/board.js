@@ -4,7 +4,7 @@ import { element, exact } from './detail.js';
 import { Refusal } from './network.js';
 
 const $ = (id) => document.getElementById(id);
-const [INFO, CLASSIFY, UPDATE] = [0, 1, 2];
+const [INFO, CLASSIFY, UPDATE, HEAD, TEACH, LEARN, KEEP, FORGET] = [0, 1, 2, 3, 4, 5, 6, 7];
 const [DONE, FAILED, SEND] = [0, 1, 2];
 // How long a port may take to be opened, and to take what is written to it, in milliseconds.
 const OPENING = 10000, TAKING = 10000;
@@ -73,9 +73,9 @@ class Line {
 }
 
 export class Board {
-  // `network` speaks for the page: its digit and its parameters.
+  // `network` speaks for the page: its digit, its parameters and its lesson.
   constructor(network) {
-    Object.assign(this, { network, line: null, busy: false });
+    Object.assign(this, { network, line: null, busy: false, onChange: () => {} });
     if (!navigator.serial) {
       this.say('This browser has no WebSerial: Chrome, Chromium and Edge on a computer have it. host-trainer board does the same from a terminal.');
       return;
@@ -94,27 +94,30 @@ export class Board {
     $('board-status').textContent = text;
   }
 
-  // One thing at a time; what goes wrong is said, and the page goes on.
+  // One thing at a time; what goes wrong is said, returned too, and the page goes on.
   async attempt(work) {
-    if (this.busy) return;
+    if (this.busy) return null;
     this.busy = true;
     this.buttons();
+    let message = null;
     try {
       await work();
     } catch (error) {
-      const message = error instanceof Refusal ? error.message : `something went wrong: ${error.message}`;
+      message = error instanceof Refusal ? error.message : `something went wrong: ${error.message}`;
       if (error.message === BROKE) await this.disconnect(message);
       else this.say(message);
     }
     this.busy = false;
     $('board-progress').hidden = true;
     this.buttons();
+    return message;
   }
 
   buttons() {
     $('connect').textContent = this.line ? 'Disconnect' : 'Connect a board…';
     $('connect').disabled = this.busy;
     for (const id of ['board-info', 'board-classify', 'board-update']) $(id).disabled = this.busy || !this.line;
+    this.onChange();
   }
 
   async connect() {
@@ -145,16 +148,16 @@ export class Board {
     await line?.close();
   }
 
-  // Asks, and moves bytes until there is an answer.
-  async ask(task, what) {
+  // Asks, and moves bytes until there is an answer. `what` is said, if it is anything.
+  async ask(task, what, progress = (share) => { $('board-progress').value = share; }) {
     const { network, line } = this;
-    this.say(what);
+    if (what) this.say(what);
     network.ask('board_ask', task, performance.now());
     let code = SEND;
     for (;;) {
       if (code === SEND) {
         await line.write(network.output().slice());
-        $('board-progress').value = network.exports.board_progress();
+        progress(network.exports.board_progress());
       }
       const bytes = await line.read(network.exports.board_deadline() - performance.now());
       network.give(bytes);
@@ -167,27 +170,82 @@ export class Board {
   async info() {
     const [model, ...fields] = await this.ask(INFO, 'Asking the board who it is…');
     this.model = model;
-    $('board-fields').replaceChildren(...fields.filter(Boolean).flatMap((field) => {
-      const [name, words] = field.split('\t');
-      return [element('dt', { textContent: name }), element('dd', { textContent: words })];
-    }));
+    const head = await this.head();
+    this.fields(fields, head?.fields ?? []);
     const same = model === this.network.fingerprint() ? 'It runs this page’s model.' : 'It runs another model than this page.';
     this.say(`Connected. ${model ? same : 'It has no model to run: send it this page’s.'} What follows is the board’s own word.`);
   }
 
+  fields(...lines) {
+    $('board-fields').replaceChildren(...lines.flat().filter(Boolean).flatMap((field) => {
+      const [name, words] = field.split('\t');
+      return [element('dt', { textContent: name }), element('dd', { textContent: words })];
+    }));
+  }
+
+  // Room for samples, and the learned head in use; nothing of firmware that does not learn.
+  async head() {
+    const [capacity, learned, ...fields] = await this.ask(HEAD);
+    return capacity ? { capacity: Number(capacity), learned, fields } : null;
+  }
+
+  // What the page expects of the board: the logits of its model, or those of the head that was learned here.
+  async expected() {
+    const head = await this.head(), own = { logits: this.network.floats('logits', 10).slice(), head: '' };
+    if (!head?.learned) return own;
+    const learned = this.network.learned();
+    return learned && this.network.ask('lesson_head') === head.learned ? { logits: learned.logits, head: ' with the learned head' } : { ...own, other: true };
+  }
+
   async classify() {
-    const [fingerprint, logits] = [this.network.fingerprint(), this.network.floats('logits', 10).slice()];
+    const fingerprint = this.network.fingerprint(), { logits, head, other } = await this.expected();
     const [digit, cycles, ...bits] = await this.ask(CLASSIFY, 'The board reads the digit…');
-    const board = new Float32Array(Uint32Array.from(bits, Number).buffer), own = new Uint32Array(logits.buffer);
+    const board = new Float32Array(Uint32Array.from(bits, Number).buffer), own = new Uint32Array(logits.slice().buffer);
     const equal = Array.from(own, (value, i) => value === Number(bits[i]));
     const all = equal.every(Boolean);
     $('board-rows').replaceChildren(...Array.from(board, (value, i) => element('tr', {},
       element('th', { scope: 'row', textContent: String(i) }), element('td', { textContent: exact(logits[i]) }), element('td', { textContent: exact(value) }),
       element('td', { className: equal[i] ? 'equal' : 'differs', textContent: equal[i] ? 'the same bits' : 'other bits' }))));
     $('board-logits').hidden = false;
-    const verdict = all ? 'Ten logits of ten are this page’s, bit for bit.' : `${equal.filter(Boolean).length} logits of ten are this page’s.`;
-    const reason = all || this.model === fingerprint ? '' : ' It runs another model: send it this one, then they are the same.';
+    const verdict = all ? `Ten logits of ten are this page’s${head}, bit for bit.` : `${equal.filter(Boolean).length} logits of ten are this page’s.`;
+    let reason = '';
+    if (!all && this.model !== fingerprint) reason = ' It runs another model: send it this one, then they are the same.';
+    else if (!all && other) reason = ' It uses a learned head that was not learned here: let it forget, or learn here too.';
     this.say(`The board reads ${digit} in ${Number(cycles).toLocaleString('en')} cycles by its own count. ${verdict}${reason}`);
+  }
+
+  // How many samples a board that runs the page's model has room for.
+  async room() {
+    const [model] = await this.ask(INFO, 'Asking the board who it is…');
+    this.model = model;
+    if (!model) throw new Refusal('the board has no model to run: send it this page’s');
+    if (model !== this.network.fingerprint()) throw new Refusal('the board runs another model than this page: send it this one, then both learn the same');
+    const head = await this.head();
+    if (!head) throw new Refusal('the board’s firmware does not learn: use the firmware of the same release');
+    return head.capacity;
+  }
+
+  // Has the board keep the lesson's samples.
+  teach(progress) {
+    return this.ask(TEACH, 'Teaching the board…', progress);
+  }
+
+  // Has the board learn the epoch that the lesson learned last; another head than here is a refusal.
+  async learn() {
+    const [cycles] = await this.ask(LEARN);
+    return Number(cycles);
+  }
+
+  async keep() {
+    const [kept] = await this.ask(KEEP, 'The board writes the learned head to flash…');
+    await this.info();
+    this.say(`The board keeps the learned head ${kept.slice(0, 16)}, as it reports.`);
+  }
+
+  async forget() {
+    await this.ask(FORGET, 'The board forgets…');
+    await this.info();
+    this.say('The board has forgotten what it was taught and had learned, as it reports.');
   }
 
   async update() {

@@ -3,6 +3,7 @@
 import { Board } from './board.js';
 import { describe, element, heading } from './detail.js';
 import { explain } from './explain.js';
+import { Lesson } from './lesson.js';
 import { live } from './live.js';
 import { files, known } from './load.js';
 import { Maps } from './maps.js';
@@ -37,7 +38,7 @@ const KERNELS = {
   conv2: { text: 'Its 512 kernels: 16 for each of the 32 maps, four maps in a row', from: 160, to: 4768, columns: 64, scale: 4 },
 };
 
-let network, model, pad, training, chosen = null, focus = 0, timer = null;
+let network, model, pad, training, lesson, chosen = null, focus = 0, timer = null;
 const maps = {};
 
 async function start() {
@@ -51,7 +52,7 @@ async function start() {
   // The answer is seen before all the rest is made.
   await new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
   training = new Training(module, await known, shown, (file) => network.knowModel(file), say);
-  new Board(network);
+  lesson = new Lesson(network, new Board(network), training, redraw);
   connect();
   samples();
   document.body.dataset.ready = 'yes';
@@ -243,6 +244,7 @@ function redraw() {
   });
   const answer = `It reads ${best}`;
   if ($('prediction').textContent !== answer) $('prediction').textContent = answer;
+  lesson?.show(best);
   detail();
   paint();
 }

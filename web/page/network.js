@@ -98,6 +98,13 @@ export class Network {
     return this.exports.look();
   }
 
+  // What the head that was learned here makes of the digit that was looked at; nothing while there is none.
+  learned() {
+    if (this.exports.lesson_look() !== 0) return null;
+    const values = new Float32Array(this.output().slice().buffer);
+    return { logits: values.subarray(0, 10), probabilities: values.subarray(10) };
+  }
+
   fingerprint() {
     this.exports.fingerprint();
     return this.text();

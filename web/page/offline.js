@@ -2,7 +2,7 @@
 
 const CACHE = 'page';
 const FILES = ['./', 'index.html', 'page.css', 'main.js', 'load.js', 'network.js', 'explain.js', 'detail.js', 'paint.js', 'maps.js',
-  'pad.js', 'picture.js', 'train.js', 'board.js', 'live.js', 'curves.js', 'worker.js', 'known.json', 'cnn.wasm', 'mnist.cnnm'];
+  'pad.js', 'picture.js', 'train.js', 'lesson.js', 'board.js', 'live.js', 'curves.js', 'worker.js', 'known.json', 'cnn.wasm', 'mnist.cnnm'];
 
 addEventListener('install', (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES))));
 addEventListener('fetch', (event) => event.respondWith(fetch(event.request).then(async (response) => {

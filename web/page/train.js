@@ -97,7 +97,7 @@ export class Training {
     const epochs = $('epochs').valueAsNumber;
     let files = null;
     try {
-      if ($('data').value === 'files') files = await read(this.files);
+      if ($('data').value === 'files') files = await readFiles(this.files);
     } catch (error) {
       this.say(error.message);
       return;
@@ -231,14 +231,14 @@ function reportsOf(lines) {
   return { reports, seconds, total: seconds.training + seconds.evaluation };
 }
 
-function save(name, contents) {
+export function save(name, contents) {
   const link = element('a', { href: URL.createObjectURL(new Blob([contents])), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
 // The four files, unpacked, and which split each is of, by its name.
-async function read(files) {
+export async function readFiles(files) {
   if (!files || files.length !== 4) throw new Refusal('four files are needed: images and labels to train with, and to test with');
   return Promise.all(files.map(async (file) => {
     const { name } = file, test = /t10k|test/i.test(name);

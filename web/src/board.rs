@@ -4,14 +4,22 @@
 //! It asks as `host-trainer board` does (`host-trainer/src/board/client.rs`), holds replies to the same checks and says the
 //! same of what goes wrong.
 
+mod teaching;
+
+pub use teaching::Teaching;
+
 use std::fmt::Write;
 
 use cnn_core::image::Pixels;
+use cnn_core::learn::Set;
 use cnn_core::model::{FileHeader, HEADER_LEN, MAX_START, ModelError};
 use cnn_core::protocol::{
-    self, Classified, DELIMITER, Deframer, Info, MAX_FRAME, Refusal, Reply, Request, Wrong, chunk_at, wanted,
+    self, Classified, DELIMITER, Deframer, HeadStatus, Info, MAX_FRAME, Refusal, Reply, Request, Wrong, chunk_at,
+    wanted,
 };
 use cnn_train::fingerprint::Fingerprint;
+
+use crate::lesson::Epoch;
 
 /// How often a request is sent before the board counts as silent.
 const ATTEMPTS: u32 = 5;
@@ -69,6 +77,47 @@ pub enum BoardError {
         /// The one that was sent.
         sent: Fingerprint,
     },
+    /// A sample of which the board and this page do not see the same.
+    #[error(
+        "the board sees another sample than this page ({set:?} sample {index}): let it forget all, and teach it anew"
+    )]
+    OtherSample {
+        /// Its set.
+        set: Set,
+        /// Its place.
+        index: u32,
+    },
+    /// An epoch after which the board's head is not this page's.
+    #[error(
+        "the board's head is not this page's after epoch {epoch}: {board} there, {page} here; it is not to be trusted, \
+         flash the firmware of this release anew"
+    )]
+    OtherLearning {
+        /// The first such epoch, counted from 1.
+        epoch: u32,
+        /// The board's head.
+        board: Fingerprint,
+        /// This page's.
+        page: Fingerprint,
+    },
+    /// An epoch whose loss differs.
+    #[error(
+        "the board's loss in epoch {epoch} is {board}, and {page} on this page, with the same head: flash the firmware anew"
+    )]
+    OtherLoss {
+        /// The epoch, counted from 1.
+        epoch: u32,
+        /// The board's.
+        board: f64,
+        /// This page's.
+        page: f64,
+    },
+    /// A head that is not kept after all.
+    #[error("the board says that it kept the learned head, and then that it has not: try again")]
+    NotKept,
+    /// Samples or heads that are there after all.
+    #[error("the board says that it has forgotten, and then that it has not: try again")]
+    NotForgotten,
     /// Nothing was asked.
     #[error("the board was asked nothing")]
     Idle,
@@ -85,7 +134,7 @@ impl From<Refusal> for BoardError {
 }
 
 /// What the page wants of a board.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Task {
     /// Who it is.
     Info,
@@ -93,6 +142,16 @@ pub enum Task {
     Classify(Box<Pixels>),
     /// That it runs a model.
     Update(Update),
+    /// What it has of samples and learned heads.
+    Head,
+    /// That it has the samples of a lesson.
+    Teach(Teaching),
+    /// That it learns an epoch, and gives what this page has of it.
+    Learn(Epoch),
+    /// That it keeps its learned head.
+    Keep,
+    /// That it forgets samples and learned heads.
+    Forget,
 }
 
 /// A model file on its way, and how far it is.
@@ -172,15 +231,22 @@ impl Task {
                 Step::Chunk(at) => Request::UpdateChunk { offset: at as u32, data: chunk_at(&update.file, at) },
                 Step::Commit => Request::UpdateCommit { header: update.header },
             },
+            Self::Head => Request::Head,
+            Self::Teach(teaching) => teaching.request(),
+            Self::Learn(Epoch { settings, number, .. }) => Request::Learn { settings: *settings, epoch: *number },
+            Self::Keep => Request::Keep,
+            Self::Forget => Request::Forget { heads: true },
         }
     }
 
     /// How long its reply may take. Once it has a file's start, a board erases all that the model needs, or a page with
-    /// some chunks.
+    /// some chunks; to keep or to forget a head it may erase too.
     fn timeout(&self) -> f64 {
         match self {
             Self::Update(Update { step: Step::Chunk(at), .. }) if *at < HEADER_LEN + MAX_START => ERASE,
-            Self::Classify(_) | Self::Update(Update { step: Step::Commit, .. }) => COMPUTE,
+            Self::Keep | Self::Forget => ERASE,
+            Self::Classify(_) | Self::Learn(_) | Self::Update(Update { step: Step::Commit, .. }) => COMPUTE,
+            Self::Teach(teaching) => teaching.timeout(),
             _ => QUICK,
         }
     }
@@ -189,6 +255,8 @@ impl Task {
     fn hear(&mut self, reply: Result<Reply<'_>, Refusal>) -> Result<Option<Answer>, BoardError> {
         match (self, reply) {
             (Self::Update(update), reply) => update.hear(reply),
+            // Firmware that does not learn.
+            (Self::Head, Err(Refusal::UnknownRequest)) => Ok(Some(Answer::Head(None))),
             (_, Err(refusal)) => Err(refusal.into()),
             (Self::Info, Ok(Reply::Info(info))) => {
                 info.check()?;
@@ -198,9 +266,41 @@ impl Task {
                 classified.check()?;
                 Ok(Some(Answer::Classified(classified)))
             }
+            (Self::Teach(teaching), Ok(reply)) => teaching.hear(reply),
+            (Self::Learn(here), Ok(Reply::Learned(there))) => {
+                let board = Fingerprint::from(there.fingerprint);
+                let (epoch, page) = (here.number, here.fingerprint);
+                if board != page {
+                    return Err(BoardError::OtherLearning { epoch, board, page });
+                }
+                if there.loss.to_bits() != here.loss.to_bits() {
+                    return Err(BoardError::OtherLoss { epoch, board: there.loss, page: here.loss });
+                }
+                Ok(Some(Answer::Learned { cycles: there.cycles }))
+            }
+            (Self::Head, Ok(Reply::Head(status))) => {
+                status.check()?;
+                Ok(Some(Answer::Head(Some(status))))
+            }
+            (Self::Keep, Ok(Reply::Head(status))) => kept(&status).map(Some),
+            (Self::Forget, Ok(Reply::Head(status))) => forgotten(status).map(Some),
             _ => Err(BoardError::Unexpected),
         }
     }
+}
+
+fn kept(status: &HeadStatus) -> Result<Answer, BoardError> {
+    status.check()?;
+    match status.kept {
+        Ok(Some(kept)) if status.learned == Some(kept) => Ok(Answer::Kept(kept.into())),
+        _ => Err(BoardError::NotKept),
+    }
+}
+
+fn forgotten(status: HeadStatus) -> Result<Answer, BoardError> {
+    status.check()?;
+    let HeadStatus { own: 0, ordinary: 0, learned: None, .. } = status else { return Err(BoardError::NotForgotten) };
+    Ok(Answer::Head(Some(status)))
 }
 
 /// What `board info` says, a line each: the field, a tab, the words. All of it is the board's own word.
@@ -246,6 +346,17 @@ pub enum Answer {
     Classified(Classified),
     /// It runs the model that it was sent.
     Updated(Fingerprint),
+    /// What it has of samples and learned heads; nothing of firmware that does not learn.
+    Head(Option<HeadStatus>),
+    /// It has the lesson's samples.
+    Taught,
+    /// Its epoch is this page's.
+    Learned {
+        /// Cycles by the board's own count.
+        cycles: u32,
+    },
+    /// The head that it keeps.
+    Kept(Fingerprint),
 }
 
 /// What is next.
@@ -299,7 +410,7 @@ impl Board {
 
     /// Begins to ask; what was asked before is forgotten. There is something to send then.
     pub fn ask(&mut self, task: Task, now: f64) {
-        self.end = now + UPDATE;
+        self.end = if matches!(task, Task::Update(_)) { now + UPDATE } else { f64::INFINITY };
         self.task = Some(task);
         self.send(now);
     }
@@ -314,7 +425,7 @@ impl Board {
         self.deadline
     }
 
-    /// Bytes of the file that the board has, of so many.
+    /// Bytes of the file, or samples of the lesson, that the board has, of so many.
     pub fn progress(&self) -> (usize, usize) {
         match &self.task {
             Some(Task::Update(update)) => {
@@ -325,6 +436,7 @@ impl Board {
                     Step::Commit => (len, len),
                 }
             }
+            Some(Task::Teach(teaching)) => teaching.progress(),
             _ => (0, 0),
         }
     }

@@ -7,8 +7,9 @@
 use std::cell::RefCell;
 
 use cnn_core::image::Pixels;
+use cnn_core::learn::{Fault, Settings};
 use cnn_core::network::IMAGE_PIXELS;
-use cnn_core::protocol::{BAUD_RATE, Classified};
+use cnn_core::protocol::{BAUD_RATE, Classified, HeadStatus};
 use cnn_core::shapes::Layers;
 use cnn_train::checkpoint::{Checkpoint, CheckpointError};
 use cnn_train::dataset::{Split, synthetic};
@@ -17,7 +18,8 @@ use cnn_train::recipe::Recipe;
 use cnn_train::schedule::RateSchedule;
 use cnn_train::trainer::EpochReport;
 
-use crate::board::{Answer, Board, BoardError, Next, Task, Update};
+use crate::board::{Answer, Board, BoardError, Next, Task, Teaching, Update};
+use crate::lesson::{self, Lesson};
 use crate::look::{self, Look};
 use crate::training::{Gathered, Refusal, Run};
 
@@ -33,6 +35,7 @@ struct Page {
     /// What the next run goes on from.
     checkpoint: Option<Checkpoint>,
     run: Option<Run>,
+    lesson: Lesson,
     board: Option<Board>,
     numbers: [f64; 6],
 }
@@ -95,7 +98,11 @@ exports! {
 
     /// Takes the model file of the input. Answers what it was trained on.
     fn load_model() -> u32 {
-        answer(|page, input| page.look.load_model(input).map(String::into_bytes))
+        answer(|page, input| {
+            let trained = page.look.load_model(input)?;
+            page.lesson.changed(&page.look.parameters);
+            Ok::<_, look::Refusal>(trained.into_bytes())
+        })
     }
 
     /// Takes the input as the model file of parameters that are told by [`set_parameters`].
@@ -105,7 +112,11 @@ exports! {
 
     /// Takes the parameters of the input.
     fn set_parameters() -> u32 {
-        answer(|page, input| page.look.set_parameters(input).map(|()| Vec::new()))
+        answer(|page, input| {
+            page.look.set_parameters(input)?;
+            page.lesson.changed(&page.look.parameters);
+            Ok::<_, look::Refusal>(Vec::new())
+        })
     }
 
     /// Takes the digit of the input.
@@ -202,17 +213,24 @@ exports! {
         with(|page| page.board = Some(Board::new(sequence)));
     }
 
-    /// Begins to ask the board: 0 who it is, 1 to classify the digit, 2 to run the parameters as they are. Answers what is
-    /// to be sent first. `now` is a time in milliseconds, here and below.
+    /// Begins to ask the board: 0 who it is, 1 to classify the digit, 2 to run the parameters as they are, 3 what it has of
+    /// samples and heads, 4 to have the lesson's samples, 5 to learn the lesson's last epoch as it was learned here, 6 to
+    /// keep its learned head, 7 to forget samples and heads. Answers what is to be sent first. `now` is a time in
+    /// milliseconds, here and below.
     fn board_ask(task: u32, now: f64) -> u32 {
         answer(|page, _| {
             let task = match task {
                 0 => Task::Info,
                 1 => Task::Classify(Box::new(page.look.pixels)),
-                _ => {
+                2 => {
                     let (fingerprint, file) = page.look.model_file()?;
                     Task::Update(Update::new(file, fingerprint)?)
                 }
+                3 => Task::Head,
+                4 => Task::Teach(Teaching::new(page.lesson.shown())),
+                5 => Task::Learn(*page.lesson.last_epoch().ok_or(lesson::Refusal::Changed)?),
+                6 => Task::Keep,
+                _ => Task::Forget,
             };
             let board = page.board.as_mut().ok_or(BoardError::Idle)?;
             board.ask(task, now);
@@ -245,12 +263,88 @@ exports! {
         with(|page| page.board.as_ref().map_or(0.0, Board::deadline))
     }
 
-    /// How much of the model file the board has, from 0 to 1.
+    /// How much of the model file, or of the lesson's samples, the board has, from 0 to 1.
     fn board_progress() -> f64 {
         with(|page| {
             let (there, length) = page.board.as_ref().map_or((0, 0), Board::progress);
             there as f64 / length.max(1) as f64
         })
+    }
+
+    /// Takes the lesson's ordinary digits from now on from the training split that was gathered; 0: from the built-in ones.
+    fn lesson_take_from(files: u32) -> u32 {
+        answer(|page, _| {
+            let gathered = if files == 0 { None } else { Some(std::mem::take(&mut page.gathered).training()?) };
+            page.lesson.take_from(gathered);
+            Ok::<_, Refusal>(Vec::new())
+        })
+    }
+
+    /// Looks at the next `count` digits that may be ordinary ones of the lesson. Returns the share that is done.
+    fn lesson_rank(count: usize) -> f64 {
+        with(|page| {
+            let (done, of) = page.lesson.rank(&page.look.parameters, count);
+            done as f64 / of.max(1) as f64
+        })
+    }
+
+    /// Samples that a lesson has room for.
+    fn lesson_room() -> usize {
+        lesson::ROOM
+    }
+
+    /// Begins the lesson of the input's own samples: of each its label, then its pixels.
+    fn lesson_begin(
+        epochs: u32, batch_length: u32, learning_rate: f32, momentum: f32, weight_decay: f32
+    ) -> u32 {
+        answer(|page, input| {
+            let settings = Settings { epochs, batch_length, learning_rate, momentum, weight_decay };
+            page.lesson.begin(&page.look.parameters, input, settings).map(|()| Vec::new())
+        })
+    }
+
+    /// Mixes in the `count` best of the digits that were looked at.
+    fn lesson_mix_in(count: usize) -> u32 {
+        answer(|page, _| page.lesson.mix_in(&page.look.parameters, count).map(|()| Vec::new()))
+    }
+
+    /// Learns an epoch, counted from 1. Answers two lines: the mean of the samples' losses, each before its step, and the
+    /// fingerprint of the head after it.
+    fn lesson_epoch(number: u32) -> u32 {
+        answer(|page, _| {
+            let (loss, epoch) = page.lesson.epoch(&page.look.parameters, number)?;
+            Ok::<_, lesson::Refusal>(format!("{loss}\n{}", epoch.fingerprint).into_bytes())
+        })
+    }
+
+    /// Answers what the learned head makes of the digit that was looked at: ten logits, ten probabilities. Refuses while
+    /// there is none.
+    fn lesson_look() -> u32 {
+        answer(|page, _| {
+            let (logits, probabilities) = page.lesson.look(&page.look.activations.hidden).ok_or(Fault::NoHead)?;
+            Ok::<_, Fault>([logits, probabilities].as_flattened().iter().flat_map(|it| it.to_le_bytes()).collect())
+        })
+    }
+
+    /// Answers the learned head's fingerprint. Refuses while there is none.
+    fn lesson_head() -> u32 {
+        answer(|page, _| {
+            let head = page.lesson.head().ok_or(Fault::NoHead)?;
+            Ok::<_, Fault>(Fingerprint::of(head).to_string().into_bytes())
+        })
+    }
+
+    /// Answers the model file with the learned head.
+    fn lesson_model() -> u32 {
+        answer(|page, _| {
+            let head = page.lesson.head().ok_or(lesson::Refusal::Fault(Fault::NoHead))?;
+            Ok::<_, AskError>(page.look.model_file_with(head)?)
+        })
+    }
+
+    /// Forgets the lesson's samples and the learned head.
+    fn lesson_forget() {
+        with(|page| page.lesson.forget());
     }
 
     /// Answers the logits of all digits of the input, 784 bytes each: ten little-endian f32 for each.
@@ -348,6 +442,7 @@ exports! {
         answer(|page, _| {
             let (metrics, state) = run(page)?.probe()?;
             page.look.parameters = state.parameters;
+            page.lesson.changed(&page.look.parameters);
             page.numbers[..3].copy_from_slice(&[metrics.loss, metrics.correct as f64, metrics.count as f64]);
             Ok::<_, Refusal>(Vec::new())
         })
@@ -404,17 +499,20 @@ fn epoch_line(epoch: &EpochReport) -> String {
     format!("{train} {test} {fingerprint} {training_seconds} {evaluation_seconds}")
 }
 
-/// Why a board is not asked.
+/// Why a board is not asked, or there is no model of a lesson.
 #[derive(Debug, thiserror::Error)]
 enum AskError {
     #[error(transparent)]
     Model(#[from] look::Refusal),
     #[error(transparent)]
+    Lesson(#[from] lesson::Refusal),
+    #[error(transparent)]
     Board(#[from] BoardError),
 }
 
 /// What a board gave, a line each: the model's fingerprint, or nothing, and the fields; or class, cycles and the bits of the
-/// ten logits; or the fingerprint of the model that it runs now.
+/// ten logits; or the fingerprint of the model that it runs now; or the room for samples, the fingerprint of the learned head
+/// or nothing, and the fields; or an epoch's cycles; or the fingerprint of the head that it keeps.
 fn words(answer: Answer) -> String {
     match answer {
         Answer::Info { fields, model } => {
@@ -425,8 +523,27 @@ fn words(answer: Answer) -> String {
             let bits = logits.map(|logit| logit.to_bits().to_string()).join("\n");
             format!("{class}\n{cycles}\n{bits}")
         }
-        Answer::Updated(fingerprint) => fingerprint.to_string(),
+        Answer::Updated(fingerprint) | Answer::Kept(fingerprint) => fingerprint.to_string(),
+        Answer::Head(status) => status.map(|status| head_words(&status)).unwrap_or_default(),
+        Answer::Taught => String::new(),
+        Answer::Learned { cycles } => cycles.to_string(),
     }
+}
+
+/// What `board info` says of samples and heads, behind the lines of [`words`].
+fn head_words(status: &HeadStatus) -> String {
+    let &HeadStatus { capacity, own, ordinary, learned, kept, .. } = status;
+    let learned = learned.map(|head| Fingerprint::from(head).to_string()).unwrap_or_default();
+    let head = if learned.is_empty() { "the model's own".into() } else { format!("learned: {learned}") };
+    let mut words = format!(
+        "{capacity}\n{learned}\nsamples\t{own} taught and {ordinary} ordinary, room for {capacity}\nhead\t{head}"
+    );
+    match kept {
+        Ok(Some(head)) => words += &format!("\nkept\t{}", Fingerprint::from(head)),
+        Ok(None) => {}
+        Err(error) => words += &format!("\nkept\ta head that is not used: {error}"),
+    }
+    words
 }
 
 fn split(test: u32) -> Split {

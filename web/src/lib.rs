@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`look`] | a picture or a digit goes through the network; every value on the way can be read |
 //! | [`training`] | a run in steps, so that a worker can report and pause between them |
+//! | [`lesson`] | the head learns a person's digits, as on a board |
 //! | [`board`] | a microcontroller at the other end of a serial port |
 //! | [`idx`] | the files of MNIST |
 //! | [`exports`] | the plain functions that JavaScript calls |
@@ -13,5 +14,6 @@
 pub mod board;
 pub mod exports;
 pub mod idx;
+pub mod lesson;
 pub mod look;
 pub mod training;

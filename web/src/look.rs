@@ -1,5 +1,6 @@
 //! A digit on its way through the network, every value of it.
 
+use cnn_core::head::FlatHead;
 use cnn_core::image::{self, ImageError, Picture, Pixels, Rgba, Workspace, normalize, over};
 use cnn_core::loss::softmax;
 use cnn_core::model::{Golden, MAX_LEN, Metadata, Model, ModelError, SHAPES, encode};
@@ -8,6 +9,7 @@ use cnn_core::network::{
     Map, PARAMETER_COUNT, POOL1_SIDE, Parameters, forward, logits, predict,
 };
 use cnn_core::range::first_out_of_range;
+use cnn_core::shapes::Layer;
 use cnn_train::backend::boxed_zeros;
 use cnn_train::fingerprint::Fingerprint;
 
@@ -119,18 +121,25 @@ impl Look {
     ///
     /// # Errors
     /// If a parameter is out of range.
-    pub fn model_file(&mut self) -> Result<(Fingerprint, Vec<u8>), Refusal> {
+    pub fn model_file(&self) -> Result<(Fingerprint, Vec<u8>), Refusal> {
         let fingerprint = Fingerprint::of(&self.parameters);
         if let Some(known) = self.file.as_ref().filter(|(of, _)| *of == fingerprint) {
             return Ok(known.clone());
         }
-        let logits = logits(&self.pixels, &Parameters::of(&self.parameters), &mut self.activations);
-        let golden = Golden { pixels: &self.pixels, logits };
-        let metadata = Metadata { shapes: SHAPES, training: None, fingerprint: *fingerprint.as_bytes(), golden };
-        let mut file = vec![0; MAX_LEN];
-        let length = encode(&metadata, &self.parameters, &mut file)?;
-        file.truncate(length);
-        Ok((fingerprint, file))
+        Ok((fingerprint, encoded(&self.parameters, &self.pixels)?))
+    }
+
+    /// The model file of the parameters with another head, as `board export` writes it: the golden image is that of the
+    /// file that they came from, or else the digit.
+    ///
+    /// # Errors
+    /// If a parameter is out of range.
+    pub fn model_file_with(&self, head: &FlatHead) -> Result<Vec<u8>, Refusal> {
+        let own = Fingerprint::of(&self.parameters);
+        let known = self.file.as_ref().filter(|(of, _)| *of == own).map(|(_, file)| Model::parse(file)).transpose()?;
+        let mut parameters = self.parameters.clone();
+        parameters[Layer::Fc2.range()].copy_from_slice(head);
+        encoded(&parameters, known.as_ref().map_or(&self.pixels, Model::golden_pixels))
     }
 
     /// Takes parameters as little-endian f32, as a run in another thread gives them.
@@ -182,6 +191,17 @@ impl Look {
         sums(&self.activations.pool1, parameters.conv2_weight, parameters.conv2_bias, &mut self.conv2);
         predict(&self.logits)
     }
+}
+
+/// A new model file, without words on training.
+fn encoded(parameters: &FlatParameters, pixels: &Pixels) -> Result<Vec<u8>, Refusal> {
+    let logits = logits(pixels, &Parameters::of(parameters), &mut Box::new(Activations::new()));
+    let fingerprint = *Fingerprint::of(parameters).as_bytes();
+    let metadata = Metadata { shapes: SHAPES, training: None, fingerprint, golden: Golden { pixels, logits } };
+    let mut file = vec![0; MAX_LEN];
+    let length = encode(&metadata, parameters, &mut file)?;
+    file.truncate(length);
+    Ok(file)
 }
 
 /// A model file's contents, if the parameters are those that it names.
@@ -287,6 +307,23 @@ mod tests {
         assert!(look.know_model(&MODEL[1..]).is_err() && look.model_file().unwrap().1 != MODEL);
         look.know_model(MODEL).unwrap();
         assert!(look.model_file().unwrap().1 == MODEL);
+    }
+
+    #[test]
+    fn the_file_with_another_head_has_the_golden_image_of_the_parameters_file() {
+        let mut look = Look::default();
+        look.load_model(MODEL).unwrap();
+        let (golden, head) = (look.pixels, cnn_core::head::of(&look.parameters).map(|value| value / 2.0));
+        look.pixels = [3; IMAGE_PIXELS];
+        let mut reader = Look::default();
+        reader.load_model(&look.model_file_with(&head).unwrap()).unwrap();
+        assert!(cnn_core::head::of(&reader.parameters) == &head && reader.pixels == golden);
+        let before_head = ..PARAMETER_COUNT - head.len();
+        assert!(reader.parameters[before_head] == look.parameters[before_head]);
+        // Without a file that they came from.
+        look.file = None;
+        reader.load_model(&look.model_file_with(&head).unwrap()).unwrap();
+        assert_eq!(reader.pixels, look.pixels);
     }
 
     #[test]

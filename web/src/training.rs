@@ -98,17 +98,31 @@ impl Gathered {
         Ok(())
     }
 
+    fn check(&self, split: Split) -> Result<(), Refusal> {
+        let (images, labels) = &self.splits[split as usize];
+        if images.is_empty() || images.len() != labels.len() {
+            return Err(Refusal::Split { split, images: images.len(), labels: labels.len() });
+        }
+        Ok(())
+    }
+
+    /// Images and labels of the training split alone.
+    ///
+    /// # Errors
+    /// If it is empty, or has not one label for each image.
+    pub fn training(self) -> Result<(Vec<Pixels>, Vec<u8>), Refusal> {
+        self.check(Split::Train)?;
+        let [training, _] = self.splits;
+        Ok(training)
+    }
+
     /// The data set; `name` is what it is called unless it is MNIST.
     ///
     /// # Errors
     /// If a split is empty, or has not one label for each image.
     pub fn dataset(self, name: String) -> Result<Dataset, Refusal> {
-        for split in [Split::Train, Split::Test] {
-            let (images, labels) = &self.splits[split as usize];
-            if images.is_empty() || images.len() != labels.len() {
-                return Err(Refusal::Split { split, images: images.len(), labels: labels.len() });
-            }
-        }
+        self.check(Split::Train)?;
+        self.check(Split::Test)?;
         let [train, test] = self.splits.map(|(images, labels)| Samples::new(images, labels));
         let dataset = Dataset::new(name, train, test);
         let is_mnist = hex::encode(dataset.hash) == MNIST;

@@ -6,6 +6,7 @@ use cnn_core::learn::{self, Fault, Learner, Memory, Samples, Set, Settings};
 use cnn_core::network::{self, Activations, FlatParameters, HIDDEN, Parameters};
 use cnn_core::protocol::Refusal;
 use cnn_train::fingerprint::Fingerprint;
+use cnn_train::ordinary::Ranking;
 
 use super::client::{BoardError, Client};
 use super::link::Link;
@@ -166,27 +167,17 @@ pub fn with_head(parameters: &FlatParameters, head: &FlatHead) -> Box<FlatParame
     learned
 }
 
-/// The margin by which an ordinary sample is chosen: large enough that a little learning does not need it, and no larger.
-const MARGIN: f32 = 1.0;
-
-/// Ordinary samples that hold the borders of the classes where they are: of those that the model classifies right by a
-/// margin of more than 1 - the logit of the label less the next largest - the `count` with the least, in that order. If
-/// there are too few, those with the largest margin below it follow.
+/// The `count` ordinary samples that [`Ranking::best`] chooses, in its order.
 pub fn choose_ordinary<'a>(
     parameters: &FlatParameters,
     samples: impl IntoIterator<Item = (&'a Pixels, u8)>,
     count: usize,
 ) -> Vec<Sample> {
     let (view, mut activations) = (Parameters::of(parameters), Activations::new());
-    let mut found: Vec<(f32, Sample)> = vec![];
-    for (pixels, label) in samples {
-        let logits = network::logits(pixels, &view, &mut activations);
-        let of_label = logits[usize::from(label)];
-        let others = (0..).zip(logits).filter(|&(class, _)| class != label).map(|(_, logit)| logit);
-        let margin = of_label - others.fold(f32::NEG_INFINITY, f32::max);
-        found.push((margin - MARGIN, (*pixels, label)));
+    let samples: Vec<_> = samples.into_iter().collect();
+    let mut ranking = Ranking::default();
+    for (pixels, label) in &samples {
+        ranking.add(&view, &mut activations, pixels, *label);
     }
-    // A stable sort: of equal margins the first sample comes first.
-    found.sort_by(|(one, _), (other, _)| (*one <= 0.0).cmp(&(*other <= 0.0)).then(one.abs().total_cmp(&other.abs())));
-    found.into_iter().take(count).map(|(_, sample)| sample).collect()
+    ranking.best(count).into_iter().map(|index| (*samples[index].0, samples[index].1)).collect()
 }

@@ -7,6 +7,7 @@ use cnn_core::learn::Settings;
 use cnn_core::protocol::{HeadStatus, Refusal};
 use cnn_train::dataset::Split;
 use cnn_train::fingerprint::Fingerprint;
+use cnn_train::ordinary::POOL;
 use host_trainer::board::{
     self, BoardError, EqualEpoch, Lesson, choose_ordinary, labelled_pictures, read_lesson, with_head, write_lesson,
 };
@@ -18,9 +19,6 @@ use crate::cli::{DataArgs, LessonArgs};
 use crate::commands::data;
 use crate::commands::output::{progress, result, say};
 use crate::commands::predict::from_picture;
-
-/// Images of the training split among which ordinary samples are chosen.
-const POOL: usize = 20_000;
 
 /// Prepares pictures, has the board keep them, and keeps them here.
 pub fn teach(
