@@ -45,7 +45,7 @@ const PICO_IMAGES: usize = 2;
 const PICO_CYCLES: u64 = 200_000_000;
 /// The same for an int8 model, whose images take the emulator a quarter of a second.
 const PICO_INT8_IMAGES: usize = 50;
-const PICO_INT8_CYCLES: u64 = 6_500_000;
+const PICO_INT8_CYCLES: u64 = 5_500_000;
 
 /// MNIST's first test images, or strokes where MNIST is not there.
 fn images() -> (Vec<Pixels>, Vec<u8>) {

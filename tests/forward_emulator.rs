@@ -42,7 +42,7 @@ const CORTEX_M0: Machine = Machine {
     ],
     work: 0x2_0000,
     images: 20,
-    budgets: [140_000_000, 4_500_000],
+    budgets: [140_000_000, 3_000_000],
 };
 const CORTEX_M33: Machine = Machine {
     target: "thumbv8m.main-none-eabihf",

@@ -1,5 +1,5 @@
 //! What the boards share: the log over RTT, the main loop, how deep the stack went; those with a Cortex-M also the cycle
-//! counter, the inner loops of those with a floating-point unit, memory in use, and what a fault does.
+//! counter, the inner loops, memory in use, and what a fault does.
 #![no_std]
 
 #[cfg(target_arch = "arm")]
@@ -10,6 +10,8 @@ mod cycles;
 mod forward;
 #[cfg(target_abi = "eabihf")]
 mod int8_forward;
+#[cfg(all(target_arch = "arm", not(target_abi = "eabihf")))]
+mod int8_forward_m0;
 mod log;
 pub mod memory;
 
@@ -26,6 +28,8 @@ pub use cycles::CycleCounter;
 pub use forward::forward;
 #[cfg(target_abi = "eabihf")]
 pub use int8_forward::int8_forward;
+#[cfg(all(target_arch = "arm", not(target_abi = "eabihf")))]
+pub use int8_forward_m0::int8_forward;
 pub use log::log;
 
 /// Polls the application for ever; resets the board when it asks for that.

@@ -12,6 +12,9 @@ mod forward;
 #[cfg(target_abi = "eabihf")]
 #[path = "../../board-support/src/int8_forward/mod.rs"]
 mod int8_forward;
+#[cfg(all(target_arch = "arm", not(target_abi = "eabihf")))]
+#[path = "../../board-support/src/int8_forward_m0/mod.rs"]
+mod int8_forward;
 mod machine;
 
 use cnn_core::image::{Pixels, normalize};
@@ -19,10 +22,14 @@ use cnn_core::int8;
 use cnn_core::network::{Activations, FlatParameters, Parameters};
 use semihosting::{print, println, process};
 
+#[cfg(not(target_arch = "arm"))]
+use cnn_core::int8::forward as int8_forward;
 #[cfg(not(target_abi = "eabihf"))]
-use cnn_core::{int8::forward as int8_forward, network::forward};
+use cnn_core::network::forward;
 #[cfg(target_abi = "eabihf")]
-use {forward::forward, int8_forward::int8_forward};
+use forward::forward;
+#[cfg(target_arch = "arm")]
+use int8_forward::int8_forward;
 
 use machine::{WORK, counter, instructions_since, start_counter};
 

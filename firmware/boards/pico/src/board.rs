@@ -12,7 +12,7 @@ pub struct Pico;
 impl rp::Kind for Pico {
     const NAME: &'static str = "Raspberry Pi Pico";
     const FORWARD: Forward = cnn_core::network::forward;
-    const INT8_FORWARD: Int8Forward = cnn_core::int8::forward;
+    const INT8_FORWARD: Int8Forward = board_support::int8_forward;
 }
 
 /// Takes the board's parts after a reset.
