@@ -63,8 +63,13 @@ async function start() {
 // What draws at most once a frame.
 let wanted = null;
 function soon(work) {
-  if (wanted === null) requestAnimationFrame(() => { const next = wanted; wanted = null; next(); });
+  if (wanted === null) requestAnimationFrame(settle);
   wanted = work;
+}
+function settle() {
+  const work = wanted;
+  wanted = null;
+  work?.();
 }
 
 function build() {
@@ -103,6 +108,8 @@ function walk(i, button, name, text) {
 }
 
 function connect() {
+  // Whatever a button does with the digit, it does with the one that was drawn last.
+  document.addEventListener('click', settle, true);
   $('undo').addEventListener('click', () => pad.undo());
   $('clear').addEventListener('click', () => pad.clear());
   for (const id of ['picture', 'camera']) {
