@@ -14,6 +14,7 @@ mod int8_forward;
 mod int8_forward_m0;
 mod log;
 pub mod memory;
+mod not_fetched;
 
 use application::{Application, ModelFlash, Next, System};
 use defmt_rtt as _;
@@ -31,6 +32,7 @@ pub use int8_forward::int8_forward;
 #[cfg(all(target_arch = "arm", not(target_abi = "eabihf")))]
 pub use int8_forward_m0::int8_forward;
 pub use log::log;
+pub use not_fetched::NotFetched;
 
 /// Polls the application for ever; resets the board when it asks for that.
 pub fn run<L, F, P, S>(mut application: Application<'_, L, F, P, S>, reset: fn() -> !) -> !

@@ -3,9 +3,9 @@
 //! USB wants answers within milliseconds, and a forward pass takes longer: so its tasks run in an interrupt of the lowest
 //! priority, and two pipes connect them with the main loop.
 
-use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use board_support::NotFetched;
 use cnn_core::protocol::MAX_FRAME;
 use cortex_m::interrupt::free;
 use cortex_m::singleton;
@@ -17,7 +17,7 @@ use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::pipe::Pipe;
 use embassy_usb::class::cdc_acm::{CdcAcmClass, State};
 use embassy_usb::{Builder, Config};
-use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
+use embedded_io::{ErrorType, Read, ReadReady, Write};
 
 /// Bytes of a packet, the most that full speed has.
 const PACKET: usize = 64;
@@ -112,24 +112,6 @@ impl Port {
         interrupt::SWI_IRQ_1.set_priority(Priority::P3);
         EXECUTOR.start(interrupt::SWI_IRQ_1).spawn(run(peripheral, board).expect("spawned once"));
         Self(())
-    }
-}
-
-/// The host does not fetch what it is sent.
-#[derive(Debug)]
-pub struct NotFetched;
-
-impl fmt::Display for NotFetched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host does not fetch what it is sent")
-    }
-}
-
-impl core::error::Error for NotFetched {}
-
-impl embedded_io::Error for NotFetched {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::TimedOut
     }
 }
 

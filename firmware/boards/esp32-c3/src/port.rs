@@ -3,9 +3,8 @@
 //!
 //! No byte is lost on the way in: where the controller's 64 bytes are full, USB itself holds the host back.
 
-use core::fmt;
-
-use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write};
+use board_support::NotFetched;
+use embedded_io::{ErrorType, Read, ReadReady, Write};
 use esp_hal::Blocking;
 use esp_hal::time::{Duration, Instant};
 use esp_hal::usb::usb_serial_jtag::UsbSerialJtag;
@@ -19,24 +18,6 @@ pub struct Port {
     controller: UsbSerialJtag<'static, Blocking>,
     /// The controller tells whether there is a byte only by giving it.
     next: Option<u8>,
-}
-
-/// The host does not fetch what it is sent.
-#[derive(Debug)]
-pub struct NotFetched;
-
-impl fmt::Display for NotFetched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host does not fetch what it is sent")
-    }
-}
-
-impl core::error::Error for NotFetched {}
-
-impl embedded_io::Error for NotFetched {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::TimedOut
-    }
 }
 
 impl Port {
